@@ -1,0 +1,64 @@
+# Every target makes the virtual environment it needs; `make help` lists them.
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.set-up
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format docs bench lock audit clean
+.DELETE_ON_ERROR:
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+setup: $(STAMP) ## Make .venv with everything pinned (PYTHON=/path/to/python3 chooses the interpreter)
+
+# Silent on stdout, which belongs to what runs after it (`make demo ARGS=--json | ...`).
+# The stamp is newer than all that decides what is installed, so this runs again only when one of them changed.
+$(STAMP): pyproject.toml requirements/dev.txt scripts/setup-venv
+	@./scripts/setup-venv $(VENV) >&2
+	@echo 'setup: installing what requirements/dev.txt pins' >&2
+	@$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(STAMP) ## Run a whole utility on this machine (ARGS="--once --json" for a program to read)
+	@$(BIN)/cimcare demo $(ARGS)
+
+test: $(STAMP) ## Run the tests with branch coverage (ARGS="--no-cov tests/unit" for some of them)
+	$(BIN)/python -m pytest --numprocesses 2 --cov $(ARGS)
+
+check: $(STAMP) ## Style, types, import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy src $(wildcard scripts/*.py)
+	$(BIN)/lint-imports
+# Committed files made from others are compared here, one line each:
+
+format: $(STAMP) ## Put the source into shape
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+docs: $(STAMP) ## Write the generated pages
+	$(BIN)/python scripts/make_docs.py $(ARGS)
+
+bench: $(STAMP) ## Measure the codec beside its floor and its peers
+	$(BIN)/python bench/codec.py $(ARGS)
+
+# Resolved by the oldest Python supported, so that the pins suit every later one.
+lock: $(STAMP) ## Pin the dependencies again (ARGS=--upgrade for the newest of all)
+	$(BIN)/python -c 'import sys; sys.version_info[:2] == (3, 11) or sys.exit("make lock needs a .venv of Python 3.11")'
+	$(PIP_COMPILE) --output-file requirements/runtime.txt pyproject.toml
+	$(PIP_COMPILE) --extra dev --output-file requirements/dev.txt pyproject.toml
+
+PIP_COMPILE = CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet $(ARGS) --generate-hashes --strip-extras \
+	--allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
+
+audit: $(STAMP) ## Look for known vulnerabilities in what is pinned (asks the network)
+	$(BIN)/pip-audit --requirement requirements/runtime.txt --require-hashes --disable-pip --strict
+
+clean: ## Remove what the tools made, the virtual environment too
+	rm -rf $(VENV) build dist htmlcov .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache \
+		.pytest_cache .ruff_cache .schemathesis
+	find src tests scripts bench -type d -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true

@@ -1,0 +1,245 @@
+"""Findings, exceptions, and the one table of error codes.
+
+A `Finding` is one result of a check: where, what was found, what would pass, which clause. An exception carries a
+Finding when input was refused. The table says for each code how it leaves: reply code and level, SOAP fault, HTTP
+status, and who has to act.
+
+Source of reply codes: IEC 61968-100:2013 and the code list of IEC 61968-9:2013; the codes of this table are ours.
+"""
+
+from enum import StrEnum
+from typing import Literal
+
+import msgspec
+
+__all__ = ["ERRORS", "CimcareError", "ErrorRow", "Finding", "InputError", "Level", "finding_of"]
+
+
+class Level(StrEnum):
+    """Severity of a finding, with the literals of Reply/Error/level."""
+
+    INFORM = "INFORM"
+    WARNING = "WARNING"
+    FATAL = "FATAL"
+
+
+class ErrorRow(msgspec.Struct, frozen=True):
+    """One row of the error table.
+
+    `reply_code` goes into Reply/Error/code, `soap` is the side at fault in a SOAP fault, `http` the status where the
+    transport must speak for itself (a FAILED reply travels with 200 over SOAP), `acts` says who has to do something.
+    """
+
+    code: str
+    title: str
+    reply_code: str
+    level: Level
+    soap: Literal["Client", "Server"]
+    http: int
+    acts: Literal["sender", "operator", "nobody"]
+
+
+def _row(
+    code: str,
+    title: str,
+    reply_code: str,
+    http: int = 400,
+    *,
+    level: Level = Level.FATAL,
+    soap: Literal["Client", "Server"] = "Client",
+    acts: Literal["sender", "operator", "nobody"] = "sender",
+) -> ErrorRow:
+    return ErrorRow(code, title, reply_code, level, soap, http, acts)
+
+
+_TABLE = (
+    # XML-1xx: input as bytes
+    _row("XML-101", "not well-formed", "1.8"),
+    _row("XML-102", "document type declaration", "1.8"),
+    _row("XML-103", "too large", "3.1", 413),
+    _row("XML-104", "nested too deeply", "3.1"),
+    _row("XML-105", "too many attributes or namespaces", "3.1"),
+    _row("XML-106", "wrong encoding", "1.8"),
+    _row("XML-107", "decompressed content too large", "3.1", 413),
+    _row("XML-108", "compressed content unreadable", "1.8"),
+    _row("XML-109", "character that XML cannot carry", "1.8"),
+    _row("XML-110", "too many elements", "3.1"),
+    # ENV-1xx: envelope
+    _row("ENV-101", "root is no message", "1.8"),
+    _row("ENV-102", "header missing", "1.5"),
+    _row("ENV-103", "verb missing", "1.5"),
+    _row("ENV-104", "noun missing", "1.5"),
+    _row("ENV-105", "unknown verb", "2.9"),
+    _row("ENV-106", "unknown noun", "2.5"),
+    _row("ENV-107", "namespace of another edition", "1.8"),
+    _row("ENV-108", "body of the SOAP envelope holds no message", "1.8"),
+    _row("ENV-109", "revision not supported", "1.9"),
+    _row("ENV-110", "operation and message do not belong together", "2.9"),
+    _row("ENV-111", "version of SOAP not served", "1.8"),
+    _row("ENV-112", "block of the SOAP header not understood", "1.8"),
+    # COD-1xx: values the model cannot hold
+    _row("COD-101", "value cannot be read as its type", "1.8"),
+    _row("COD-102", "value outside the range that can be held", "1.8"),
+    _row("COD-103", "element with text has children", "1.8"),
+    _row("COD-104", "mandatory element missing", "1.8"),
+    _row("COD-105", "JSON does not fit", "1.8"),
+    # SCH-1xx: schema
+    _row("SCH-101", "element not expected here", "1.8"),
+    _row("SCH-102", "element missing", "1.8"),
+    _row("SCH-103", "value not of its type", "1.8"),
+    _row("SCH-104", "value not in the enumeration", "1.8"),
+    _row("SCH-105", "attribute not allowed or missing", "1.8"),
+    _row("SCH-106", "no schema for this element", "1.8"),
+    _row("SCH-107", "other breach of the schema", "1.8"),
+    # LEN-1xx: forgiven in lenient mode
+    _row("LEN-101", "spelling of a verb forgiven", "0.0", 200, level=Level.INFORM, acts="nobody"),
+    _row("LEN-102", "older namespace forgiven", "0.0", 200, level=Level.INFORM, acts="nobody"),
+    _row("LEN-103", "wrapper shape forgiven", "0.0", 200, level=Level.INFORM, acts="nobody"),
+    _row("LEN-104", "alias of a noun forgiven", "0.0", 200, level=Level.INFORM, acts="nobody"),
+    _row("LEN-105", "spelling of a result or level forgiven", "0.0", 200, level=Level.INFORM, acts="nobody"),
+    _row("LEN-106", "spelling of an element forgiven", "0.0", 200, level=Level.INFORM, acts="nobody"),
+    # CNV-1xx: which verb, noun and parts go together
+    _row("CNV-101", "verb does not belong to this kind of message", "2.9"),
+    _row("CNV-102", "payload missing", "1.7"),
+    _row("CNV-103", "payload not allowed", "1.8"),
+    _row("CNV-104", "request section missing", "1.6"),
+    _row("CNV-105", "identifiers missing", "1.6"),
+    _row("CNV-106", "payload is of another noun", "2.5"),
+    _row("CNV-107", "asynchronous reply cannot be sent", "1.5"),
+    _row("CNV-108", "instant without time zone", "1.8"),
+    _row("CNV-109", "error code missing in the reply", "5.8"),
+    _row("CNV-110", "payload empty", "1.7"),
+    _row("CNV-111", "operation set malformed", "1.8"),
+    _row("CNV-112", "period ends before it starts", "1.8"),
+    _row("CNV-113", "more than one payload root", "1.8"),
+    _row("CNV-114", "section of the message not allowed", "1.8"),
+    _row("CNV-115", "reply section missing", "1.8"),
+    _row("CNV-116", "noun and verb do not belong together", "2.5"),
+    _row("CNV-117", "verb not allowed in an operation", "2.9"),
+    _row("CNV-118", "operation identifier used twice", "1.8"),
+    _row("CNV-119", "partial reply does not say whether more follows", "5.8"),
+    _row("CNV-120", "asynchronous reply cannot be linked", "1.5"),
+    _row("CNV-121", "content of an operation missing", "1.7"),
+    # REF-1xx: references
+    _row("REF-101", "object has no identity", "5.8"),
+    _row("REF-102", "two objects with one identity", "6.1"),
+    _row("REF-103", "object unknown", "2.15", 404),
+    _row("REF-104", "name means several objects", "2.15"),
+    _row("REF-105", "place unknown", "2.16", level=Level.WARNING),
+    _row("REF-106", "customer unknown", "2.22", level=Level.WARNING),
+    _row("REF-107", "objects do not belong together", "2.29"),
+    _row("REF-108", "several names without a type", "1.8", level=Level.WARNING),
+    _row("REF-109", "identifier without text", "5.8"),
+    # LIF-1xx: lifecycle
+    _row("LIF-101", "state does not allow this verb", "6.1"),
+    _row("LIF-102", "state change not allowed", "6.1"),
+    _row("LIF-103", "object exists already", "6.1"),
+    _row("LIF-104", "work has begun", "6.1"),
+    _row("LIF-105", "object has ended already", "6.1"),
+    # BUS-1xx: business rules of the profiles
+    _row("BUS-101", "mandatory content missing", "5.8"),
+    _row("BUS-102", "resolved before it was reported", "1.8"),
+    _row("BUS-103", "notification without contact", "5.8"),
+    _row("BUS-104", "period ends before it starts", "1.8"),
+    _row("BUS-105", "neither customer nor place nor hazard", "5.8"),
+    _row("BUS-106", "far end missing", "5.8"),
+    _row("BUS-107", "appointment cannot be kept", "6.1"),
+    _row("BUS-108", "agreement overlaps another", "6.1"),
+    _row("BUS-109", "neither customer nor place", "5.8"),
+    # EXC-1xx: exchange
+    _row("EXC-101", "message identifier used for other content", "2.29"),
+    _row("EXC-102", "verb not served for this noun", "2.9"),
+    _row("EXC-103", "noun not served", "2.5"),
+    _row("EXC-104", "created too far from receipt", "7.7"),
+    _row("EXC-105", "context does not match", "7.7", 403),
+    _row("EXC-106", "asynchronous reply not served", "5.2"),
+    _row("EXC-107", "no request for this reply", "2.15"),
+    _row("EXC-108", "too busy", "5.1", 503, soap="Server", acts="nobody"),
+    _row("EXC-109", "internal error", "5.3", 500, soap="Server", acts="operator"),
+    _row("EXC-110", "filter not served", "1.6"),
+    _row("EXC-111", "could not be stored", "5.1", 503, soap="Server", acts="operator"),
+    _row("EXC-112", "answer cut off", "0.2", 200, level=Level.WARNING, acts="nobody"),
+    # NET-1xx: transport
+    _row("NET-101", "method not allowed", "1.8", 405),
+    _row("NET-102", "media type not served", "1.8", 415),
+    _row("NET-103", "no such service", "1.8", 404),
+    _row("NET-104", "answer is no message", "1.8", 502, soap="Server", acts="operator"),
+    _row("NET-105", "no answer", "4.1", 504, soap="Server", acts="operator"),
+    _row("NET-106", "request incomplete", "1.8"),
+    # SET-1xx: settings and files
+    _row("SET-101", "setting unknown or of the wrong type", "5.3", 500, soap="Server", acts="operator"),
+    _row("SET-102", "file cannot be read", "5.3", 500, soap="Server", acts="operator"),
+    _row("SET-103", "schema file unusable", "5.3", 500, soap="Server", acts="operator"),
+    _row("SET-104", "database cannot be used", "5.3", 500, soap="Server", acts="operator"),
+)
+
+ERRORS: dict[str, ErrorRow] = {row.code: row for row in _TABLE}
+"""The table by code. A code is never used again for something else."""
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One result of a check.
+
+    `path` says where (an XPath-like path from the root, such as `/RequestMessage/Header/Verb`), `line` the line in
+    the input where there is one, `accepted` what would pass, `clause` the source. `object_id` names the object
+    concerned where a message holds several. `forgiven` marks what lenient reading let pass.
+    """
+
+    code: str
+    path: str
+    found: str
+    accepted: str
+    clause: str = ""
+    line: int | None = None
+    level: Level = Level.FATAL
+    object_id: str | None = None
+    forgiven: bool = False
+
+    def describe(self, file: str = "") -> str:
+        """The finding in one line: `file:line: path: CODE found; accepted; clause`."""
+        place = ":".join(part for part in (file, str(self.line) if self.line else "") if part)
+        clause = f"; {self.clause}" if self.clause else ""
+        return f"{place + ': ' if place else ''}{self.path}: {self.code} {self.found}; {self.accepted}{clause}"
+
+
+def finding_of(
+    code: str,
+    path: str,
+    found: str,
+    accepted: str,
+    clause: str = "",
+    *,
+    line: int | None = None,
+    object_id: str | None = None,
+) -> Finding:
+    """Finding with the level that the table gives its code."""
+    return Finding(
+        code=code,
+        path=path,
+        found=found,
+        accepted=accepted,
+        clause=clause,
+        line=line,
+        level=ERRORS[code].level,
+        object_id=object_id,
+    )
+
+
+class CimcareError(Exception):
+    """Root of all errors raised on purpose. `code` is a row of the error table."""
+
+    code = "EXC-109"
+
+    @property
+    def row(self) -> ErrorRow:
+        """Row of the error table."""
+        return ERRORS[self.code]
+
+
+class InputError(CimcareError):
+    """Input that was refused: not well-formed, over a limit, or holding a value that cannot be read."""
+
+    def __init__(self, finding: Finding) -> None:
+        super().__init__(finding.describe())
+        self.finding = finding
+        self.code = finding.code
