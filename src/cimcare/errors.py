@@ -171,6 +171,7 @@ _TABLE = (
     _row("SET-102", "file cannot be read", "5.3", 500, soap="Server", acts="operator"),
     _row("SET-103", "schema file unusable", "5.3", 500, soap="Server", acts="operator"),
     _row("SET-104", "database cannot be used", "5.3", 500, soap="Server", acts="operator"),
+    _row("SET-105", "address cannot be listened on", "5.3", 500, soap="Server", acts="operator"),
 )
 
 ERRORS: dict[str, ErrorRow] = {row.code: row for row in _TABLE}

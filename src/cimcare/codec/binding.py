@@ -8,6 +8,7 @@ Source: order, optionality and identity rules of IEC 61968 payload schemas.
 """
 
 import itertools
+import re
 from collections.abc import Callable, Iterator
 from enum import StrEnum
 from typing import Any, NoReturn
@@ -18,13 +19,13 @@ from cimcare.codec.values import (
     canonical_xml,
     escape_attribute,
     escape_text,
-    path_of,
     reader_of,
     refuse_value,
     writer_of,
 )
 from cimcare.errors import InputError, finding_of
 from cimcare.model.structure import Element, Extension, Structure, elements_of
+from cimcare.schema.places import path_of
 
 __all__ = ["Binding", "Wildcard", "embed", "read_whole"]
 
@@ -100,7 +101,9 @@ class Binding:
             source = _text_reader_source(name, members) + _text_writer_source(name, members)
         else:
             wildcard = self._wildcards.get(structure, Wildcard.EXTENSIONS)
-            source = self._reader_source(name, members, wildcard) + self._writer_source(name, members, wildcard)
+            source = self._reader_source(structure, name, members, wildcard) + self._writer_source(
+                name, members, wildcard
+            )
         for member in members:
             if not member.is_complex and member.kind is not str:
                 self._scope[f"from_{_simple(member)}"] = reader_of(member.kind)
@@ -111,7 +114,9 @@ class Binding:
         exec(compile(source, f"<binding of {structure.__name__}>", "exec"), self._scope)  # noqa: S102 - our own source
         return name
 
-    def _reader_source(self, name: str, members: tuple[Element, ...], wildcard: Wildcard) -> str:
+    def _reader_source(
+        self, structure: type[Structure], name: str, members: tuple[Element, ...], wildcard: Wildcard
+    ) -> str:
         lines = [f"def read_{name}(element, following):"]
         lines += [f"    v_{member.field} = {'()' if member.many else 'None'}" for member in members]
         other = {
@@ -168,8 +173,11 @@ class Binding:
             if not member.many and member.least_partial:
                 lines.append(f"    if v_{member.field} is None: missing(element, {member.name!r})")
         fields = [member.field for member in members] + ([other] if other else [])
-        arguments = ", ".join(f"{field}=v_{field}" for field in fields)
-        lines.append(f"    return {name}({arguments}, extensions=extensions)")
+        arguments = _arguments(structure, fields)
+        lines += [
+            f"    if extensions: return {name}({arguments}, extensions=extensions)",
+            f"    return {name}({arguments})",
+        ]
         return "\n".join(lines) + "\n"
 
     def _read_expression(self, member: Element) -> str:
@@ -177,6 +185,9 @@ class Binding:
             return f"read_{self._names[member.kind]}(child, following)"
         if member.kind is str:
             return 'child.text or ""'
+        if issubclass(member.kind, StrEnum):
+            # The function is for what the table does not hold: it says what would pass.
+            return f"literals_{_simple(member)}.get(child.text) or from_{_simple(member)}(child)"
         return f"from_{_simple(member)}(child)"
 
     def _writer_source(self, name: str, members: tuple[Element, ...], wildcard: Wildcard) -> str:
@@ -223,6 +234,11 @@ class Binding:
         else:
             inner = f"to_{_simple(member)}(item)"
         return f'"<{member.name}>" + {inner} + "</{member.name}>"'
+
+
+def _arguments(structure: type[Structure], fields: list[str]) -> str:
+    """Arguments of the constructor by position, which is several times faster than by name."""
+    return ", ".join(f"v_{field}" for field in structure.__struct_fields__ if field in fields)
 
 
 def _simple(member: Element) -> str:
@@ -298,12 +314,34 @@ def _missing(element: etree._Element, name: str) -> NoReturn:
     )
 
 
+_TAG = re.compile(r"""<(?P<end>/?)(?P<name>[^\s/>]+)(?P<attributes>(?:\s+[^\s=]+="[^"]*")*)\s*(?P<empty>/?)>""")
+
+
 def embed(extension: Extension) -> str:
-    """An extension as text for a place where another default namespace is in force."""
-    xml = extension.xml
-    end = next(index for index, char in enumerate(xml) if index and char in " />\n\t")
-    start_tag = xml[: xml.index(">")]
-    return xml if ' xmlns="' in start_tag else f'{xml[:end]} xmlns=""{xml[end:]}'
+    """An extension as text for a place where a default namespace is in force, which must not catch its elements."""
+    depth = 0
+    shielded: int | None = None  # depth of the outermost element that sets the default namespace itself
+
+    def shield(tag: re.Match[str]) -> str:
+        nonlocal depth, shielded
+        if tag["end"]:
+            depth -= 1
+            if shielded is not None and depth <= shielded:
+                shielded = None
+            return tag[0]
+        text = tag[0]
+        if shielded is None and ' xmlns="' in tag["attributes"]:
+            shielded = depth
+        elif shielded is None and ":" not in tag["name"]:
+            text = f'<{tag["name"]} xmlns=""{tag["attributes"]}{tag["empty"]}>'
+            shielded = depth
+        if not tag["empty"]:
+            depth += 1
+        elif shielded == depth:
+            shielded = None
+        return text
+
+    return _TAG.sub(shield, extension.xml)
 
 
 def _weave(parts: list[str], extensions: tuple[Extension, ...]) -> str:

@@ -11,6 +11,7 @@ from cimcare.codec.limits import Limits, parse_xml
 from cimcare.codec.payload import read_content, write_content
 from cimcare.errors import InputError, finding_of
 from cimcare.model.envelope import (
+    MESSAGE_NAMESPACE,
     AnyMessage,
     EventMessage,
     FaultMessage,
@@ -36,9 +37,6 @@ __all__ = [
     "write_element",
     "write_sections",
 ]
-
-MESSAGE_NAMESPACE = "http://iec.ch/TC57/2011/schema/message"
-"""Namespace of the envelope, edition 1."""
 
 _DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>\n'
 _ROOTS: tuple[type[AnyMessage], ...] = (RequestMessage, ResponseMessage, EventMessage, FaultMessage, Message)

@@ -15,11 +15,11 @@ import re
 from lxml import etree
 
 from cimcare.codec.envelope import MESSAGE_NAMESPACE
-from cimcare.codec.values import path_of
 from cimcare.errors import Finding, finding_of
 from cimcare.model.envelope import ErrorLevel, Result
 from cimcare.model.nouns import ENTRIES, NounEntry, find_noun
 from cimcare.model.verbs import EVENT_VERBS, REQUEST_VERBS, Verb
+from cimcare.schema.places import path_of
 
 __all__ = ["forgive"]
 
@@ -96,7 +96,8 @@ def _forgive_namespaces(root: etree._Element, findings: list[Finding]) -> None:
         entry = next((entry for entry in ENTRIES if new == entry.namespace), None)
         local = name.localname
         parent = element.getparent()
-        is_root = parent is None or etree.QName(parent).namespace != old
+        # The parent comes first in document order, so it bears the new namespace by now.
+        is_root = parent is None or etree.QName(parent).namespace != new
         if entry is not None and is_root and local in entry.aliases:
             _note(findings, "LEN-104", element, f"root {local}", f"root {entry.noun}")
             local = entry.noun.value

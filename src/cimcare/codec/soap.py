@@ -17,7 +17,7 @@ from cimcare.codec.limits import Limits, parse_xml
 from cimcare.codec.values import escape_attribute, escape_text
 from cimcare.errors import InputError, finding_of
 from cimcare.model.envelope import AnyMessage, FaultMessage
-from cimcare.model.nouns import ENTRIES, Noun
+from cimcare.model.nouns import ENTRIES, NOUNS, Noun
 from cimcare.model.verbs import EVENT_VERBS
 
 __all__ = [
@@ -108,7 +108,11 @@ class SoapBody(msgspec.Struct, frozen=True, kw_only=True):
 _VERSIONS = {version.value: version for version in SoapVersion}
 _ROOT_OF = {"Request": "RequestMessage", "Response": "ResponseMessage", "PublishEvent": "EventMessage"}
 _MESSAGES = frozenset({"RequestMessage", "ResponseMessage", "EventMessage", "FaultMessage", "Message"})
-_TYPED = {entry.message_namespace: entry for entry in ENTRIES}
+_TYPED = {entry.message_namespace: entry for entry in ENTRIES} | {
+    # The query service of a noun has a message namespace of its own.
+    entry.query_namespace.removesuffix("#") + "Message": entry
+    for entry in ENTRIES
+}
 _SECTIONS = frozenset({"Header", "Request", "Reply", "Payload"})
 _PAYLOAD_PARTS = frozenset({"OperationSet", "Compressed", "Format"})
 
@@ -165,7 +169,7 @@ def _open(child: etree._Element, limits: Limits | None) -> tuple[etree._Element,
         return child, BodyShape.MESSAGE, None
     entry = _TYPED.get(name.namespace or "")
     if entry is not None:
-        names = TypedNames(noun=entry.noun, namespace=entry.message_namespace, operation=name.localname)
+        names = TypedNames(noun=entry.noun, namespace=name.namespace or "", operation=name.localname)
         return _from_typed(child, names), BodyShape.TYPED, names
     if name.localname in _ROOT_OF and child.find(f"{{{MESSAGE_NAMESPACE}}}Header") is not None:
         child.tag = f"{{{MESSAGE_NAMESPACE}}}{_ROOT_OF[name.localname]}"
@@ -225,11 +229,20 @@ def _from_typed(child: etree._Element, names: TypedNames) -> etree._Element:
             continue
         section.tag = f"{{{MESSAGE_NAMESPACE}}}{name.localname}"
         if name.localname == "Payload":
-            for part in section:
+            for part in list(section):
                 part_name = etree.QName(part)
                 if part_name.localname in _PAYLOAD_PARTS and str(part.tag).startswith(own):
                     part.tag = f"{{{MESSAGE_NAMESPACE}}}{part_name.localname}"
+                    if part_name.localname != "Format":
+                        _drop_empty_noun(section, names.noun)
     return child
+
+
+def _drop_empty_noun(payload: etree._Element, noun: Noun) -> None:
+    """The typed form asks for a noun element, empty where the content is compressed; the generic form is a choice."""
+    for element in list(payload):
+        if etree.QName(element).localname == noun and not len(element):
+            payload.remove(element)
 
 
 def _fault_message(fault: etree._Element) -> etree._Element | None:
@@ -239,7 +252,7 @@ def _fault_message(fault: etree._Element) -> etree._Element | None:
             return element
         entry = _TYPED.get(name.namespace or "")
         if entry is not None and name.localname == f"{entry.noun}FaultMessage":
-            names = TypedNames(noun=entry.noun, namespace=entry.message_namespace, operation=name.localname)
+            names = TypedNames(noun=entry.noun, namespace=name.namespace or "", operation=name.localname)
             return _from_typed(element, names)
     return None
 
@@ -261,21 +274,30 @@ def _envelope(version: SoapVersion, content: str) -> bytes:
     ).encode()
 
 
-def _typed_element(message: AnyMessage, name: str, namespace: str) -> str:
-    sections = "".join(
-        f"<t:{section}>{_typed_payload(text) if section == 'Payload' else text}</t:{section}>"
-        for section, text in write_sections(message)
-    )
+def _typed_element(message: AnyMessage, name: str, names: TypedNames) -> str:
+    sections = ""
+    for section, text in write_sections(message):
+        inner = text
+        if section == "Payload":
+            inner = _typed_payload(text)
+            if not _has_content(message):
+                inner = f'<{names.noun} xmlns="{NOUNS[names.noun].namespace}"/>{inner}'
+        sections += f"<t:{section}>{inner}</t:{section}>"
+    namespace = names.namespace
     return f'<t:{name} xmlns:t="{escape_attribute(namespace)}" xmlns="{MESSAGE_NAMESPACE}">{sections}</t:{name}>'
+
+
+def _has_content(message: AnyMessage) -> bool:
+    return isinstance(message, FaultMessage) or message.payload is None or bool(message.payload.content)
 
 
 def _typed_payload(text: str) -> str:
     """Inner text of a typed Payload: OperationSet, Compressed and Format stand in the noun's message namespace."""
-    for part in ("Compressed", "Format"):
-        end = f"</{part}>"
-        if text.endswith(end):
-            start = text.rindex(f"<{part}>")
-            text = f"{_typed_payload(text[:start])}<t:{part}>{text[start + len(part) + 2 : -len(end)]}</t:{part}>"
+    for part in ("OperationSet", "Compressed", "Format"):
+        start, end = f"<{part}>", f"</{part}>"
+        at = text.find(start) if part == "OperationSet" else text.rfind(start)
+        if text.endswith(end) and (at == 0 or part == "Format"):
+            return f"{_typed_payload(text[:at])}<t:{part}>{text[at + len(start) : -len(end)]}</t:{part}>"
     return text
 
 
@@ -288,9 +310,7 @@ def render_soap(message: AnyMessage, version: SoapVersion, *, typed: TypedNames 
     if typed is None:
         return _envelope(version, write_element(message))
     is_answer = type(message).__name__ == "ResponseMessage"
-    return _envelope(
-        version, _typed_element(message, typed.response if is_answer else typed.operation, typed.namespace)
-    )
+    return _envelope(version, _typed_element(message, typed.response if is_answer else typed.operation, typed))
 
 
 def render_soap_fault(
@@ -314,7 +334,7 @@ def render_soap_fault(
     """
     detail = ""
     if fault is not None:
-        detail = write_element(fault) if typed is None else _typed_element(fault, typed.fault, typed.namespace)
+        detail = write_element(fault) if typed is None else _typed_element(fault, typed.fault, typed)
     text = escape_text(reason)
     if version is SoapVersion.V11:
         code = code or ("Server" if server else "Client")

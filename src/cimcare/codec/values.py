@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 from lxml import etree
 
 from cimcare.errors import InputError, finding_of
+from cimcare.schema.places import path_of
 
 __all__ = [
     "Tree",
@@ -27,7 +28,6 @@ __all__ = [
     "line_of",
     "name_of",
     "namespace_of",
-    "path_of",
     "reader_of",
     "refuse_value",
     "writer_of",
@@ -54,22 +54,6 @@ def name_of(element: Tree) -> str:
 def namespace_of(element: Tree) -> str:
     """Namespace of an element; empty if it has none."""
     return etree.QName(element).namespace or ""
-
-
-def path_of(element: etree._Element) -> str:
-    """Path of an element from its root, by local names; an index only where siblings share the name."""
-    steps = []
-    node: etree._Element | None = element
-    while node is not None:
-        parent = node.getparent()
-        name = etree.QName(node).localname
-        if parent is not None:
-            same = [child for child in parent if child.tag == node.tag]
-            if len(same) > 1:
-                name += f"[{same.index(node) + 1}]"
-        steps.append(name)
-        node = parent
-    return "/" + "/".join(reversed(steps))
 
 
 _STEP = re.compile(r"(?P<name>[^\[]+)(?:\[(?P<index>\d+)\])?\Z")

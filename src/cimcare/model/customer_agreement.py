@@ -40,7 +40,7 @@ __all__ = [
 ]
 
 
-class Organisation(Structure, frozen=True, kw_only=True):
+class Organisation(Structure, frozen=True):
     """A body with phone, electronic and street addresses."""
 
     XML_TYPE: ClassVar[str] = "Organisation"
@@ -60,7 +60,7 @@ class Organisation(Structure, frozen=True, kw_only=True):
     street_address: Annotated[StreetAddress | None, Member("Organisation.streetAddress", READING)] = None
 
 
-class ServiceCategory(Structure, frozen=True, kw_only=True):
+class ServiceCategory(Structure, frozen=True):
     """Kind of commodity or service that is delivered."""
 
     XML_TYPE: ClassVar[str] = "ServiceCategory"
@@ -73,7 +73,7 @@ class ServiceCategory(Structure, frozen=True, kw_only=True):
     names: Annotated[tuple[Name, ...], Member("IdentifiedObject.Names", READING)] = field(default=(), name="Names")
 
 
-class AuxiliaryAgreementIdentity(Structure, frozen=True, kw_only=True):
+class AuxiliaryAgreementIdentity(Structure, frozen=True):
     """AuxiliaryAgreement as CustomerAgreements shows it: side agreement, e.g. paying off a debt."""
 
     XML_TYPE: ClassVar[str] = "AuxiliaryAgreement"
@@ -86,7 +86,7 @@ class AuxiliaryAgreementIdentity(Structure, frozen=True, kw_only=True):
     names: Annotated[tuple[Name, ...], Member("IdentifiedObject.Names", READING)] = field(default=(), name="Names")
 
 
-class Customer(Structure, frozen=True, kw_only=True):
+class Customer(Structure, frozen=True):
     """Role of an organisation (or person) that receives a service.
 
     Names and addresses sit on the associated Organisation.
@@ -114,7 +114,7 @@ class Customer(Structure, frozen=True, kw_only=True):
     status: Annotated[Status | None, Member("Customer.status", READING)] = None
 
 
-class CustomerAccount(Structure, frozen=True, kw_only=True):
+class CustomerAccount(Structure, frozen=True):
     """Groups agreements of a customer for billing and payment."""
 
     XML_TYPE: ClassVar[str] = "CustomerAccount"
@@ -132,7 +132,7 @@ class CustomerAccount(Structure, frozen=True, kw_only=True):
     status: Annotated[Status | None, Member("Document.status", READING, "State of the subject matter.")] = None
 
 
-class DemandResponseProgram(Structure, frozen=True, kw_only=True):
+class DemandResponseProgram(Structure, frozen=True):
     """Programme a customer has joined."""
 
     XML_TYPE: ClassVar[str] = "DemandResponseProgram"
@@ -148,7 +148,7 @@ class DemandResponseProgram(Structure, frozen=True, kw_only=True):
     )
 
 
-class Tariff(Structure, frozen=True, kw_only=True):
+class Tariff(Structure, frozen=True):
     """Approved price document."""
 
     XML_TYPE: ClassVar[str] = "Tariff"
@@ -162,7 +162,7 @@ class Tariff(Structure, frozen=True, kw_only=True):
     names: Annotated[tuple[Name, ...], Member("IdentifiedObject.Names", READING)] = field(default=(), name="Names")
 
 
-class PricingStructure(Structure, frozen=True, kw_only=True):
+class PricingStructure(Structure, frozen=True):
     """Set of price terms a customer can be put on."""
 
     XML_TYPE: ClassVar[str] = "PricingStructure"
@@ -183,7 +183,7 @@ class PricingStructure(Structure, frozen=True, kw_only=True):
     )
 
 
-class ServiceLocation(Structure, frozen=True, kw_only=True):
+class ServiceLocation(Structure, frozen=True):
     """The premises where service is delivered; where crews go."""
 
     XML_TYPE: ClassVar[str] = "ServiceLocation"
@@ -217,7 +217,7 @@ class ServiceLocation(Structure, frozen=True, kw_only=True):
     status: Annotated[Status | None, Member("Location.status", READING)] = None
 
 
-class ServiceSupplier(Structure, frozen=True, kw_only=True):
+class ServiceSupplier(Structure, frozen=True):
     """Role of an organisation that supplies service."""
 
     XML_TYPE: ClassVar[str] = "ServiceSupplier"
@@ -236,7 +236,7 @@ class ServiceSupplier(Structure, frozen=True, kw_only=True):
     )
 
 
-class UsagePoint(Structure, frozen=True, kw_only=True):
+class UsagePoint(Structure, frozen=True):
     """Point at which supply is taken or given; a meter need not be there."""
 
     XML_TYPE: ClassVar[str] = "UsagePoint"
@@ -255,7 +255,7 @@ class UsagePoint(Structure, frozen=True, kw_only=True):
     names: Annotated[tuple[Name, ...], Member("IdentifiedObject.Names", READING)] = field(default=(), name="Names")
 
 
-class CustomerAgreement(Structure, frozen=True, kw_only=True):
+class CustomerAgreement(Structure, frozen=True):
     """Contract between customer and supplier for a service at one or more premises."""
 
     XML_TYPE: ClassVar[str] = "CustomerAgreement"
@@ -318,7 +318,7 @@ class CustomerAgreement(Structure, frozen=True, kw_only=True):
     validity_interval: Annotated[DateTimeInterval | None, Member("Agreement.validityInterval", READING)] = None
 
 
-class CustomerAgreements(Structure, frozen=True, kw_only=True, tag_field="noun", tag="CustomerAgreements"):
+class CustomerAgreements(Structure, frozen=True, tag_field="noun", tag="CustomerAgreements"):
     """Payload root of the noun CustomerAgreements."""
 
     XML_TYPE: ClassVar[str] = "CustomerAgreements"

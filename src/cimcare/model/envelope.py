@@ -18,6 +18,7 @@ from cimcare.model.structure import STANDARD, Extension, Member, Structure
 from cimcare.model.verbs import Archetype, Verb
 
 __all__ = [
+    "MESSAGE_NAMESPACE",
     "AnyMessage",
     "ErrorLevel",
     "ErrorObject",
@@ -47,6 +48,10 @@ __all__ = [
 ]
 
 
+MESSAGE_NAMESPACE = "http://iec.ch/TC57/2011/schema/message"
+"""Namespace of the envelope, edition 1."""
+
+
 class Result(StrEnum):
     """Outcome of a request."""
 
@@ -73,7 +78,7 @@ class IDKind(StrEnum):
     other = "other"
 
 
-class ObjectID(Structure, frozen=True, kw_only=True):
+class ObjectID(Structure, frozen=True):
     """Identifier of an object: text with attributes. Source: Message.xsd, attribute group IDatts."""
 
     XML_TYPE: ClassVar[str] = "ID"
@@ -85,7 +90,7 @@ class ObjectID(Structure, frozen=True, kw_only=True):
     object_type: Annotated[str | None, Member(None, STANDARD, "Class of the object.", attribute=True)] = None
 
 
-class ReplayDetection(Structure, frozen=True, kw_only=True):
+class ReplayDetection(Structure, frozen=True):
     """Protects against messages that are captured and sent again."""
 
     XML_TYPE: ClassVar[str] = "ReplayDetectionType"
@@ -94,7 +99,7 @@ class ReplayDetection(Structure, frozen=True, kw_only=True):
     created: Annotated[datetime, Member(None, STANDARD)] = field(name="Created")
 
 
-class User(Structure, frozen=True, kw_only=True):
+class User(Structure, frozen=True):
     """Person or account on whose behalf the message is sent."""
 
     XML_TYPE: ClassVar[str] = "UserType"
@@ -103,7 +108,7 @@ class User(Structure, frozen=True, kw_only=True):
     organization: Annotated[str | None, Member(None, STANDARD)] = field(default=None, name="Organization")
 
 
-class MessageProperty(Structure, frozen=True, kw_only=True):
+class MessageProperty(Structure, frozen=True):
     """Agreed name and value for routing and filtering."""
 
     XML_TYPE: ClassVar[str] = "MessageProperty"
@@ -112,7 +117,7 @@ class MessageProperty(Structure, frozen=True, kw_only=True):
     value: Annotated[str | None, Member(None, STANDARD)] = field(default=None, name="Value")
 
 
-class Header(Structure, frozen=True, kw_only=True):
+class Header(Structure, frozen=True):
     """What the message is, from whom, and what it belongs to."""
 
     XML_TYPE: ClassVar[str] = "HeaderType"
@@ -156,7 +161,7 @@ class Header(Structure, frozen=True, kw_only=True):
     property: Annotated[tuple[MessageProperty, ...], Member(None, STANDARD)] = field(default=(), name="Property")
 
 
-class Option(Structure, frozen=True, kw_only=True):
+class Option(Structure, frozen=True):
     """Specialises a request. No list of names is standard."""
 
     XML_TYPE: ClassVar[str] = "OptionType"
@@ -165,7 +170,7 @@ class Option(Structure, frozen=True, kw_only=True):
     value: Annotated[str | None, Member(None, STANDARD)] = None
 
 
-class Request(Structure, frozen=True, kw_only=True):
+class Request(Structure, frozen=True):
     """Parameters of a request. `query` holds the `Get<Noun>` element, if one was sent."""
 
     XML_TYPE: ClassVar[str] = "RequestType"
@@ -183,7 +188,7 @@ class Request(Structure, frozen=True, kw_only=True):
     query: Query | None = field(default=None, name="Query")
 
 
-class Location(Structure, frozen=True, kw_only=True):
+class Location(Structure, frozen=True):
     """Where in the processing chain an error arose."""
 
     XML_TYPE: ClassVar[str] = "LocationType"
@@ -193,7 +198,7 @@ class Location(Structure, frozen=True, kw_only=True):
     stage: Annotated[str | None, Member(None, STANDARD)] = None
 
 
-class MessageNameTypeAuthority(Structure, frozen=True, kw_only=True):
+class MessageNameTypeAuthority(Structure, frozen=True):
     """Authority of a name type, as the envelope has it (description last)."""
 
     XML_TYPE: ClassVar[str] = "NameTypeAuthority"
@@ -202,7 +207,7 @@ class MessageNameTypeAuthority(Structure, frozen=True, kw_only=True):
     description: Annotated[str | None, Member(None, STANDARD)] = None
 
 
-class MessageNameType(Structure, frozen=True, kw_only=True):
+class MessageNameType(Structure, frozen=True):
     """Type of a name, as the envelope has it (description in the middle)."""
 
     XML_TYPE: ClassVar[str] = "NameType"
@@ -214,7 +219,7 @@ class MessageNameType(Structure, frozen=True, kw_only=True):
     )
 
 
-class MessageName(Structure, frozen=True, kw_only=True):
+class MessageName(Structure, frozen=True):
     """Name of an object, as the envelope has it. Deprecated by the schema itself."""
 
     XML_TYPE: ClassVar[str] = "Name"
@@ -223,7 +228,7 @@ class MessageName(Structure, frozen=True, kw_only=True):
     name_type: Annotated[MessageNameType | None, Member(None, STANDARD)] = field(default=None, name="NameType")
 
 
-class ErrorObject(Structure, frozen=True, kw_only=True):
+class ErrorObject(Structure, frozen=True):
     """Object at fault in the deprecated form; read, not written by us."""
 
     XML_TYPE: ClassVar[str] = "ObjectType"
@@ -233,7 +238,7 @@ class ErrorObject(Structure, frozen=True, kw_only=True):
     object_type: Annotated[str | None, Member(None, STANDARD)] = None
 
 
-class ReplyError(Structure, frozen=True, kw_only=True):
+class ReplyError(Structure, frozen=True):
     """The Error element of a Reply: one problem, or a code that says there is none."""
 
     XML_TYPE: ClassVar[str] = "ErrorType"
@@ -253,7 +258,7 @@ class ReplyError(Structure, frozen=True, kw_only=True):
     operation_id: Annotated[int | None, Member(None, STANDARD, "The operation that failed.")] = None
 
 
-class Reply(Structure, frozen=True, kw_only=True):
+class Reply(Structure, frozen=True):
     """Outcome of a request, with codes and the identifiers that resulted."""
 
     XML_TYPE: ClassVar[str] = "ReplyType"
@@ -264,7 +269,7 @@ class Reply(Structure, frozen=True, kw_only=True):
     operation_id: Annotated[int | None, Member(None, STANDARD)] = None
 
 
-class Operation(Structure, frozen=True, kw_only=True):
+class Operation(Structure, frozen=True):
     """One operation of an OperationSet. `content` is its payload element."""
 
     XML_TYPE: ClassVar[str] = "OperationType"
@@ -278,7 +283,7 @@ class Operation(Structure, frozen=True, kw_only=True):
     content: PayloadRoot | Extension | None = None
 
 
-class OperationSet(Structure, frozen=True, kw_only=True):
+class OperationSet(Structure, frozen=True):
     """A transaction of several operations."""
 
     XML_TYPE: ClassVar[str] = "OperationSet"
@@ -288,7 +293,7 @@ class OperationSet(Structure, frozen=True, kw_only=True):
     operation: Annotated[tuple[Operation, ...], Member(None, STANDARD)] = field(default=(), name="Operation")
 
 
-class Payload(Structure, frozen=True, kw_only=True):
+class Payload(Structure, frozen=True):
     """Content of a message: at most one of `content`, `operation_set`, `compressed` and `id`, then a format hint.
 
     `content` holds payload roots of known nouns as values, anything else as Extension.
@@ -313,7 +318,7 @@ class Payload(Structure, frozen=True, kw_only=True):
             )
 
 
-class RequestMessage(Structure, frozen=True, kw_only=True, tag_field="message", tag="RequestMessage"):
+class RequestMessage(Structure, frozen=True, tag_field="message", tag="RequestMessage"):
     """A request: asks the receiver for data or for a transaction."""
 
     XML_TYPE: ClassVar[str] = "RequestMessageType"
@@ -324,7 +329,7 @@ class RequestMessage(Structure, frozen=True, kw_only=True, tag_field="message", 
     payload: Annotated[Payload | None, Member(None, STANDARD)] = field(default=None, name="Payload")
 
 
-class ResponseMessage(Structure, frozen=True, kw_only=True, tag_field="message", tag="ResponseMessage"):
+class ResponseMessage(Structure, frozen=True, tag_field="message", tag="ResponseMessage"):
     """The answer to a request or an event."""
 
     XML_TYPE: ClassVar[str] = "ResponseMessageType"
@@ -335,7 +340,7 @@ class ResponseMessage(Structure, frozen=True, kw_only=True, tag_field="message",
     payload: Annotated[Payload | None, Member(None, STANDARD)] = field(default=None, name="Payload")
 
 
-class EventMessage(Structure, frozen=True, kw_only=True, tag_field="message", tag="EventMessage"):
+class EventMessage(Structure, frozen=True, tag_field="message", tag="EventMessage"):
     """A notice that something has happened."""
 
     XML_TYPE: ClassVar[str] = "EventMessageType"
@@ -345,7 +350,7 @@ class EventMessage(Structure, frozen=True, kw_only=True, tag_field="message", ta
     payload: Annotated[Payload | None, Member(None, STANDARD)] = field(default=None, name="Payload")
 
 
-class FaultMessage(Structure, frozen=True, kw_only=True, tag_field="message", tag="FaultMessage"):
+class FaultMessage(Structure, frozen=True, tag_field="message", tag="FaultMessage"):
     """The answer to input so broken that not even its header could be read."""
 
     XML_TYPE: ClassVar[str] = "FaultMessageType"
@@ -354,7 +359,7 @@ class FaultMessage(Structure, frozen=True, kw_only=True, tag_field="message", ta
     reply: Annotated[Reply, Member(None, STANDARD)] = field(name="Reply")
 
 
-class Message(Structure, frozen=True, kw_only=True, tag_field="message", tag="Message"):
+class Message(Structure, frozen=True, tag_field="message", tag="Message"):
     """The generic form, meant for intermediaries that handle all four kinds alike."""
 
     XML_TYPE: ClassVar[str] = "MessageType"

@@ -21,30 +21,32 @@ CorrelationID = NewType("CorrelationID", str)
 """Links replies and events to the request that caused them (IEC 61968-100:2013, Header/CorrelationID)."""
 
 
-class NameTypeAuthority(Structure, frozen=True, kw_only=True):
+class NameTypeAuthority(Structure, frozen=True):
     """The party that issues names of one type."""
 
     XML_TYPE: ClassVar[str] = "NameTypeAuthority"
     CIM_CLASS: ClassVar[str | None] = "NameTypeAuthority"
+    SCHEMA_ORDER: ClassVar[tuple[str, ...]] = ("description", "name")
 
-    description: Annotated[str | None, Member("NameTypeAuthority.description", READING)] = None
     name: Annotated[str, Member("NameTypeAuthority.name", READING)]
+    description: Annotated[str | None, Member("NameTypeAuthority.description", READING)] = None
 
 
-class NameType(Structure, frozen=True, kw_only=True):
+class NameType(Structure, frozen=True):
     """Says what kind of name it is (ticket number, account number, badge number)."""
 
     XML_TYPE: ClassVar[str] = "NameType"
     CIM_CLASS: ClassVar[str | None] = "NameType"
+    SCHEMA_ORDER: ClassVar[tuple[str, ...]] = ("description", "name", "name_type_authority")
 
-    description: Annotated[str | None, Member("NameType.description", READING)] = None
     name: Annotated[str, Member("NameType.name", READING)]
+    description: Annotated[str | None, Member("NameType.description", READING)] = None
     name_type_authority: Annotated[NameTypeAuthority | None, Member("NameType.NameTypeAuthority", READING)] = field(
         default=None, name="NameTypeAuthority"
     )
 
 
-class Name(Structure, frozen=True, kw_only=True):
+class Name(Structure, frozen=True):
     """One further name of an object; qualified by a name type."""
 
     XML_TYPE: ClassVar[str] = "Name"

@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 
-class IncidentIdentity(Structure, frozen=True, kw_only=True):
+class IncidentIdentity(Structure, frozen=True):
     """Incident as TroubleTickets shows it.
 
     A problem in the field, from tickets or another source; may lead to an outage.
@@ -45,7 +45,7 @@ class IncidentIdentity(Structure, frozen=True, kw_only=True):
     names: Annotated[tuple[Name, ...], Member("IdentifiedObject.Names", READING)] = field(default=(), name="Names")
 
 
-class IncidentHazard(Structure, frozen=True, kw_only=True):
+class IncidentHazard(Structure, frozen=True):
     """Danger reported with a ticket or an incident."""
 
     XML_TYPE: ClassVar[str] = "IncidentHazard"
@@ -59,7 +59,7 @@ class IncidentHazard(Structure, frozen=True, kw_only=True):
     status: Annotated[Status | None, Member("Hazard.status", READING)] = None
 
 
-class UsagePointIdentity(Structure, frozen=True, kw_only=True):
+class UsagePointIdentity(Structure, frozen=True):
     """UsagePoint as TroubleTickets shows it: point at which supply is taken or given; a meter need not be there."""
 
     XML_TYPE: ClassVar[str] = "UsagePoint"
@@ -71,7 +71,7 @@ class UsagePointIdentity(Structure, frozen=True, kw_only=True):
     names: Annotated[tuple[Name, ...], Member("IdentifiedObject.Names", READING)] = field(default=(), name="Names")
 
 
-class CustomerIdentity(Structure, frozen=True, kw_only=True):
+class CustomerIdentity(Structure, frozen=True):
     """Customer as Incidents shows it.
 
     Role of an organisation (or person) that receives a service. Names and addresses sit on the associated
@@ -87,7 +87,7 @@ class CustomerIdentity(Structure, frozen=True, kw_only=True):
     names: Annotated[tuple[Name, ...], Member("IdentifiedObject.Names", READING)] = field(default=(), name="Names")
 
 
-class IncidentCustomerNotification(Structure, frozen=True, kw_only=True):
+class IncidentCustomerNotification(Structure, frozen=True):
     """CustomerNotification as Incidents shows it.
 
     What a customer wants to be told, how to reach them, and between which times. Not an IdentifiedObject - it has
@@ -117,7 +117,7 @@ class IncidentCustomerNotification(Structure, frozen=True, kw_only=True):
     )
 
 
-class IncidentLocation(Structure, frozen=True, kw_only=True):
+class IncidentLocation(Structure, frozen=True):
     """Location as Incidents shows it: a place, by addresses and/or coordinates."""
 
     XML_TYPE: ClassVar[str] = "Location"
@@ -139,7 +139,7 @@ class IncidentLocation(Structure, frozen=True, kw_only=True):
     )
 
 
-class ServicePointOutageSummary(Structure, frozen=True, kw_only=True):
+class ServicePointOutageSummary(Structure, frozen=True):
     """Counts of affected points."""
 
     XML_TYPE: ClassVar[str] = "ServicePointOutageSummary"
@@ -149,7 +149,7 @@ class ServicePointOutageSummary(Structure, frozen=True, kw_only=True):
     total_count: Annotated[int | None, Member("ServicePointOutageSummary.totalCount", READING)] = None
 
 
-class IncidentOutage(Structure, frozen=True, kw_only=True):
+class IncidentOutage(Structure, frozen=True):
     """Outage as Incidents shows it: interruption of supply, actual or planned."""
 
     XML_TYPE: ClassVar[str] = "Outage"
@@ -180,7 +180,7 @@ class IncidentOutage(Structure, frozen=True, kw_only=True):
     ] = field(default=(), name="UsagePoints")
 
 
-class Operator(Structure, frozen=True, kw_only=True):
+class Operator(Structure, frozen=True):
     """Control-room person; owns incidents."""
 
     XML_TYPE: ClassVar[str] = "Operator"
@@ -192,7 +192,7 @@ class Operator(Structure, frozen=True, kw_only=True):
     names: Annotated[tuple[Name, ...], Member("IdentifiedObject.Names", READING)] = field(default=(), name="Names")
 
 
-class TroubleTicketIdentity(Structure, frozen=True, kw_only=True):
+class TroubleTicketIdentity(Structure, frozen=True):
     """TroubleTicket as Incidents shows it: a problem as a customer reported it."""
 
     XML_TYPE: ClassVar[str] = "TroubleTicket"
@@ -210,7 +210,7 @@ class TroubleTicketIdentity(Structure, frozen=True, kw_only=True):
     names: Annotated[tuple[Name, ...], Member("IdentifiedObject.Names", READING)] = field(default=(), name="Names")
 
 
-class IncidentWork(Structure, frozen=True, kw_only=True):
+class IncidentWork(Structure, frozen=True):
     """Work as Incidents shows it.
 
     Asks for, starts and follows work. Basis of service request, service order, work request.
@@ -229,7 +229,7 @@ class IncidentWork(Structure, frozen=True, kw_only=True):
     names: Annotated[tuple[Name, ...], Member("IdentifiedObject.Names", READING)] = field(default=(), name="Names")
 
 
-class Incident(Structure, frozen=True, kw_only=True):
+class Incident(Structure, frozen=True):
     """A problem in the field, from tickets or another source; may lead to an outage."""
 
     XML_TYPE: ClassVar[str] = "Incident"
@@ -268,7 +268,7 @@ class Incident(Structure, frozen=True, kw_only=True):
     works: Annotated[tuple[IncidentWork, ...], Member("Incident.Works", READING)] = field(default=(), name="Works")
 
 
-class Incidents(Structure, frozen=True, kw_only=True, tag_field="noun", tag="Incidents"):
+class Incidents(Structure, frozen=True, tag_field="noun", tag="Incidents"):
     """Payload root of the noun Incidents."""
 
     XML_TYPE: ClassVar[str] = "Incidents"

@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 
-class AssetIdentity(Structure, frozen=True, kw_only=True):
+class AssetIdentity(Structure, frozen=True):
     """Asset, by identity."""
 
     XML_TYPE: ClassVar[str] = "Asset"
@@ -46,7 +46,7 @@ class AssetIdentity(Structure, frozen=True, kw_only=True):
     names: Annotated[tuple[Name, ...], Member("IdentifiedObject.Names", OURS)] = field(default=(), name="Names")
 
 
-class CrewIdentity(Structure, frozen=True, kw_only=True):
+class CrewIdentity(Structure, frozen=True):
     """Crew, by identity."""
 
     XML_TYPE: ClassVar[str] = "Crew"
@@ -56,7 +56,7 @@ class CrewIdentity(Structure, frozen=True, kw_only=True):
     names: Annotated[tuple[Name, ...], Member("IdentifiedObject.Names", OURS)] = field(default=(), name="Names")
 
 
-class CustomerAccountIdentity(Structure, frozen=True, kw_only=True):
+class CustomerAccountIdentity(Structure, frozen=True):
     """Customer account, by identity."""
 
     XML_TYPE: ClassVar[str] = "CustomerAccount"
@@ -66,7 +66,7 @@ class CustomerAccountIdentity(Structure, frozen=True, kw_only=True):
     names: Annotated[tuple[Name, ...], Member("IdentifiedObject.Names", OURS)] = field(default=(), name="Names")
 
 
-class OrganisationIdentity(Structure, frozen=True, kw_only=True):
+class OrganisationIdentity(Structure, frozen=True):
     """Organisation, by identity."""
 
     XML_TYPE: ClassVar[str] = "Organisation"
@@ -76,7 +76,7 @@ class OrganisationIdentity(Structure, frozen=True, kw_only=True):
     names: Annotated[tuple[Name, ...], Member("IdentifiedObject.Names", OURS)] = field(default=(), name="Names")
 
 
-class ServiceSupplierIdentity(Structure, frozen=True, kw_only=True):
+class ServiceSupplierIdentity(Structure, frozen=True):
     """Service supplier, by identity."""
 
     XML_TYPE: ClassVar[str] = "ServiceSupplier"
@@ -86,7 +86,7 @@ class ServiceSupplierIdentity(Structure, frozen=True, kw_only=True):
     names: Annotated[tuple[Name, ...], Member("IdentifiedObject.Names", OURS)] = field(default=(), name="Names")
 
 
-class TroubleTicketFilter(Structure, frozen=True, kw_only=True):
+class TroubleTicketFilter(Structure, frozen=True):
     """Tickets by identity, channel, code or state."""
 
     XML_TYPE: ClassVar[str] = "TroubleTicket"
@@ -99,7 +99,7 @@ class TroubleTicketFilter(Structure, frozen=True, kw_only=True):
     names: Annotated[tuple[Name, ...], Member("IdentifiedObject.Names", OURS)] = field(default=(), name="Names")
 
 
-class IncidentFilter(Structure, frozen=True, kw_only=True):
+class IncidentFilter(Structure, frozen=True):
     """Incidents by identity or state."""
 
     XML_TYPE: ClassVar[str] = "Incident"
@@ -110,7 +110,7 @@ class IncidentFilter(Structure, frozen=True, kw_only=True):
     names: Annotated[tuple[Name, ...], Member("IdentifiedObject.Names", OURS)] = field(default=(), name="Names")
 
 
-class WorkFilter(Structure, frozen=True, kw_only=True):
+class WorkFilter(Structure, frozen=True):
     """Work by identity, kind or state."""
 
     XML_TYPE: ClassVar[str] = "Work"
@@ -122,7 +122,7 @@ class WorkFilter(Structure, frozen=True, kw_only=True):
     names: Annotated[tuple[Name, ...], Member("IdentifiedObject.Names", OURS)] = field(default=(), name="Names")
 
 
-class CustomerAgreementFilter(Structure, frozen=True, kw_only=True):
+class CustomerAgreementFilter(Structure, frozen=True):
     """Agreements by identity or state."""
 
     XML_TYPE: ClassVar[str] = "CustomerAgreement"
@@ -133,7 +133,7 @@ class CustomerAgreementFilter(Structure, frozen=True, kw_only=True):
     names: Annotated[tuple[Name, ...], Member("IdentifiedObject.Names", OURS)] = field(default=(), name="Names")
 
 
-class GetTroubleTickets(Structure, frozen=True, kw_only=True, tag_field="noun", tag="GetTroubleTickets"):
+class GetTroubleTickets(Structure, frozen=True, tag_field="noun", tag="GetTroubleTickets"):
     """Filter of a get for TroubleTickets."""
 
     XML_TYPE: ClassVar[str] = "GetTroubleTickets"
@@ -149,7 +149,7 @@ class GetTroubleTickets(Structure, frozen=True, kw_only=True, tag_field="noun", 
     usage_point: Annotated[tuple[UsagePointIdentity, ...], Member(None, OURS)] = field(default=(), name="UsagePoint")
 
 
-class GetIncidents(Structure, frozen=True, kw_only=True, tag_field="noun", tag="GetIncidents"):
+class GetIncidents(Structure, frozen=True, tag_field="noun", tag="GetIncidents"):
     """Filter of a get for Incidents."""
 
     XML_TYPE: ClassVar[str] = "GetIncidents"
@@ -165,7 +165,7 @@ class GetIncidents(Structure, frozen=True, kw_only=True, tag_field="noun", tag="
     usage_point: Annotated[tuple[UsagePointIdentity, ...], Member(None, OURS)] = field(default=(), name="UsagePoint")
 
 
-class GetServiceRequests(Structure, frozen=True, kw_only=True, tag_field="noun", tag="GetServiceRequests"):
+class GetServiceRequests(Structure, frozen=True, tag_field="noun", tag="GetServiceRequests"):
     """Filter of a get for ServiceRequests."""
 
     XML_TYPE: ClassVar[str] = "GetServiceRequests"
@@ -180,7 +180,7 @@ class GetServiceRequests(Structure, frozen=True, kw_only=True, tag_field="noun",
     work: Annotated[tuple[WorkFilter, ...], Member(None, OURS)] = field(default=(), name="Work")
 
 
-class GetServiceOrders(Structure, frozen=True, kw_only=True, tag_field="noun", tag="GetServiceOrders"):
+class GetServiceOrders(Structure, frozen=True, tag_field="noun", tag="GetServiceOrders"):
     """Filter of a get for ServiceOrders."""
 
     XML_TYPE: ClassVar[str] = "GetServiceOrders"
@@ -195,7 +195,7 @@ class GetServiceOrders(Structure, frozen=True, kw_only=True, tag_field="noun", t
     work: Annotated[tuple[WorkFilter, ...], Member(None, OURS)] = field(default=(), name="Work")
 
 
-class GetWorkRequests(Structure, frozen=True, kw_only=True, tag_field="noun", tag="GetWorkRequests"):
+class GetWorkRequests(Structure, frozen=True, tag_field="noun", tag="GetWorkRequests"):
     """Filter of a get for WorkRequests."""
 
     XML_TYPE: ClassVar[str] = "GetWorkRequests"
@@ -208,7 +208,7 @@ class GetWorkRequests(Structure, frozen=True, kw_only=True, tag_field="noun", ta
     work: Annotated[tuple[WorkFilter, ...], Member(None, OURS)] = field(default=(), name="Work")
 
 
-class GetCustomerAgreements(Structure, frozen=True, kw_only=True, tag_field="noun", tag="GetCustomerAgreements"):
+class GetCustomerAgreements(Structure, frozen=True, tag_field="noun", tag="GetCustomerAgreements"):
     """Filter of a get for CustomerAgreements."""
 
     XML_TYPE: ClassVar[str] = "GetCustomerAgreements"

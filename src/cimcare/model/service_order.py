@@ -50,7 +50,7 @@ __all__ = [
 ]
 
 
-class Status(Structure, frozen=True, kw_only=True):
+class Status(Structure, frozen=True):
     """Value, when, why, remark."""
 
     XML_TYPE: ClassVar[str] = "Status"
@@ -62,7 +62,7 @@ class Status(Structure, frozen=True, kw_only=True):
     value: Annotated[str | None, Member("Status.value", STANDARD, "Free text state.", required=True)] = None
 
 
-class Customer(Structure, frozen=True, kw_only=True):
+class Customer(Structure, frozen=True):
     """Role of an organisation (or person) that receives a service.
 
     Names and addresses sit on the associated Organisation.
@@ -88,7 +88,7 @@ class Customer(Structure, frozen=True, kw_only=True):
     status: Annotated[Status | None, Member("Customer.status", STANDARD)] = None
 
 
-class MeterMultiplier(Structure, frozen=True, kw_only=True):
+class MeterMultiplier(Structure, frozen=True):
     """Factor of a meter."""
 
     XML_TYPE: ClassVar[str] = "MeterMultiplier"
@@ -102,7 +102,7 @@ class MeterMultiplier(Structure, frozen=True, kw_only=True):
     names: Annotated[tuple[Name, ...], Member("IdentifiedObject.Names", STANDARD)] = field(default=(), name="Names")
 
 
-class Asset(Structure, frozen=True, kw_only=True):
+class Asset(Structure, frozen=True):
     """A tangible thing the utility owns or looks after."""
 
     XML_TYPE: ClassVar[str] = "Asset"
@@ -125,7 +125,7 @@ class Asset(Structure, frozen=True, kw_only=True):
     names: Annotated[tuple[Name, ...], Member("IdentifiedObject.Names", STANDARD)] = field(default=(), name="Names")
 
 
-class StreetAddress(Structure, frozen=True, kw_only=True):
+class StreetAddress(Structure, frozen=True):
     """Street and town part with a status."""
 
     XML_TYPE: ClassVar[str] = "StreetAddress"
@@ -135,7 +135,7 @@ class StreetAddress(Structure, frozen=True, kw_only=True):
     town_detail: Annotated[TownDetail | None, Member("StreetAddress.townDetail", STANDARD, required=True)] = None
 
 
-class ServiceLocationPositionPoint(Structure, frozen=True, kw_only=True):
+class ServiceLocationPositionPoint(Structure, frozen=True):
     """One coordinate tuple; several make a line or an area."""
 
     XML_TYPE: ClassVar[str] = "PositionPoint"
@@ -147,7 +147,7 @@ class ServiceLocationPositionPoint(Structure, frozen=True, kw_only=True):
     z_position: Annotated[str | None, Member("PositionPoint.zPosition", STANDARD, required=True)] = None
 
 
-class ServiceMultiplier(Structure, frozen=True, kw_only=True):
+class ServiceMultiplier(Structure, frozen=True):
     """Transformer ratio at a usage point."""
 
     XML_TYPE: ClassVar[str] = "ServiceMultiplier"
@@ -161,7 +161,7 @@ class ServiceMultiplier(Structure, frozen=True, kw_only=True):
     names: Annotated[tuple[Name, ...], Member("IdentifiedObject.Names", STANDARD)] = field(default=(), name="Names")
 
 
-class ShortStreetDetail(Structure, frozen=True, kw_only=True):
+class ShortStreetDetail(Structure, frozen=True):
     """StreetDetail as ServiceOrders shows it: street part."""
 
     XML_TYPE: ClassVar[str] = "StreetDetail"
@@ -179,7 +179,7 @@ class ShortStreetDetail(Structure, frozen=True, kw_only=True):
     within_town_limits: Annotated[bool | None, Member("StreetDetail.withinTownLimits", STANDARD)] = None
 
 
-class UsagePointLocationStreetAddress(Structure, frozen=True, kw_only=True):
+class UsagePointLocationStreetAddress(Structure, frozen=True):
     """StreetAddress as ServiceOrders shows it: street and town part with a status."""
 
     XML_TYPE: ClassVar[str] = "StreetAddress"
@@ -191,7 +191,7 @@ class UsagePointLocationStreetAddress(Structure, frozen=True, kw_only=True):
     town_detail: Annotated[TownDetail | None, Member("StreetAddress.townDetail", STANDARD)] = None
 
 
-class UsagePointLocation(Structure, frozen=True, kw_only=True):
+class UsagePointLocation(Structure, frozen=True):
     """Exact place of a usage point."""
 
     XML_TYPE: ClassVar[str] = "UsagePointLocation"
@@ -214,7 +214,7 @@ class UsagePointLocation(Structure, frozen=True, kw_only=True):
     )
 
 
-class UsagePoint(Structure, frozen=True, kw_only=True):
+class UsagePoint(Structure, frozen=True):
     """Point at which supply is taken or given; a meter need not be there."""
 
     XML_TYPE: ClassVar[str] = "UsagePoint"
@@ -241,7 +241,7 @@ class UsagePoint(Structure, frozen=True, kw_only=True):
     )
 
 
-class ServiceLocation(Structure, frozen=True, kw_only=True):
+class ServiceLocation(Structure, frozen=True):
     """The premises where service is delivered; where crews go."""
 
     XML_TYPE: ClassVar[str] = "ServiceLocation"
@@ -274,7 +274,7 @@ class ServiceLocation(Structure, frozen=True, kw_only=True):
     )
 
 
-class WorkTask(Structure, frozen=True, kw_only=True):
+class WorkTask(Structure, frozen=True):
     """One step of a work."""
 
     XML_TYPE: ClassVar[str] = "WorkTask"
@@ -307,7 +307,7 @@ class WorkTask(Structure, frozen=True, kw_only=True):
     )
 
 
-class Work(Structure, frozen=True, kw_only=True):
+class Work(Structure, frozen=True):
     """Asks for, starts and follows work. Basis of service request, service order, work request."""
 
     XML_TYPE: ClassVar[str] = "Work"
@@ -340,7 +340,7 @@ class Work(Structure, frozen=True, kw_only=True):
     )
 
 
-class ServiceOrders(Structure, frozen=True, kw_only=True, tag_field="noun", tag="ServiceOrders"):
+class ServiceOrders(Structure, frozen=True, tag_field="noun", tag="ServiceOrders"):
     """Payload root of the noun ServiceOrders."""
 
     XML_TYPE: ClassVar[str] = "ServiceOrders"

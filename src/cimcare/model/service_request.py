@@ -57,7 +57,7 @@ __all__ = [
 ]
 
 
-class Customer(Structure, frozen=True, kw_only=True):
+class Customer(Structure, frozen=True):
     """Role of an organisation (or person) that receives a service.
 
     Names and addresses sit on the associated Organisation.
@@ -86,7 +86,7 @@ class Customer(Structure, frozen=True, kw_only=True):
     status: Annotated[Status | None, Member("Customer.status", READING)] = None
 
 
-class ServiceMultiplier(Structure, frozen=True, kw_only=True):
+class ServiceMultiplier(Structure, frozen=True):
     """Transformer ratio at a usage point."""
 
     XML_TYPE: ClassVar[str] = "ServiceMultiplier"
@@ -100,7 +100,7 @@ class ServiceMultiplier(Structure, frozen=True, kw_only=True):
     names: Annotated[tuple[Name, ...], Member("IdentifiedObject.Names", READING)] = field(default=(), name="Names")
 
 
-class ServiceSupplier(Structure, frozen=True, kw_only=True):
+class ServiceSupplier(Structure, frozen=True):
     """Role of an organisation that supplies service."""
 
     XML_TYPE: ClassVar[str] = "ServiceSupplier"
@@ -113,7 +113,7 @@ class ServiceSupplier(Structure, frozen=True, kw_only=True):
     names: Annotated[tuple[Name, ...], Member("IdentifiedObject.Names", READING)] = field(default=(), name="Names")
 
 
-class UsagePointLocation(Structure, frozen=True, kw_only=True):
+class UsagePointLocation(Structure, frozen=True):
     """Exact place of a usage point."""
 
     XML_TYPE: ClassVar[str] = "UsagePointLocation"
@@ -134,7 +134,7 @@ class UsagePointLocation(Structure, frozen=True, kw_only=True):
     )
 
 
-class UsagePoint(Structure, frozen=True, kw_only=True):
+class UsagePoint(Structure, frozen=True):
     """Point at which supply is taken or given; a meter need not be there."""
 
     XML_TYPE: ClassVar[str] = "UsagePoint"
@@ -168,7 +168,7 @@ class UsagePoint(Structure, frozen=True, kw_only=True):
     )
 
 
-class ServiceLocation(Structure, frozen=True, kw_only=True):
+class ServiceLocation(Structure, frozen=True):
     """The premises where service is delivered; where crews go."""
 
     XML_TYPE: ClassVar[str] = "ServiceLocation"
@@ -203,7 +203,7 @@ class ServiceLocation(Structure, frozen=True, kw_only=True):
     )
 
 
-class MeterMultiplier(Structure, frozen=True, kw_only=True):
+class MeterMultiplier(Structure, frozen=True):
     """Factor of a meter."""
 
     XML_TYPE: ClassVar[str] = "MeterMultiplier"
@@ -217,7 +217,7 @@ class MeterMultiplier(Structure, frozen=True, kw_only=True):
     names: Annotated[tuple[Name, ...], Member("IdentifiedObject.Names", READING)] = field(default=(), name="Names")
 
 
-class Asset(Structure, frozen=True, kw_only=True):
+class Asset(Structure, frozen=True):
     """Meter as ServiceRequests shows it: end device that measures."""
 
     XML_TYPE: ClassVar[str] = "Asset"
@@ -240,7 +240,7 @@ class Asset(Structure, frozen=True, kw_only=True):
     names: Annotated[tuple[Name, ...], Member("IdentifiedObject.Names", READING)] = field(default=(), name="Names")
 
 
-class WorkTask(Structure, frozen=True, kw_only=True):
+class WorkTask(Structure, frozen=True):
     """One step of a work."""
 
     XML_TYPE: ClassVar[str] = "WorkTask"
@@ -271,7 +271,7 @@ class WorkTask(Structure, frozen=True, kw_only=True):
     )
 
 
-class Work(Structure, frozen=True, kw_only=True):
+class Work(Structure, frozen=True):
     """Asks for, starts and follows work. Basis of service request, service order, work request."""
 
     XML_TYPE: ClassVar[str] = "Work"
@@ -312,7 +312,7 @@ class Work(Structure, frozen=True, kw_only=True):
     work_tasks: Annotated[tuple[WorkTask, ...], Member("Work.WorkTasks", READING)] = field(default=(), name="WorkTasks")
 
 
-class ServiceRequests(Structure, frozen=True, kw_only=True, tag_field="noun", tag="ServiceRequests"):
+class ServiceRequests(Structure, frozen=True, tag_field="noun", tag="ServiceRequests"):
     """Payload root of the noun ServiceRequests."""
 
     XML_TYPE: ClassVar[str] = "ServiceRequests"

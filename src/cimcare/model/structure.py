@@ -65,6 +65,8 @@ class Structure(
 
     XML_TYPE: ClassVar[str]
     CIM_CLASS: ClassVar[str | None] = None
+    SCHEMA_ORDER: ClassVar[tuple[str, ...]] = ()
+    """Fields in the order of the schema, where a mandatory one stands behind an optional one there."""
 
     extensions: tuple[Extension, ...] = ()
 
@@ -109,7 +111,11 @@ def elements_of(structure: type[Structure]) -> tuple[Element, ...]:
     """Members of a Structure in the order of the schema, without `extensions`."""
     hints = get_type_hints(structure, include_extras=True)
     found = []
-    for info in msgspec.structs.fields(structure):
+    order = structure.SCHEMA_ORDER
+    infos = msgspec.structs.fields(structure)
+    if order:
+        infos = tuple(sorted(infos, key=lambda info: order.index(info.name) if info.name in order else len(order)))
+    for info in infos:
         hint = hints[info.name]
         if get_origin(hint) is not Annotated:
             continue

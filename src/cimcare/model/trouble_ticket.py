@@ -24,7 +24,7 @@ __all__ = [
 ]
 
 
-class ServiceLocationIdentity(Structure, frozen=True, kw_only=True):
+class ServiceLocationIdentity(Structure, frozen=True):
     """ServiceLocation as TroubleTickets shows it: the premises where service is delivered; where crews go."""
 
     XML_TYPE: ClassVar[str] = "ServiceLocation"
@@ -36,7 +36,7 @@ class ServiceLocationIdentity(Structure, frozen=True, kw_only=True):
     names: Annotated[tuple[Name, ...], Member("IdentifiedObject.Names", READING)] = field(default=(), name="Names")
 
 
-class CustomerAgreementPlace(Structure, frozen=True, kw_only=True):
+class CustomerAgreementPlace(Structure, frozen=True):
     """CustomerAgreement as TroubleTickets shows it.
 
     Contract between customer and supplier for a service at one or more premises.
@@ -57,7 +57,7 @@ class CustomerAgreementPlace(Structure, frozen=True, kw_only=True):
     )
 
 
-class TroubleTicketCustomer(Structure, frozen=True, kw_only=True):
+class TroubleTicketCustomer(Structure, frozen=True):
     """Customer as TroubleTickets shows it.
 
     Role of an organisation (or person) that receives a service. Names and addresses sit on the associated
@@ -80,7 +80,7 @@ class TroubleTicketCustomer(Structure, frozen=True, kw_only=True):
     priority: Annotated[Priority | None, Member("Customer.priority", READING, "Compound from dcim12.")] = None
 
 
-class CustomerNotification(Structure, frozen=True, kw_only=True):
+class CustomerNotification(Structure, frozen=True):
     """What a customer wants to be told, how to reach them, and between which times.
 
     Not an IdentifiedObject - it has no mRID.
@@ -106,7 +106,7 @@ class CustomerNotification(Structure, frozen=True, kw_only=True):
     ] = None
 
 
-class TroubleTicket(Structure, frozen=True, kw_only=True):
+class TroubleTicket(Structure, frozen=True):
     """A problem as a customer reported it."""
 
     XML_TYPE: ClassVar[str] = "TroubleTicket"
@@ -175,7 +175,7 @@ class TroubleTicket(Structure, frozen=True, kw_only=True):
     status: Annotated[Status | None, Member("Document.status", READING, "State of the subject matter.")] = None
 
 
-class TroubleTickets(Structure, frozen=True, kw_only=True, tag_field="noun", tag="TroubleTickets"):
+class TroubleTickets(Structure, frozen=True, tag_field="noun", tag="TroubleTickets"):
     """Payload root of the noun TroubleTickets."""
 
     XML_TYPE: ClassVar[str] = "TroubleTickets"

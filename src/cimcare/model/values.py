@@ -37,7 +37,7 @@ Money = NewType("Money", Decimal)
 """Amount of money; the currency is fixed by agreement and not sent. CIM datatype Money."""
 
 
-class Status(Structure, frozen=True, kw_only=True):
+class Status(Structure, frozen=True):
     """Value, when, why, remark."""
 
     XML_TYPE: ClassVar[str] = "Status"
@@ -49,7 +49,7 @@ class Status(Structure, frozen=True, kw_only=True):
     value: Annotated[str | None, Member("Status.value", READING, "Free text state.")] = None
 
 
-class Priority(Structure, frozen=True, kw_only=True):
+class Priority(Structure, frozen=True):
     """Rank with reason and type."""
 
     XML_TYPE: ClassVar[str] = "Priority"
@@ -60,7 +60,7 @@ class Priority(Structure, frozen=True, kw_only=True):
     type: Annotated[str | None, Member("Priority.type", READING)] = None
 
 
-class StreetDetail(Structure, frozen=True, kw_only=True):
+class StreetDetail(Structure, frozen=True):
     """Street part."""
 
     XML_TYPE: ClassVar[str] = "StreetDetail"
@@ -80,7 +80,7 @@ class StreetDetail(Structure, frozen=True, kw_only=True):
     within_town_limits: Annotated[bool | None, Member("StreetDetail.withinTownLimits", READING)] = None
 
 
-class TownDetail(Structure, frozen=True, kw_only=True):
+class TownDetail(Structure, frozen=True):
     """Town part."""
 
     XML_TYPE: ClassVar[str] = "TownDetail"
@@ -93,7 +93,7 @@ class TownDetail(Structure, frozen=True, kw_only=True):
     state_or_province: Annotated[str | None, Member("TownDetail.stateOrProvince", READING)] = None
 
 
-class StreetAddress(Structure, frozen=True, kw_only=True):
+class StreetAddress(Structure, frozen=True):
     """Street and town part with a status."""
 
     XML_TYPE: ClassVar[str] = "StreetAddress"
@@ -108,7 +108,7 @@ class StreetAddress(Structure, frozen=True, kw_only=True):
     town_detail: Annotated[TownDetail | None, Member("StreetAddress.townDetail", READING)] = None
 
 
-class CoordinateSystem(Structure, frozen=True, kw_only=True):
+class CoordinateSystem(Structure, frozen=True):
     """Names the reference system of the points by a URN."""
 
     XML_TYPE: ClassVar[str] = "CoordinateSystem"
@@ -117,7 +117,7 @@ class CoordinateSystem(Structure, frozen=True, kw_only=True):
     crs_urn: Annotated[str | None, Member("CoordinateSystem.crsUrn", READING)] = None
 
 
-class PositionPoint(Structure, frozen=True, kw_only=True):
+class PositionPoint(Structure, frozen=True):
     """One coordinate tuple; several make a line or an area."""
 
     XML_TYPE: ClassVar[str] = "PositionPoint"
@@ -129,7 +129,7 @@ class PositionPoint(Structure, frozen=True, kw_only=True):
     z_position: Annotated[str | None, Member("PositionPoint.zPosition", READING)] = None
 
 
-class DateTimeInterval(Structure, frozen=True, kw_only=True):
+class DateTimeInterval(Structure, frozen=True):
     """Start and end instants."""
 
     XML_TYPE: ClassVar[str] = "DateTimeInterval"
@@ -139,7 +139,7 @@ class DateTimeInterval(Structure, frozen=True, kw_only=True):
     start: Annotated[datetime | None, Member("DateTimeInterval.start", READING)] = None
 
 
-class TelephoneNumber(Structure, frozen=True, kw_only=True):
+class TelephoneNumber(Structure, frozen=True):
     """Parts of a phone number."""
 
     XML_TYPE: ClassVar[str] = "TelephoneNumber"
@@ -152,7 +152,7 @@ class TelephoneNumber(Structure, frozen=True, kw_only=True):
     local_number: Annotated[str | None, Member("TelephoneNumber.localNumber", READING)] = None
 
 
-class ElectronicAddress(Structure, frozen=True, kw_only=True):
+class ElectronicAddress(Structure, frozen=True):
     """E-mail, web, network and log-in data."""
 
     XML_TYPE: ClassVar[str] = "ElectronicAddress"

@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 
-class Appointment(Structure, frozen=True, kw_only=True):
+class Appointment(Structure, frozen=True):
     """Agreed time window for a visit."""
 
     XML_TYPE: ClassVar[str] = "Appointment"
@@ -41,7 +41,7 @@ class Appointment(Structure, frozen=True, kw_only=True):
     meeting_interval: Annotated[DateTimeInterval | None, Member("Appointment.meetingInterval", READING)] = None
 
 
-class CustomerAgreementIdentity(Structure, frozen=True, kw_only=True):
+class CustomerAgreementIdentity(Structure, frozen=True):
     """CustomerAgreement as ServiceRequests shows it.
 
     Contract between customer and supplier for a service at one or more premises.
@@ -56,7 +56,7 @@ class CustomerAgreementIdentity(Structure, frozen=True, kw_only=True):
     names: Annotated[tuple[Name, ...], Member("IdentifiedObject.Names", READING)] = field(default=(), name="Names")
 
 
-class WorkTimeSchedule(Structure, frozen=True, kw_only=True):
+class WorkTimeSchedule(Structure, frozen=True):
     """Wanted, estimated or actual times of work."""
 
     XML_TYPE: ClassVar[str] = "WorkTimeSchedule"
@@ -66,7 +66,7 @@ class WorkTimeSchedule(Structure, frozen=True, kw_only=True):
     schedule_interval: Annotated[DateTimeInterval | None, Member("TimeSchedule.scheduleInterval", READING)] = None
 
 
-class Person(Structure, frozen=True, kw_only=True):
+class Person(Structure, frozen=True):
     """A human being with names and contact data."""
 
     XML_TYPE: ClassVar[str] = "Person"
@@ -76,7 +76,7 @@ class Person(Structure, frozen=True, kw_only=True):
     last_name: Annotated[str | None, Member("Person.lastName", READING)] = None
 
 
-class CrewMember(Structure, frozen=True, kw_only=True):
+class CrewMember(Structure, frozen=True):
     """A person in a crew."""
 
     XML_TYPE: ClassVar[str] = "CrewMember"
@@ -85,7 +85,7 @@ class CrewMember(Structure, frozen=True, kw_only=True):
     person: Annotated[Person | None, Member("PersonRole.Person", READING)] = field(default=None, name="Person")
 
 
-class Crew(Structure, frozen=True, kw_only=True):
+class Crew(Structure, frozen=True):
     """Field team."""
 
     XML_TYPE: ClassVar[str] = "Crew"
@@ -100,7 +100,7 @@ class Crew(Structure, frozen=True, kw_only=True):
     names: Annotated[tuple[Name, ...], Member("IdentifiedObject.Names", READING)] = field(default=(), name="Names")
 
 
-class ReadingQuality(Structure, frozen=True, kw_only=True):
+class ReadingQuality(Structure, frozen=True):
     """Quality flag on a value."""
 
     XML_TYPE: ClassVar[str] = "ReadingQuality"
@@ -111,7 +111,7 @@ class ReadingQuality(Structure, frozen=True, kw_only=True):
     time_stamp: Annotated[datetime | None, Member("ReadingQuality.timeStamp", STANDARD)] = None
 
 
-class ReadingType(Structure, frozen=True, kw_only=True):
+class ReadingType(Structure, frozen=True):
     """Coded description of what was measured."""
 
     XML_TYPE: ClassVar[str] = "ReadingType"
@@ -133,7 +133,7 @@ class ReadingType(Structure, frozen=True, kw_only=True):
     unit: Annotated[str | None, Member("ReadingType.unit", STANDARD)] = None
 
 
-class Reading(Structure, frozen=True, kw_only=True):
+class Reading(Structure, frozen=True):
     """One value."""
 
     XML_TYPE: ClassVar[str] = "Reading"
@@ -153,7 +153,7 @@ class Reading(Structure, frozen=True, kw_only=True):
     time_period: Annotated[DateTimeInterval | None, Member("BaseReading.timePeriod", STANDARD)] = None
 
 
-class MeterReading(Structure, frozen=True, kw_only=True):
+class MeterReading(Structure, frozen=True):
     """Set of values from a meter."""
 
     XML_TYPE: ClassVar[str] = "MeterReading"
@@ -163,7 +163,7 @@ class MeterReading(Structure, frozen=True, kw_only=True):
     values_interval: Annotated[DateTimeInterval | None, Member("MeterReading.valuesInterval", READING)] = None
 
 
-class AssetLocationHazard(Structure, frozen=True, kw_only=True):
+class AssetLocationHazard(Structure, frozen=True):
     """Danger at the place of an asset."""
 
     XML_TYPE: ClassVar[str] = "AssetLocationHazard"
@@ -175,7 +175,7 @@ class AssetLocationHazard(Structure, frozen=True, kw_only=True):
     ] = None
 
 
-class ActivityRecord(Structure, frozen=True, kw_only=True):
+class ActivityRecord(Structure, frozen=True):
     """One log entry about something that happened or is planned."""
 
     XML_TYPE: ClassVar[str] = "ActivityRecord"
@@ -187,7 +187,7 @@ class ActivityRecord(Structure, frozen=True, kw_only=True):
     type: Annotated[str | None, Member("ActivityRecord.type", STANDARD)] = None
 
 
-class WorkCoordinateSystem(Structure, frozen=True, kw_only=True):
+class WorkCoordinateSystem(Structure, frozen=True):
     """Names the reference system of the points by a URN."""
 
     XML_TYPE: ClassVar[str] = "CoordinateSystem"
@@ -196,7 +196,7 @@ class WorkCoordinateSystem(Structure, frozen=True, kw_only=True):
     crs_urn: Annotated[str | None, Member("CoordinateSystem.crsUrn", STANDARD, required=True)] = None
 
 
-class TownDetail(Structure, frozen=True, kw_only=True):
+class TownDetail(Structure, frozen=True):
     """Town part."""
 
     XML_TYPE: ClassVar[str] = "TownDetail"

@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 
-class OrganisationStreetDetail(Structure, frozen=True, kw_only=True):
+class OrganisationStreetDetail(Structure, frozen=True):
     """StreetDetail as WorkRequests shows it: street part."""
 
     XML_TYPE: ClassVar[str] = "StreetDetail"
@@ -48,7 +48,7 @@ class OrganisationStreetDetail(Structure, frozen=True, kw_only=True):
     within_town_limits: Annotated[bool | None, Member("StreetDetail.withinTownLimits", STANDARD)] = None
 
 
-class OrganisationStreetAddress(Structure, frozen=True, kw_only=True):
+class OrganisationStreetAddress(Structure, frozen=True):
     """StreetAddress as WorkRequests shows it: street and town part with a status."""
 
     XML_TYPE: ClassVar[str] = "StreetAddress"
@@ -60,7 +60,7 @@ class OrganisationStreetAddress(Structure, frozen=True, kw_only=True):
     town_detail: Annotated[TownDetail | None, Member("StreetAddress.townDetail", STANDARD, required=True)] = None
 
 
-class Organisation(Structure, frozen=True, kw_only=True):
+class Organisation(Structure, frozen=True):
     """A body with phone, electronic and street addresses."""
 
     XML_TYPE: ClassVar[str] = "Organisation"
@@ -74,7 +74,7 @@ class Organisation(Structure, frozen=True, kw_only=True):
     street_address: Annotated[OrganisationStreetAddress | None, Member("Organisation.streetAddress", STANDARD)] = None
 
 
-class WorkTimeSchedule(Structure, frozen=True, kw_only=True):
+class WorkTimeSchedule(Structure, frozen=True):
     """Wanted, estimated or actual times of work."""
 
     XML_TYPE: ClassVar[str] = "WorkTimeSchedule"
@@ -86,7 +86,7 @@ class WorkTimeSchedule(Structure, frozen=True, kw_only=True):
     ] = None
 
 
-class StreetDetail(Structure, frozen=True, kw_only=True):
+class StreetDetail(Structure, frozen=True):
     """Street part."""
 
     XML_TYPE: ClassVar[str] = "StreetDetail"
@@ -106,7 +106,7 @@ class StreetDetail(Structure, frozen=True, kw_only=True):
     within_town_limits: Annotated[bool | None, Member("StreetDetail.withinTownLimits", STANDARD)] = None
 
 
-class StreetAddress(Structure, frozen=True, kw_only=True):
+class StreetAddress(Structure, frozen=True):
     """Street and town part with a status."""
 
     XML_TYPE: ClassVar[str] = "StreetAddress"
@@ -116,7 +116,7 @@ class StreetAddress(Structure, frozen=True, kw_only=True):
     town_detail: Annotated[TownDetail | None, Member("StreetAddress.townDetail", STANDARD, required=True)] = None
 
 
-class WorkLocation(Structure, frozen=True, kw_only=True):
+class WorkLocation(Structure, frozen=True):
     """Place where work is done."""
 
     XML_TYPE: ClassVar[str] = "WorkLocation"
@@ -135,7 +135,7 @@ class WorkLocation(Structure, frozen=True, kw_only=True):
     )
 
 
-class Asset(Structure, frozen=True, kw_only=True):
+class Asset(Structure, frozen=True):
     """A tangible thing the utility owns or looks after."""
 
     XML_TYPE: ClassVar[str] = "Asset"
@@ -152,7 +152,7 @@ class Asset(Structure, frozen=True, kw_only=True):
     names: Annotated[tuple[Name, ...], Member("IdentifiedObject.Names", STANDARD)] = field(default=(), name="Names")
 
 
-class Crew(Structure, frozen=True, kw_only=True):
+class Crew(Structure, frozen=True):
     """Field team."""
 
     XML_TYPE: ClassVar[str] = "Crew"
@@ -164,7 +164,7 @@ class Crew(Structure, frozen=True, kw_only=True):
     names: Annotated[tuple[Name, ...], Member("IdentifiedObject.Names", STANDARD)] = field(default=(), name="Names")
 
 
-class WorkTask(Structure, frozen=True, kw_only=True):
+class WorkTask(Structure, frozen=True):
     """One step of a work."""
 
     XML_TYPE: ClassVar[str] = "WorkTask"
@@ -182,7 +182,7 @@ class WorkTask(Structure, frozen=True, kw_only=True):
     names: Annotated[tuple[Name, ...], Member("IdentifiedObject.Names", STANDARD)] = field(default=(), name="Names")
 
 
-class Work(Structure, frozen=True, kw_only=True):
+class Work(Structure, frozen=True):
     """Asks for, starts and follows work. Basis of service request, service order, work request."""
 
     XML_TYPE: ClassVar[str] = "Work"
@@ -213,7 +213,7 @@ class Work(Structure, frozen=True, kw_only=True):
     )
 
 
-class WorkRequests(Structure, frozen=True, kw_only=True, tag_field="noun", tag="WorkRequests"):
+class WorkRequests(Structure, frozen=True, tag_field="noun", tag="WorkRequests"):
     """Payload root of the noun WorkRequests."""
 
     XML_TYPE: ClassVar[str] = "WorkRequests"

@@ -7,10 +7,11 @@ import pytest
 from lxml import etree
 
 from cimcare.codec.payload import parse_payload, render_payload
-from cimcare.codec.values import canonical_xml, escape_text, line_of, path_of, reader_of, writer_of
+from cimcare.codec.values import canonical_xml, escape_text, line_of, reader_of, writer_of
 from cimcare.errors import InputError
 from cimcare.model.enumerations import WorkKind
 from cimcare.model.trouble_ticket import TroubleTicket, TroubleTickets
+from cimcare.schema.places import path_of
 
 
 def read(kind: type, text: str) -> object:

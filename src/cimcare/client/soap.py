@@ -1,0 +1,140 @@
+"""SOAP client that knows of a service what its WSDL says: address, operations, actions, elements.
+
+Source: IEC 61968-100:2013, SOAP binding (generic and strongly typed services).
+"""
+
+from typing import Self
+
+import aiohttp
+
+from cimcare.client.answers import Answer, FaultReceivedError, NoAnswerError, post
+from cimcare.codec.envelope import MESSAGE_NAMESPACE, read_message
+from cimcare.codec.limits import parse_xml
+from cimcare.codec.soap import SoapVersion, TypedNames, is_soap, read_soap, render_soap
+from cimcare.codec.wsdl import OperationDescription, Port, ServiceDescription, parse_wsdl
+from cimcare.errors import InputError
+from cimcare.model.envelope import AnyMessage, FaultMessage, ResponseMessage
+from cimcare.model.nouns import ENTRIES
+from cimcare.model.verbs import Archetype
+
+__all__ = ["SoapClient"]
+
+_OPERATIONS = {Archetype.REQUEST: "Request", Archetype.RESPONSE: "Response", Archetype.EVENT: "PublishEvent"}
+_TYPED = {entry.message_namespace: entry.noun for entry in ENTRIES}
+
+
+class SoapClient:
+    """One SOAP service of a peer.
+
+    Build it with `from_wsdl`. The session belongs to the caller, who closes it.
+    """
+
+    def __init__(self, session: aiohttp.ClientSession, description: ServiceDescription, port: Port) -> None:
+        self.description = description
+        self.port = port
+        self._session = session
+
+    @classmethod
+    async def from_wsdl(
+        cls, session: aiohttp.ClientSession, url: str, *, version: SoapVersion = SoapVersion.V11
+    ) -> Self:
+        """Client of the service whose WSDL is served at `url`.
+
+        Raises:
+            NoAnswerError: nothing there, no WSDL, or no port for that version of SOAP.
+        """
+        try:
+            async with session.get(url) as response:
+                status, raw = response.status, await response.read()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise NoAnswerError(f"{url}: no answer ({type(error).__name__}: {error})") from error
+        if status != 200:
+            raise NoAnswerError(f"{url}: HTTP status {status}; a WSDL was expected (status 200)")
+        try:
+            description = parse_wsdl(raw)
+        except InputError as error:
+            raise NoAnswerError(f"{url}: {error}") from error
+        port = description.find_port(version)
+        if port is None:
+            raise NoAnswerError(
+                f"{url}: no port for {version.name}; ports: {[port.name for port in description.ports]}"
+            )
+        return cls(session, description, port)
+
+    async def send(self, message: AnyMessage, *, operation: str | None = None) -> Answer:
+        """Send a message and read the answer.
+
+        Args:
+            message: Request, event or response; a generic service takes all three.
+            operation: Name of the operation; for the generic service it follows from the kind of message, for a
+                strongly typed one from verb and noun.
+
+        Raises:
+            FaultReceivedError: The peer answered with a SOAP fault.
+            NoAnswerError: No connection, or an answer that is no message.
+        """
+        described = self._operation_for(message, operation)
+        typed = self._typed_names(described)
+        version = self.port.version
+        headers = {"Content-Type": version.content_type}
+        if version is SoapVersion.V11:
+            headers["SOAPAction"] = f'"{described.action}"'
+        else:
+            headers["Content-Type"] += f'; action="{described.action}"'
+        body = render_soap(message, version, typed=typed)
+        status, content_type, raw = await post(self._session, self.port.address, body, headers)
+        return read_answer(status, content_type, raw, self.port.address)
+
+    def _operation_for(self, message: AnyMessage, name: str | None) -> OperationDescription:
+        if name is None:
+            name = _OPERATIONS.get(type(message).ARCHETYPE, "")
+            if self.port.find_operation(name) is None and not isinstance(message, FaultMessage):
+                name = f"{message.header.verb.capitalize()}{message.header.noun}"
+        described = self.port.find_operation(name)
+        if described is None:
+            offered = ", ".join(operation.name for operation in self.port.operations)
+            raise NoAnswerError(f"{self.description.service} has no operation {name}; it has {offered}")
+        return described
+
+    @staticmethod
+    def _typed_names(described: OperationDescription) -> TypedNames | None:
+        if described.input.namespace == MESSAGE_NAMESPACE:
+            return None
+        noun = _TYPED.get(described.input.namespace)
+        if noun is None:
+            raise NoAnswerError(f"operation {described.name}: messages in {described.input.namespace} are not known")
+        return TypedNames(noun=noun, namespace=described.input.namespace, operation=described.input.name)
+
+
+def read_answer(status: int, content_type: str, raw: bytes, url: str) -> Answer:
+    """Answer out of an HTTP response that holds SOAP, a plain message, or nothing.
+
+    Raises:
+        FaultReceivedError: A SOAP fault or a FaultMessage.
+        NoAnswerError: Something else.
+    """
+    if not raw.strip():
+        if status in (200, 202, 204):
+            return Answer(status=status, content_type=content_type, raw=raw)
+        raise NoAnswerError(f"{url}: HTTP status {status} without a body; a ResponseMessage was expected")
+    try:
+        root = parse_xml(raw)
+        reason = f"HTTP status {status}"
+        element = root
+        if is_soap(root):
+            body = read_soap(root)
+            if body.fault is not None:
+                reason = f"{body.fault.code} {body.fault.reason}"
+            if body.element is None:
+                raise FaultReceivedError(reason, fault=None, raw=raw)
+            element = body.element
+        message = read_message(element)
+    except InputError as error:
+        raise NoAnswerError(
+            f"{url}: HTTP status {status}, {content_type or 'no media type'}, and the body is no message: {error}"
+        ) from error
+    if isinstance(message, FaultMessage):
+        raise FaultReceivedError(reason, fault=message, raw=raw)
+    if not isinstance(message, ResponseMessage):
+        raise NoAnswerError(f"{url}: {type(message).__name__} received; a ResponseMessage was expected")
+    return Answer(status=status, content_type=content_type, raw=raw, message=message)
