@@ -20,7 +20,9 @@ from cimcare.model.verbs import Archetype
 __all__ = ["SoapClient"]
 
 _OPERATIONS = {Archetype.REQUEST: "Request", Archetype.RESPONSE: "Response", Archetype.EVENT: "PublishEvent"}
-_TYPED = {entry.message_namespace: entry.noun for entry in ENTRIES}
+_TYPED = {
+    namespace: entry.noun for entry in ENTRIES for namespace in (entry.message_namespace, entry.query_message_namespace)
+}
 
 
 class SoapClient:

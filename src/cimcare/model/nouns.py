@@ -75,6 +75,7 @@ class NounEntry(msgspec.Struct, frozen=True, kw_only=True):
     namespace: str
     query_namespace: str
     message_namespace: str
+    query_message_namespace: str
     aliases: tuple[str, ...]
     wrapper: str
     part_6: bool
@@ -103,6 +104,7 @@ def _entry(
         namespace=f"http://iec.ch/TC57/{year}/{noun}#",
         query_namespace=f"http://iec.ch/TC57/{year}/Get{noun}#",
         message_namespace=f"http://iec.ch/TC57/{year}/{noun}Message",
+        query_message_namespace=f"http://iec.ch/TC57/{year}/Get{noun}Message",
         aliases=aliases,
         wrapper=noun.removesuffix("s"),
         part_6=part_6,

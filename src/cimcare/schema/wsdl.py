@@ -98,7 +98,7 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     def message_namespace(self) -> str:
         """Namespace of the outer elements of the messages."""
         if self.role is ServiceRole.GET:
-            return f"http://iec.ch/TC57/{self.year}/Get{self.entry.noun}Message"
+            return self.entry.query_message_namespace
         return self.entry.message_namespace
 
     @property

@@ -1,0 +1,50 @@
+"""The command `cimcare`: thin; each command reads its arguments, calls one function and prints.
+
+Data goes to stdout, everything else to stderr. Exit code 0: fine; 1: the answer is no; 2: wrong use.
+"""
+
+import importlib
+from typing import Any
+
+import click
+
+from cimcare import __version__
+
+__all__ = ["main"]
+
+_COMMANDS = {
+    "convert": "cimcare.cli.documents",
+    "demo": "cimcare.cli.running",
+    "messages": "cimcare.cli.stored",
+    "sample": "cimcare.cli.documents",
+    "schema": "cimcare.cli.schemas",
+    "send": "cimcare.cli.sending",
+    "serve": "cimcare.cli.running",
+    "validate": "cimcare.cli.documents",
+}
+
+
+class _Commands(click.Group):
+    """Loads a command's module when the command is called, so that `--help` and small commands start quickly."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        module = _COMMANDS.get(cmd_name)
+        if module is None:
+            return None
+        command: Any = getattr(importlib.import_module(module), cmd_name)
+        return command if isinstance(command, click.Command) else None
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="cimcare")
+def main() -> None:
+    """The open implementation of IEC 61968-8, Interfaces for customer operations.
+
+    Trouble tickets, incident information, service requests, service orders, work requests and customer agreements in
+    the envelope of IEC 61968-100. `cimcare demo` shows a whole utility talking on this machine.
+
+    Data is printed to stdout, everything else to stderr. Exit code 0: fine; 1: the answer is no; 2: wrong use.
+    """

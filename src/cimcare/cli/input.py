@@ -1,0 +1,49 @@
+"""Files named on the command line, and options that several commands share."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn, TypeVar
+
+import click
+
+from cimcare.errors import CimcareError
+from cimcare.schema.catalog import Catalog, SchemaFileError
+
+__all__ = ["fail", "open_catalog", "read_file", "schema_directory_option"]
+
+F = TypeVar("F", bound=Callable[..., object])
+
+
+def read_file(name: str) -> bytes:
+    """Bytes of a file, of standard input for `-`. Ends the program with code 2 if it cannot be read."""
+    if name == "-":
+        return sys.stdin.buffer.read()
+    try:
+        return Path(name).read_bytes()
+    except OSError as error:
+        fail(f"{name}: cannot be read ({error.strerror}); name a file that exists, or - for standard input", code=2)
+
+
+def schema_directory_option(command: F) -> F:
+    """Option `--schema-dir`, which overrides the built-in schemas with the user's own."""
+    return click.option(
+        "--schema-dir",
+        type=click.Path(exists=True, file_okay=False, path_type=Path),
+        envvar="CIMCARE_SCHEMA_DIRECTORY",
+        help="Directory with your own XSD files; they replace the built-in ones of the same target namespace.",
+    )(command)
+
+
+def open_catalog(directory: Path | None) -> Catalog:
+    """Catalogue of schemas. Ends the program with code 2 if the directory holds an unusable file."""
+    try:
+        return Catalog(directory)
+    except SchemaFileError as error:
+        fail(error, code=2)
+
+
+def fail(reason: str | CimcareError, *, code: int) -> NoReturn:
+    """Print a reason to stderr and end the program."""
+    click.echo(f"cimcare: {reason}", err=True)
+    raise SystemExit(code)

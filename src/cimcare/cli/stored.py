@@ -1,0 +1,141 @@
+"""Command `messages`: list and show what a hub has kept, from its database, also while it runs."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from pathlib import Path
+from typing import TypeVar
+
+import click
+import msgspec
+
+from cimcare.cli.input import fail
+from cimcare.errors import CimcareError
+from cimcare.exchange.log import Direction, LogEntry, LogSelection, Outcome
+from cimcare.hub.queries import Queries
+from cimcare.hub.settings import load_settings
+from cimcare.store.sqlite import open_reader, path_of
+
+__all__ = ["messages"]
+
+T = TypeVar("T")
+
+
+@click.group()
+@click.option("--database", help="Database, such as sqlite:///cimcare.db.  [default: the setting `database`]")
+@click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="File of settings.")
+@click.pass_context
+def messages(context: click.Context, *, database: str | None, config: Path | None) -> None:
+    """The messages that a hub has received and sent."""
+    try:
+        context.obj = database or load_settings(config, os.environ).database
+    except CimcareError as error:
+        fail(error, code=2)
+
+
+def _ask(database: str, question: Callable[[Queries], Awaitable[T]]) -> T:
+    try:
+        reader, close = open_reader(path_of(database))
+    except CimcareError as error:
+        fail(error, code=2)
+    try:
+        return asyncio.run(_answered(question(Queries(reader))))
+    finally:
+        close()
+
+
+async def _answered(question: Awaitable[T]) -> T:
+    return await question
+
+
+@messages.command("list")
+@click.option("--verb", default="", help="Only this verb.")
+@click.option("--noun", default="", help="Only this noun.")
+@click.option("--source", default="", help="Only messages from this source, or to it.")
+@click.option("--message-id", default="", help="Only the message with this MessageID, repeats included.")
+@click.option("--correlation", default="", help="Only messages with this CorrelationID.")
+@click.option("--outcome", type=click.Choice([one.value for one in Outcome if one.value]), help="Only this outcome.")
+@click.option("--direction", type=click.Choice([one.value for one in Direction]), help="Only in, or only out.")
+@click.option("--since", type=click.DateTime(["%Y-%m-%dT%H:%M:%S%z"]), help="Only from this instant on.")
+@click.option("--after", type=int, help="Go on behind this sequence.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="Most messages.")
+@click.option("--newest", is_flag=True, help="Newest first.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.pass_obj
+def list_messages(
+    database: str,
+    *,
+    verb: str,
+    noun: str,
+    source: str,
+    message_id: str,
+    correlation: str,
+    outcome: str | None,
+    direction: str | None,
+    since: datetime | None,
+    after: int | None,
+    limit: int,
+    newest: bool,
+    as_json: bool,
+) -> None:
+    """List messages: sequence, time, direction, partner, verb and noun, outcome, MessageID."""
+    selection = LogSelection(
+        after=after,
+        limit=limit,
+        newest_first=newest,
+        verb=verb,
+        noun=noun,
+        partner=source,
+        message_id=message_id,
+        correlation_id=correlation,
+        outcome=Outcome(outcome) if outcome else None,
+        direction=Direction(direction) if direction else None,
+        since=since,
+    )
+    page = _ask(database, lambda queries: queries.list_messages(selection))
+    for entry in page.items:
+        click.echo(msgspec.json.encode(_data_of(entry)).decode() if as_json else _line_of(entry))
+    if page.after is not None:
+        click.echo(f"more: --after {page.after}", err=True)
+
+
+def _line_of(entry: LogEntry) -> str:
+    outcome = entry.outcome.value or "-"
+    codes = f" {','.join(entry.codes)}" if entry.codes else ""
+    cause = f" (to {entry.answer_to})" if entry.answer_to else ""
+    return (
+        f"{entry.sequence} {entry.received_at.isoformat(timespec='milliseconds')} {entry.direction:3} "
+        f"{entry.transport} {entry.partner or '-'} {entry.verb or '-'} {entry.noun or '-'} {outcome}{codes} "
+        f"{entry.message_id or '-'}{cause}"
+    )
+
+
+def _data_of(entry: LogEntry) -> dict[str, object]:
+    data = msgspec.to_builtins(msgspec.structs.replace(entry, digest=b""), str_keys=True)
+    return {**data, "digest": entry.digest.hex()}
+
+
+@messages.command()
+@click.argument("sequence", type=int)
+@click.option("--raw", is_flag=True, help="Only the bytes, as received or sent.")
+@click.pass_obj
+def show(database: str, sequence: int, *, raw: bool) -> None:
+    """Show one message: what is known of it, then its bytes."""
+
+    async def question(queries: Queries) -> tuple[LogEntry | None, bytes | None]:
+        return await queries.find_message(sequence), await queries.find_raw(sequence)
+
+    entry, content = _ask(database, question)
+    if entry is None or content is None:
+        fail(f"no message with sequence {sequence}; `cimcare messages list` shows those that are there", code=1)
+    if not raw:
+        for name, value in _data_of(entry).items():
+            if value not in ("", None, [], False):
+                click.echo(f"{name}: {value}")
+        click.echo()
+        sys.stdout.flush()
+    sys.stdout.buffer.write(content)
+    if not raw and not content.endswith(b"\n"):
+        sys.stdout.buffer.write(b"\n")

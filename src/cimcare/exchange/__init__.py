@@ -1,0 +1,1 @@
+"""Exchange patterns as decisions without I/O, and the ports through which they reach the world."""

@@ -1,0 +1,16 @@
+"""Which reply and which event belong to which request.
+
+Source: IEC 61968-100:2013, rules for CorrelationID and MessageID; `docs/conformance` says how they are read.
+"""
+
+from cimcare.model.identity import CorrelationID
+
+__all__ = ["correlation_of"]
+
+
+def correlation_of(message_id: str | None, correlation_id: str | None) -> CorrelationID | None:
+    """CorrelationID of the reply to a request, and of the events that it causes.
+
+    The CorrelationID of the request, else its MessageID, else none.
+    """
+    return CorrelationID(chosen) if (chosen := correlation_id or message_id) else None

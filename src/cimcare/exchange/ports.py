@@ -1,0 +1,144 @@
+"""Ports: what the exchange and the built-in systems need from the world, as Protocols.
+
+One asynchronous path for all of it; the SQLite store answers without ever suspending.
+"""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Generic, NamedTuple, Protocol, TypeVar
+
+import msgspec
+
+from cimcare.errors import Finding
+from cimcare.model.envelope import EventMessage, Header, ObjectID, RequestMessage, Result
+from cimcare.model.identity import MRID
+from cimcare.model.nouns import Noun, PayloadRoot, Role
+from cimcare.model.verbs import Verb
+
+__all__ = [
+    "Clock",
+    "Collection",
+    "Event",
+    "EventHandler",
+    "Handler",
+    "Key",
+    "NewID",
+    "Records",
+    "Selection",
+    "Served",
+    "ServingContext",
+    "Stored",
+]
+
+BodyT = TypeVar("BodyT", bound=msgspec.Struct)
+
+Clock = Callable[[], datetime]
+"""Now: an aware instant in UTC."""
+
+NewID = Callable[[], str]
+"""A new identifier, a random UUID as text; the one place where identifiers are minted."""
+
+
+class Collection(NamedTuple, Generic[BodyT]):
+    """A kind of stored object: its name in the store and the type of its body."""
+
+    name: str
+    body: type[BodyT]
+
+
+class Key(NamedTuple):
+    """A look-up key of an object: what sort of key (`name`, `premises`, `customer`, `device`, ...), and its value."""
+
+    sort: str
+    value: str
+
+
+class Stored(msgspec.Struct, Generic[BodyT], frozen=True, kw_only=True):
+    """An object as stored. `state` is the state of its lifecycle, empty if it has none; instants are aware, in UTC."""
+
+    mrid: MRID
+    body: BodyT
+    created_at: datetime
+    modified_at: datetime
+    state: str = ""
+    keys: frozenset[Key] = frozenset()
+
+
+class Selection(msgspec.Struct, frozen=True, kw_only=True):
+    """Which objects of a collection are wanted. What is empty does not filter.
+
+    `keys` holds one group for each kind of filter: an object must have at least one key of every group. `since` and
+    `until` bound the instant of creation (both included). `after` is the mRID of the last object of the page before.
+    Objects come in the order in which they were created.
+    """
+
+    mrids: tuple[MRID, ...] = ()
+    keys: tuple[tuple[Key, ...], ...] = ()
+    states: tuple[str, ...] = ()
+    since: datetime | None = None
+    until: datetime | None = None
+    after: MRID | None = None
+    limit: int = 1000
+
+
+class Records(Protocol):
+    """Objects of the built-in systems, inside one transaction."""
+
+    async def find(self, collection: Collection[BodyT], mrid: MRID) -> Stored[BodyT] | None:
+        """The object with this mRID; None if there is none."""
+        ...
+
+    async def find_by_key(self, collection: Collection[BodyT], key: Key) -> tuple[Stored[BodyT], ...]:
+        """All objects with this key, oldest first."""
+        ...
+
+    async def select(self, collection: Collection[BodyT], selection: Selection) -> tuple[Stored[BodyT], ...]:
+        """The objects that match."""
+        ...
+
+    async def save(self, collection: Collection[BodyT], stored: Stored[BodyT]) -> None:
+        """Insert the object, or replace the one with its mRID."""
+        ...
+
+    async def drop(self, collection: Collection[BodyT], mrid: MRID) -> None:
+        """Remove the object; nothing happens if there is none."""
+        ...
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """An event to be published. `source` is the role that speaks; identifiers and instants are added on sending."""
+
+    verb: Verb
+    noun: Noun
+    payload: PayloadRoot
+    source: Role
+
+
+class Served(msgspec.Struct, frozen=True, kw_only=True):
+    """What serving a message led to.
+
+    `findings` become Errors of the reply (object by object where `object_id` is set). `ids` go into Reply/ID. `payload`
+    answers a get. `events` are published when, and only when, the transaction is committed.
+    """
+
+    result: Result
+    ids: tuple[ObjectID, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    payload: PayloadRoot | None = None
+    events: tuple[Event, ...] = ()
+
+
+class ServingContext(msgspec.Struct, frozen=True, kw_only=True):
+    """All that a handler may use while it serves one message."""
+
+    records: Records
+    now: datetime
+    new_id: NewID
+    header: Header
+
+
+Handler = Callable[[RequestMessage, ServingContext], Awaitable[Served]]
+"""Serves a request. Raises nothing for bad content: that becomes `Served` with FAILED or PARTIAL and findings."""
+
+EventHandler = Callable[[EventMessage, ServingContext], Awaitable[Served]]
+"""Takes an event. `Served.ids` name what was kept or changed."""

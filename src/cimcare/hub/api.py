@@ -1,0 +1,218 @@
+"""The REST interface that reads, the pages of operation, and the first page. Starlette serves them.
+
+Errors are problem details (RFC 9457) with the finding. Our own profile.
+"""
+
+import html
+from collections.abc import Awaitable, Callable
+from urllib.parse import urlencode
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
+
+from cimcare import __version__
+from cimcare.errors import Finding, finding_of
+from cimcare.hub.filters import FilterError, read_message_filters, read_object_filters
+from cimcare.hub.metrics import Metrics
+from cimcare.hub.openapi import build_openapi
+from cimcare.hub.queries import Queries
+from cimcare.hub.views import MessageList, ObjectList, view_message, view_object
+from cimcare.model.nouns import ENTRIES, Noun
+from cimcare.transport.http import problem_of
+
+__all__ = ["build_api"]
+
+_SAFE = {
+    "x-content-type-options": "nosniff",
+    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
+    "referrer-policy": "no-referrer",
+}
+_LARGEST = 2**63 - 1
+
+
+def build_api(
+    queries: Queries, metrics: Metrics, is_ready: Callable[[], Awaitable[str]], services: list[str]
+) -> Starlette:
+    """Application for everything but the message endpoints.
+
+    Args:
+        queries: The read side.
+        metrics: Counters.
+        is_ready: Why messages cannot be taken now; empty if they can.
+        services: Names of the strongly typed services, for the first page.
+    """
+    pages = _Pages(queries, metrics, is_ready, services)
+    return Starlette(
+        routes=[
+            Route("/", pages.index),
+            Route("/healthz", pages.health),
+            Route("/readyz", pages.ready),
+            Route("/metrics", pages.metrics),
+            Route("/api/v1/openapi.json", pages.openapi),
+            Route("/api/v1/messages", pages.list_messages),
+            Route("/api/v1/messages/{sequence}", pages.get_message),
+            Route("/api/v1/messages/{sequence}/raw", pages.get_raw),
+            Route("/api/v1/{noun}", pages.list_objects),
+            Route("/api/v1/{noun}/{mrid:path}", pages.get_object),
+        ],
+        exception_handlers={HTTPException: _http_problem, FilterError: _filter_problem, Exception: _internal_problem},
+    )
+
+
+class _Pages:
+    """Handlers of the routes."""
+
+    def __init__(
+        self, queries: Queries, metrics: Metrics, is_ready: Callable[[], Awaitable[str]], services: list[str]
+    ) -> None:
+        self._queries = queries
+        self._metrics = metrics
+        self._is_ready = is_ready
+        self._services = services
+        self._openapi: bytes | None = None
+
+    async def index(self, _: Request) -> Response:
+        return HTMLResponse(_index(self._services), headers=_SAFE)
+
+    async def health(self, _: Request) -> Response:
+        return _json({"status": "ok"})
+
+    async def ready(self, _: Request) -> Response:
+        reason = await self._is_ready()
+        if not reason:
+            return _json({"status": "ready"})
+        return _problem(finding_of("EXC-108", "/readyz", reason, "a hub that takes messages"))
+
+    async def metrics(self, _: Request) -> Response:
+        return Response(self._metrics.render(), headers={"content-type": self._metrics.content_type})
+
+    async def openapi(self, _: Request) -> Response:
+        if self._openapi is None:
+            self._openapi = msgspec.json.encode(build_openapi())
+        return Response(self._openapi, media_type="application/json", headers=_SAFE)
+
+    async def list_objects(self, request: Request) -> Response:
+        noun = _noun_of(request)
+        if noun is None:
+            return _no_resource(request)
+        page = await self._queries.list_objects(noun, read_object_filters(request.query_params.multi_items()))
+        items = [view_object(stored) for stored in page.items]
+        return _json(ObjectList(items=items, next=_next(request, page.after)))
+
+    async def get_object(self, request: Request) -> Response:
+        noun = _noun_of(request)
+        if noun is None:
+            return _no_resource(request)
+        mrid = request.path_params["mrid"]
+        stored = await self._queries.find_object(noun, mrid)
+        if stored is None:
+            where = str(request.url.path)
+            return _problem(finding_of("REF-103", where, f"no object {mrid[:200]!r}", f"mRID of an object of {noun}"))
+        return _json(view_object(stored))
+
+    async def list_messages(self, request: Request) -> Response:
+        page = await self._queries.list_messages(read_message_filters(request.query_params.multi_items()))
+        items = [view_message(entry) for entry in page.items]
+        return _json(MessageList(items=items, next=_next(request, page.after)))
+
+    async def get_message(self, request: Request) -> Response:
+        sequence = _sequence_of(request)
+        entry = await self._queries.find_message(sequence) if sequence else None
+        return _no_message(request) if entry is None else _json(view_message(entry))
+
+    async def get_raw(self, request: Request) -> Response:
+        sequence = _sequence_of(request)
+        raw = await self._queries.find_raw(sequence) if sequence else None
+        if raw is None:
+            return _no_message(request)
+        # As plain text whatever it is: a browser must not run what a partner sent.
+        return Response(raw, headers=_SAFE | {"content-type": "text/plain; charset=utf-8"})
+
+
+def _noun_of(request: Request) -> Noun | None:
+    name = request.path_params["noun"]
+    return Noun(name) if name in frozenset(Noun) else None
+
+
+def _sequence_of(request: Request) -> int:
+    """Number in the path; 0 if it is none."""
+    text = request.path_params["sequence"]
+    is_number = text.isascii() and text.isdigit() and len(text) < 20
+    return int(text) if is_number and int(text) <= _LARGEST else 0
+
+
+def _next(request: Request, after: str | int | None) -> str | None:
+    if after is None:
+        return None
+    kept = [(name, value) for name, value in request.query_params.multi_items() if name != "after"]
+    return f"{request.url.path}?{urlencode([*kept, ('after', str(after))])}"
+
+
+def _json(value: object, status: int = 200) -> Response:
+    return Response(msgspec.json.encode(value), status, headers=_SAFE, media_type="application/json")
+
+
+def _problem(finding: Finding, headers: dict[str, str] | None = None) -> Response:
+    answer = problem_of(finding)
+    return Response(answer.body, answer.status, headers=_SAFE | (headers or {}), media_type=answer.content_type)
+
+
+def _no_message(request: Request) -> Response:
+    return _problem(finding_of("REF-103", request.url.path, "no such message", "number of a message of the log"))
+
+
+def _no_resource(request: Request) -> Response:
+    accepted = f"messages, openapi.json, or one of {', '.join(Noun)}"
+    return _problem(finding_of("NET-103", request.url.path, "no such resource", accepted))
+
+
+async def _http_problem(request: Request, error: Exception) -> Response:
+    path = request.url.path
+    if isinstance(error, HTTPException) and error.status_code == 405:
+        allowed = (error.headers or {}).get("Allow", "GET")
+        finding = finding_of("NET-101", path, f"method {request.method}", allowed)
+        return _problem(finding, {"allow": allowed})
+    return _problem(finding_of("NET-103", path, "nothing here", "/ names all that is here"))
+
+
+async def _filter_problem(_: Request, error: Exception) -> Response:
+    assert isinstance(error, FilterError)
+    return _problem(error.finding)
+
+
+async def _internal_problem(request: Request, error: Exception) -> Response:
+    return _problem(
+        finding_of("EXC-109", request.url.path, f"an error inside the hub ({type(error).__name__})", "a later attempt")
+    )
+
+
+def _index(services: list[str]) -> str:
+    def link(href: str, text: str = "") -> str:
+        return f'<li><a href="{html.escape(href)}">{html.escape(text or href)}</a></li>'
+
+    typed = "".join(link(f"/soap/{name}?wsdl", name) for name in services)
+    nouns = "".join(link(f"/api/v1/{entry.noun}", f"{entry.noun}, {entry.clause}") for entry in ENTRIES)
+    return f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>cimcare</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<style>body{{font:16px/1.5 system-ui,sans-serif;max-width:46rem;margin:2rem auto;padding:0 1rem}}
+ul{{padding-left:1.2rem}}code{{background:#eee;padding:0 .2rem}}@media(prefers-color-scheme:dark){{
+body{{background:#111;color:#ddd}}a{{color:#8bf}}code{{background:#333}}}}</style></head><body>
+<h1>cimcare {html.escape(__version__)}</h1>
+<p>Messages of IEC 61968-8 in the envelope of IEC 61968-100, over SOAP and plain HTTP. Four systems of a utility are
+built in: customer information, outage management, work management, third party.</p>
+<h2>Send messages</h2>
+<ul>{link("/soap?wsdl", "/soap, generic service in SOAP 1.1 and 1.2: WSDL")}
+<li><code>POST /messages</code>, the envelope as XML or JSON (our profile)</li></ul>
+<details><summary>Strongly typed services</summary><ul>{typed}</ul></details>
+<h2>Read</h2>
+<ul>{link("/api/v1/messages?order=newest", "Messages, newest first")}{nouns}
+{link("/api/v1/openapi.json", "Description of the REST interface (OpenAPI)")}</ul>
+<h2>Operation</h2>
+<ul>{link("/healthz")}{link("/readyz")}{link("/metrics")}</ul>
+</body></html>
+"""

@@ -1,0 +1,164 @@
+"""Composition root: store, built-in systems, pipeline and endpoints, put together by the settings."""
+
+import sys
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import uuid4
+
+import structlog
+
+from cimcare.exchange.dispatch import Dispatcher
+from cimcare.exchange.log import LogSelection, StoreError
+from cimcare.exchange.ports import Clock, NewID
+from cimcare.hub.api import build_api
+from cimcare.hub.builtin import SYSTEMS
+from cimcare.hub.metrics import Metrics
+from cimcare.hub.pipeline import Pipeline
+from cimcare.hub.queries import Queries
+from cimcare.hub.settings import Settings
+from cimcare.schema import Catalog
+from cimcare.schema.documents import render_schema, render_wsdl
+from cimcare.schema.wsdl import GENERIC, SERVICES, operation_name
+from cimcare.store.sqlite import SqliteStore, path_of
+from cimcare.systems.cis import seed_town
+from cimcare.transport.http import AsgiApp, MessageEndpoints
+from cimcare.transport.soap import TypedService
+
+__all__ = ["Hub", "make_logger"]
+
+TYPED_SERVICES: dict[str, TypedService] = {
+    name: TypedService(
+        name=name,
+        noun=service.entry.noun,
+        message_namespace=service.message_namespace,
+        actions={operation_name(verb, service.entry): service.action(verb) for verb in service.verbs},
+    )
+    for name, service in SERVICES.items()
+}
+"""Strongly typed services, as the endpoints need them."""
+
+
+class Hub:
+    """A hub with everything in it but the server that listens. Make it with `open`, end it with `close`."""
+
+    def __init__(self, *, settings: Settings, store: SqliteStore, pipeline: Pipeline, queries: Queries, app: AsgiApp):
+        self.settings = settings
+        self.pipeline = pipeline
+        self.queries = queries
+        self.app = app
+        self._store = store
+
+    @classmethod
+    async def open(
+        cls,
+        settings: Settings,
+        *,
+        clock: Clock | None = None,
+        new_id: NewID | None = None,
+        logger: structlog.typing.FilteringBoundLogger | None = None,
+    ) -> "Hub":
+        """Open the database, give the CIS its town if that is wanted, and put all parts together.
+
+        Args:
+            settings: All settings.
+            clock: Now; the clock of the machine if None.
+            new_id: New identifiers; random UUIDs if None.
+            logger: Where what happens is noted; standard error if None.
+
+        Raises:
+            DatabaseError: The database cannot be used.
+            SchemaFileError: The user's own schemas cannot be used.
+        """
+        clock = clock or _utc_now
+        catalog = Catalog(Path(settings.schema.directory) if settings.schema.directory else None)
+        metrics = Metrics()
+        store = SqliteStore.open(path_of(settings.database), on_commit=metrics.observe_commit)
+        try:
+            if settings.systems.seed_town:
+                async with store.transaction() as transaction:
+                    await seed_town(transaction.records, clock())
+        except BaseException:
+            await store.close()
+            raise
+        pipeline = Pipeline(
+            store=store,
+            dispatcher=Dispatcher(SYSTEMS),
+            catalog=catalog,
+            settings=settings,
+            clock=clock,
+            new_id=new_id or _random_id,
+            metrics=metrics,
+            logger=logger or make_logger(settings.hub.log_level),
+        )
+        queries = Queries(store.reader)
+        endpoints = MessageEndpoints(
+            pipeline.receive,
+            services=TYPED_SERVICES,
+            documents=_Documents(catalog),
+            otherwise=build_api(queries, metrics, _readiness(pipeline, queries, settings), list(TYPED_SERVICES)),
+            max_bytes=settings.limits.max_bytes,
+            receive_seconds=settings.hub.receive_seconds,
+        )
+        return cls(settings=settings, store=store, pipeline=pipeline, queries=queries, app=endpoints)
+
+    async def close(self) -> None:
+        """Make durable what waits, and close the database."""
+        await self._store.close()
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _random_id() -> str:
+    return str(uuid4())
+
+
+class _Documents:
+    """Service descriptions out of the catalog, so that a user's own schemas are served too."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+
+    def find_wsdl(self, service: str, address: str) -> bytes | None:
+        """WSDL of a service; the generic one has no name here."""
+        try:
+            return render_wsdl(service or GENERIC, address)
+        except KeyError:
+            return None
+
+    def find_schema(self, service: str, file: str, address: str) -> bytes | None:
+        """Schema of a service by file name."""
+        try:
+            return render_schema(service or GENERIC, file, address, catalog=self._catalog)
+        except KeyError:
+            return None
+
+
+def _readiness(pipeline: Pipeline, queries: Queries, settings: Settings) -> Callable[[], Awaitable[str]]:
+    async def is_ready() -> str:
+        if pipeline.waiting >= settings.hub.queue_limit:
+            return f"{pipeline.waiting} messages in work"
+        try:
+            await queries.list_messages(LogSelection(limit=1))
+        except StoreError as error:
+            return str(error)
+        return ""
+
+    return is_ready
+
+
+def make_logger(level: str) -> structlog.typing.FilteringBoundLogger:
+    """A logger that writes one JSON object a line to standard error, from `level` on."""
+    logger: structlog.typing.FilteringBoundLogger = structlog.wrap_logger(
+        structlog.PrintLogger(sys.stderr),
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        cache_logger_on_first_use=True,
+    )
+    return logger

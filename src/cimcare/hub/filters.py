@@ -1,0 +1,146 @@
+"""Query parameters of the REST interface: one table for reading them and for describing them."""
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+
+import msgspec
+
+from cimcare.errors import CimcareError, Finding, finding_of
+from cimcare.exchange.log import Direction, LogSelection, Outcome
+from cimcare.hub.queries import MOST_PER_PAGE, ObjectFilter
+
+__all__ = [
+    "MESSAGE_FILTERS",
+    "OBJECT_FILTERS",
+    "FilterError",
+    "Parameter",
+    "read_message_filters",
+    "read_object_filters",
+]
+
+_LARGEST = 2**63 - 1
+
+
+class Parameter(msgspec.Struct, frozen=True, kw_only=True):
+    """One parameter: the field it sets, how its text is read, and how it is described."""
+
+    field: str
+    read: Callable[[str], object]
+    schema: dict[str, object]
+    text: str
+
+
+class FilterError(CimcareError):
+    """A filter that is not served, or a value that it cannot have."""
+
+    code = "EXC-110"
+
+    def __init__(self, finding: Finding) -> None:
+        super().__init__(finding.describe())
+        self.finding = finding
+
+
+def _read_text(text: str) -> str:
+    if not text:
+        raise ValueError(text)
+    return text
+
+
+def _read_instant(text: str) -> datetime:
+    # A plus sign in a query is a blank; nobody who writes an offset by hand thinks of that.
+    instant = msgspec.convert(text.replace(" ", "+"), datetime)
+    if instant.tzinfo is None:
+        raise ValueError(text)
+    return instant
+
+
+def _read_integer(least: int, most: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        if not (text.isascii() and text.isdigit() and len(text) < 20 and least <= int(text) <= most):
+            raise ValueError(text)
+        return int(text)
+
+    return read
+
+
+def _read_order(text: str) -> bool:
+    return {"newest": True, "oldest": False}[text]
+
+
+def _text(field: str, text: str) -> Parameter:
+    return Parameter(field=field, read=_read_text, schema={"type": "string", "minLength": 1}, text=text)
+
+
+def _instant(field: str, text: str) -> Parameter:
+    return Parameter(field=field, read=_read_instant, schema={"type": "string", "format": "date-time"}, text=text)
+
+
+def _integer(field: str, least: int, most: int, text: str) -> Parameter:
+    schema: dict[str, object] = {"type": "integer", "minimum": least, "maximum": most}
+    return Parameter(field=field, read=_read_integer(least, most), schema=schema, text=text)
+
+
+def _choice(field: str, literals: Iterable[str], read: Callable[[str], object], text: str) -> Parameter:
+    return Parameter(field=field, read=read, schema={"type": "string", "enum": list(literals)}, text=text)
+
+
+_LIMIT = _integer("limit", 1, MOST_PER_PAGE, "Most items of the page; 100 if not said.")
+
+OBJECT_FILTERS: dict[str, Parameter] = {
+    "state": _text("state", "State of the object's lifecycle."),
+    "premises": _text("premises", "mRID or name of the service location or usage point concerned."),
+    "customer": _text("customer", "mRID or name of the customer or account concerned."),
+    "name": _text("name", "A name of the object, of any type."),
+    "since": _instant("since", "Created at this instant or later; with offset."),
+    "until": _instant("until", "Created at this instant or earlier; with offset."),
+    "after": _text("after", "mRID of the last object of the page before."),
+    "limit": _LIMIT,
+}
+"""Parameters of a list of objects."""
+
+MESSAGE_FILTERS: dict[str, Parameter] = {
+    "verb": _text("verb", "Header/Verb."),
+    "noun": _text("noun", "Header/Noun."),
+    "source": _text("partner", "Header/Source of what came in; for what went out, to whom."),
+    "message": _text("message_id", "Header/MessageID."),
+    "correlation": _text("correlation_id", "Header/CorrelationID."),
+    "outcome": _choice("outcome", [one for one in Outcome if one], Outcome, "What became of it."),
+    "direction": _choice("direction", Direction, Direction, "Which way it went, seen from the hub."),
+    "answerTo": _integer("answer_to", 1, _LARGEST, "Number of the message that it answers or was caused by."),
+    "since": _instant("since", "Received at this instant or later; with offset."),
+    "until": _instant("until", "Received at this instant or earlier; with offset."),
+    "order": _choice("newest_first", ("oldest", "newest"), _read_order, "Which come first; oldest if not said."),
+    "after": _integer("after", 0, _LARGEST, "Number of the last message of the page before."),
+    "limit": _LIMIT,
+}
+"""Parameters of a list of messages."""
+
+
+def read_object_filters(given: Iterable[tuple[str, str]]) -> ObjectFilter:
+    """Filters of a list of objects. Raises FilterError."""
+    return msgspec.structs.replace(ObjectFilter(), **_read(given, OBJECT_FILTERS))
+
+
+def read_message_filters(given: Iterable[tuple[str, str]]) -> LogSelection:
+    """Filters of a list of messages. Raises FilterError."""
+    return msgspec.structs.replace(LogSelection(), **_read(given, MESSAGE_FILTERS))
+
+
+def _read(given: Iterable[tuple[str, str]], table: dict[str, Parameter]) -> dict[str, object]:
+    values: dict[str, object] = {}
+    for name, text in given:
+        parameter = table.get(name)
+        if parameter is None:
+            raise FilterError(_finding(name, "no such filter", f"one of {', '.join(table)}"))
+        if parameter.field in values:
+            raise FilterError(_finding(name, "given more than once", "once"))
+        try:
+            values[parameter.field] = parameter.read(text)
+        except (ValueError, KeyError, msgspec.ValidationError) as error:
+            accepted = ", ".join(f"{key} {value}" for key, value in parameter.schema.items())
+            raise FilterError(_finding(name, f"value {text[:100]!r}", accepted)) from error
+    return values
+
+
+def _finding(name: str, found: str, accepted: str) -> Finding:
+    return finding_of("EXC-110", f"?{name[:100]}", found, accepted, "REST interface (our profile)")

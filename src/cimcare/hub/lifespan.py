@@ -1,0 +1,173 @@
+"""Start, drain, stop: the hub behind a listening socket, in a process of its own or inside another program."""
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+
+import structlog
+import uvicorn
+
+from cimcare.errors import CimcareError
+from cimcare.exchange.ports import Clock, NewID
+from cimcare.hub.app import Hub, make_logger
+from cimcare.hub.settings import Settings
+
+__all__ = ["ListenError", "RunningHub", "running_hub", "serve"]
+
+_BACKLOG = 2048
+
+
+class ListenError(CimcareError):
+    """The address cannot be listened on."""
+
+    code = "SET-105"
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its signal handlers, which would end the process before the database is closed."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listening = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to take connections, and say so."""
+        try:
+            await super().startup(sockets)
+        finally:
+            self.listening.set()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals to whoever runs the hub."""
+        yield
+
+
+class RunningHub:
+    """A hub that listens. `address` is where, such as `http://127.0.0.1:8968`."""
+
+    def __init__(self, hub: Hub, address: str, stop: Callable[[], None]) -> None:
+        self.hub = hub
+        self.address = address
+        self.stop = stop
+
+
+@asynccontextmanager
+async def running_hub(
+    settings: Settings,
+    *,
+    clock: Clock | None = None,
+    new_id: NewID | None = None,
+    logger: structlog.typing.FilteringBoundLogger | None = None,
+) -> AsyncIterator[RunningHub]:
+    """A hub that listens on the running event loop while the block lasts; port 0 takes a free one.
+
+    On leaving, no connection is taken any more, requests under way are finished (`hub.drain_seconds`), and what waits
+    is made durable. `RunningHub.stop` begins the same at once.
+
+    Raises:
+        ListenError: The address is in use or not to be had.
+        CimcareError: As `Hub.open`.
+    """
+    listener = _listen(settings.host, settings.port)
+    try:
+        hub = await Hub.open(settings, clock=clock, new_id=new_id, logger=logger)
+        try:
+            async with _serving(hub, listener) as server:
+                host, port = listener.getsockname()[:2]
+                name = f"[{host}]" if ":" in host else host
+                yield RunningHub(hub, f"http://{name}:{port}", lambda: setattr(server, "should_exit", True))
+        finally:
+            await hub.close()
+    finally:
+        listener.close()
+
+
+@asynccontextmanager
+async def _serving(hub: Hub, listener: socket.socket) -> AsyncIterator[_Server]:
+    server = _Server(
+        uvicorn.Config(
+            hub.app,
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            backlog=_BACKLOG,
+            timeout_graceful_shutdown=hub.settings.hub.drain_seconds,
+        )
+    )
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    try:
+        await server.listening.wait()
+        yield server
+    finally:
+        server.should_exit = True
+        await serving
+
+
+def serve(settings: Settings, *, on_start: Callable[[str], None] = lambda _: None) -> None:
+    """Run a hub until SIGTERM or SIGINT, then drain: take no more, finish what is under way, close the database.
+
+    Args:
+        settings: All settings.
+        on_start: Told the address when the hub listens.
+
+    Raises:
+        ListenError: The address is in use or not to be had.
+        CimcareError: As `Hub.open`.
+    """
+    logger = make_logger(settings.hub.log_level)
+
+    async def run() -> None:
+        ended = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, ended.set)
+        async with running_hub(settings, logger=logger) as running:
+            logger.info("listening", address=running.address, database=settings.database)
+            on_start(running.address)
+            await ended.wait()
+            logger.info("draining", waiting=running.hub.pipeline.waiting)
+        logger.info("stopped")
+
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(run())
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+    try:
+        import uvloop  # noqa: PLC0415 - not made for every platform
+    except ImportError:  # slower, and otherwise the same
+        return asyncio.new_event_loop
+    return uvloop.new_event_loop
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise _not_listening(host, port, error) from error
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise _not_listening(host, port, error) from error
+    return listener
+
+
+def _not_listening(host: str, port: int, error: OSError) -> ListenError:
+    return ListenError(
+        f"{host} port {port} cannot be listened on: {error.strerror or error}. Accepted: an address of this machine and"
+        " a port that no other program uses; settings host and port, variables CIMCARE_HOST and CIMCARE_PORT"
+    )

@@ -1,0 +1,141 @@
+"""Objects of the built-in systems on SQLite: bodies and keys as JSON, keys beside them as an index."""
+
+import sqlite3
+from functools import cache
+from typing import TypeVar
+
+import msgspec
+
+from cimcare.exchange.ports import Collection, Key, Selection, Stored
+from cimcare.model.identity import MRID
+from cimcare.store.sqlite_values import from_micros, to_micros
+
+__all__ = ["SqliteRecords"]
+
+BodyT = TypeVar("BodyT", bound=msgspec.Struct)
+
+_Row = tuple[str, str, int, int, bytes, bytes]
+
+_SELECT = "SELECT mrid, state, created_at, modified_at, keys, body FROM records"
+_FIND = f"{_SELECT} WHERE collection = ? AND mrid = ?"
+_HAS_KEY = "id IN (SELECT record_id FROM record_keys WHERE collection = ? AND sort = ? AND value = ?)"
+_FIND_BY_KEY = f"{_SELECT} WHERE {_HAS_KEY} ORDER BY created_at, id"
+_FIND_OLD = "SELECT id, keys FROM records WHERE collection = ? AND mrid = ?"
+_INSERT = (
+    "INSERT INTO records (collection, mrid, state, created_at, modified_at, keys, body) VALUES (?, ?, ?, ?, ?, ?, ?)"
+)
+_UPDATE = "UPDATE records SET state = ?, created_at = ?, modified_at = ?, keys = ?, body = ? WHERE id = ?"
+_INSERT_KEY = "INSERT INTO record_keys (collection, sort, value, record_id) VALUES (?, ?, ?, ?)"
+_DELETE_KEY = "DELETE FROM record_keys WHERE collection = ? AND sort = ? AND value = ? AND record_id = ?"
+_HAS_ONE_OF = (
+    "id IN (SELECT record_id FROM json_each(?) AS wanted CROSS JOIN record_keys WHERE collection = ?"
+    " AND sort = json_extract(wanted.value, '$[0]') AND record_keys.value = json_extract(wanted.value, '$[1]'))"
+)
+_COMES_AFTER = "(created_at, id) > (SELECT created_at, id FROM records WHERE collection = ? AND mrid = ?)"
+
+_encode = msgspec.json.Encoder().encode
+_decode_keys = msgspec.json.Decoder(list[tuple[str, str]]).decode
+
+
+@cache
+def _decoder_of(body: type[BodyT]) -> msgspec.json.Decoder[BodyT]:
+    return msgspec.json.Decoder(body)
+
+
+class SqliteRecords:
+    """Objects over one connection."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    async def find(self, collection: Collection[BodyT], mrid: MRID) -> Stored[BodyT] | None:
+        """The object with this mRID."""
+        row: _Row | None = self._connection.execute(_FIND, (collection.name, mrid)).fetchone()
+        return None if row is None else _stored_of(collection, row)
+
+    async def find_by_key(self, collection: Collection[BodyT], key: Key) -> tuple[Stored[BodyT], ...]:
+        """All objects with this key, oldest first."""
+        rows: list[_Row] = self._connection.execute(_FIND_BY_KEY, (collection.name, key.sort, key.value)).fetchall()
+        return tuple(_stored_of(collection, row) for row in rows)
+
+    async def select(self, collection: Collection[BodyT], selection: Selection) -> tuple[Stored[BodyT], ...]:
+        """The objects that match, oldest first."""
+        conditions = ["collection = ?"]
+        values: list[str | int] = [collection.name]
+        if selection.mrids:
+            conditions.append("mrid IN (SELECT value FROM json_each(?))")  # one variable, however many are asked for
+            values.append(_text_of(selection.mrids))
+        if selection.states:
+            conditions.append("state IN (SELECT value FROM json_each(?))")
+            values.append(_text_of(selection.states))
+        for group in selection.keys:
+            conditions.append(_HAS_ONE_OF)
+            values.extend((_text_of(group), collection.name))
+        if selection.since is not None:
+            conditions.append("created_at >= ?")
+            values.append(to_micros(selection.since))
+        if selection.until is not None:
+            conditions.append("created_at <= ?")
+            values.append(to_micros(selection.until))
+        if selection.after is not None:
+            conditions.append(_COMES_AFTER)
+            values.extend((collection.name, selection.after))
+        values.append(selection.limit)
+        rows: list[_Row] = self._connection.execute(
+            f"{_SELECT} WHERE {' AND '.join(conditions)} ORDER BY created_at, id LIMIT ?", values
+        ).fetchall()
+        return tuple(_stored_of(collection, row) for row in rows)
+
+    async def save(self, collection: Collection[BodyT], stored: Stored[BodyT]) -> None:
+        """Insert the object, or replace the one with its mRID."""
+        name = collection.name
+        keys = sorted(stored.keys)
+        body = _encode(stored.body)
+        instants = (to_micros(stored.created_at), to_micros(stored.modified_at))
+        old: tuple[int, bytes] | None = self._connection.execute(_FIND_OLD, (name, stored.mrid)).fetchone()
+        if old is None:
+            cursor = self._connection.execute(
+                _INSERT, (name, stored.mrid, stored.state, *instants, _encode(keys), body)
+            )
+            assert cursor.lastrowid is not None
+            record_id = cursor.lastrowid
+            gone: set[Key] = set()
+            new: list[Key] = keys
+        else:
+            record_id, before = old
+            self._connection.execute(_UPDATE, (stored.state, *instants, _encode(keys), body, record_id))
+            had = _keys_of(before)
+            gone = set(had - stored.keys)
+            new = [key for key in keys if key not in had]
+        self._connection.executemany(_DELETE_KEY, [(name, *key, record_id) for key in gone])
+        self._connection.executemany(_INSERT_KEY, [(name, *key, record_id) for key in new])
+
+    async def drop(self, collection: Collection[BodyT], mrid: MRID) -> None:
+        """Remove the object; nothing happens if there is none."""
+        name = collection.name
+        old: tuple[int, bytes] | None = self._connection.execute(_FIND_OLD, (name, mrid)).fetchone()
+        if old is None:
+            return
+        record_id, keys = old
+        self._connection.executemany(_DELETE_KEY, [(name, *key, record_id) for key in _keys_of(keys)])
+        self._connection.execute("DELETE FROM records WHERE id = ?", (record_id,))
+
+
+def _text_of(values: tuple[object, ...]) -> str:
+    return _encode(values).decode()
+
+
+def _keys_of(encoded: bytes) -> frozenset[Key]:
+    return frozenset(Key(sort, value) for sort, value in _decode_keys(encoded))
+
+
+def _stored_of(collection: Collection[BodyT], row: _Row) -> Stored[BodyT]:
+    mrid, state, created_at, modified_at, keys, body = row
+    return Stored(
+        mrid=MRID(mrid),
+        state=state,
+        created_at=from_micros(created_at),
+        modified_at=from_micros(modified_at),
+        keys=_keys_of(keys),
+        body=_decoder_of(collection.body).decode(body),
+    )

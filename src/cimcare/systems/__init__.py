@@ -1,0 +1,6 @@
+"""The built-in systems of a utility, each replaceable by a real one: a message in, a reply and events out.
+
+Each subpackage exports `SERVES`, `LISTENS` and `COLLECTIONS`.
+"""
+
+__all__: list[str] = []

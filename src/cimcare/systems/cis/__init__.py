@@ -1,0 +1,61 @@
+"""Built-in customer system: customers, accounts, premises and agreements; keeps what the events of the others tell.
+
+Owner of CustomerAgreements (IEC 61968-8:2015, clause 5.7).
+"""
+
+from cimcare.exchange.ports import EventHandler, Handler
+from cimcare.model.nouns import Noun
+from cimcare.model.verbs import Verb
+from cimcare.systems.cis.agreements import (
+    cancel_customer_agreements,
+    change_customer_agreements,
+    close_customer_agreements,
+    create_customer_agreements,
+    delete_customer_agreements,
+    get_customer_agreements,
+)
+from cimcare.systems.cis.kinds import (
+    AGREEMENTS,
+    INCIDENTS,
+    SERVICE_ORDERS,
+    SERVICE_REQUESTS,
+    TICKETS,
+    WORK_REQUESTS,
+)
+from cimcare.systems.cis.town import Town, build_town, seed_town
+from cimcare.systems.keeping import listeners_of
+from cimcare.systems.premises import ACCOUNTS, CUSTOMERS, PREMISES
+
+__all__ = ["COLLECTIONS", "LISTENS", "SERVES", "Town", "build_town", "seed_town"]
+
+SERVES: dict[tuple[Verb, Noun], Handler] = {
+    (Verb.CREATE, Noun.CUSTOMER_AGREEMENTS): create_customer_agreements,
+    (Verb.CHANGE, Noun.CUSTOMER_AGREEMENTS): change_customer_agreements,
+    (Verb.CANCEL, Noun.CUSTOMER_AGREEMENTS): cancel_customer_agreements,
+    (Verb.CLOSE, Noun.CUSTOMER_AGREEMENTS): close_customer_agreements,
+    (Verb.DELETE, Noun.CUSTOMER_AGREEMENTS): delete_customer_agreements,
+    (Verb.GET, Noun.CUSTOMER_AGREEMENTS): get_customer_agreements,
+}
+"""Requests that this system serves."""
+
+LISTENS: dict[tuple[Verb, Noun], EventHandler] = {
+    **listeners_of(TICKETS),
+    **listeners_of(INCIDENTS),
+    **listeners_of(SERVICE_REQUESTS),
+    **listeners_of(SERVICE_ORDERS),
+    **listeners_of(WORK_REQUESTS),
+}
+"""Events that this system takes."""
+
+COLLECTIONS = (
+    AGREEMENTS.collection,
+    TICKETS.collection,
+    INCIDENTS.collection,
+    SERVICE_REQUESTS.collection,
+    SERVICE_ORDERS.collection,
+    WORK_REQUESTS.collection,
+    PREMISES,
+    CUSTOMERS,
+    ACCOUNTS,
+)
+"""What this system keeps."""

@@ -1,0 +1,60 @@
+"""Built-in outage management: takes trouble tickets, groups them into incidents, reports back.
+
+Owner of TroubleTickets and Incidents (IEC 61968-8:2015, clauses 5.2 and 5.3).
+"""
+
+from cimcare.exchange.ports import EventHandler, Handler, Key, Served, ServingContext
+from cimcare.model.envelope import RequestMessage
+from cimcare.model.nouns import Noun
+from cimcare.model.structure import Structure
+from cimcare.model.verbs import Verb
+from cimcare.systems.identity import identity_keys
+from cimcare.systems.oms.kinds import INCIDENTS, TICKETS
+from cimcare.systems.oms.tickets import (
+    cancel_trouble_tickets,
+    change_trouble_tickets,
+    close_trouble_tickets,
+    create_trouble_tickets,
+    delete_trouble_tickets,
+    get_trouble_tickets,
+    hear_trouble_tickets_canceled,
+    hear_trouble_tickets_changed,
+    hear_trouble_tickets_closed,
+    hear_trouble_tickets_created,
+)
+from cimcare.systems.selecting import find_matching, get_objects
+
+__all__ = ["COLLECTIONS", "LISTENS", "SERVES", "get_incidents"]
+
+
+async def get_incidents(message: RequestMessage, context: ServingContext) -> Served:
+    """Answer with incidents."""
+    return await get_objects(message, context, INCIDENTS, {"trouble_ticket": _of_tickets})
+
+
+async def _of_tickets(context: ServingContext, wanted: tuple[Structure, ...]) -> tuple[Key, ...]:
+    tickets = await find_matching(context, TICKETS, wanted)
+    return tuple(key for stored in tickets for key in sorted(identity_keys("ticket", stored.body)))
+
+
+SERVES: dict[tuple[Verb, Noun], Handler] = {
+    (Verb.CREATE, Noun.TROUBLE_TICKETS): create_trouble_tickets,
+    (Verb.CHANGE, Noun.TROUBLE_TICKETS): change_trouble_tickets,
+    (Verb.CANCEL, Noun.TROUBLE_TICKETS): cancel_trouble_tickets,
+    (Verb.CLOSE, Noun.TROUBLE_TICKETS): close_trouble_tickets,
+    (Verb.DELETE, Noun.TROUBLE_TICKETS): delete_trouble_tickets,
+    (Verb.GET, Noun.TROUBLE_TICKETS): get_trouble_tickets,
+    (Verb.GET, Noun.INCIDENTS): get_incidents,
+}
+"""Requests that this system serves."""
+
+LISTENS: dict[tuple[Verb, Noun], EventHandler] = {
+    (Verb.CREATED, Noun.TROUBLE_TICKETS): hear_trouble_tickets_created,
+    (Verb.CHANGED, Noun.TROUBLE_TICKETS): hear_trouble_tickets_changed,
+    (Verb.CANCELED, Noun.TROUBLE_TICKETS): hear_trouble_tickets_canceled,
+    (Verb.CLOSED, Noun.TROUBLE_TICKETS): hear_trouble_tickets_closed,
+}
+"""Events that this system takes."""
+
+COLLECTIONS = (TICKETS.collection, INCIDENTS.collection)
+"""What this system keeps."""

@@ -1,0 +1,136 @@
+"""Which place a ticket means, and which incident it belongs to.
+
+First cut of the judgement: a ticket joins the open incident of its premises, failing that the one of the device that it
+states, failing that it opens an incident. Every choice comes with a sentence that says why.
+"""
+
+from collections.abc import Iterator
+
+import msgspec
+
+from cimcare.errors import Finding, finding_of
+from cimcare.exchange.ports import Key, Records, Selection, Stored
+from cimcare.model.incident import Incident
+from cimcare.model.structure import Structure
+from cimcare.model.trouble_ticket import TroubleTicket
+from cimcare.systems.identity import describe_identity, has_identity, label_of
+from cimcare.systems.oms.kinds import DEVICE_NAMES, INCIDENTS, OPEN
+from cimcare.systems.premises import PremisesRecord, find_premises, has_directory
+
+__all__ = ["Choice", "Place", "choose_incident", "devices_of", "find_place"]
+
+_PLACE_SORTS = ("premises", "service-location", "usage-point")
+
+
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the trouble of a ticket is.
+
+    `key` is the same for all tickets of one premises; empty if the ticket names neither a place nor a customer. `keys`
+    are those under which ticket and incident are found by their place. `findings` are warnings.
+    """
+
+    key: str = ""
+    keys: frozenset[Key] = frozenset()
+    findings: tuple[Finding, ...] = ()
+
+
+class Choice(msgspec.Struct, frozen=True, kw_only=True):
+    """The incident that a ticket joins, None for a new one, and why."""
+
+    incident: Stored[Incident] | None = None
+    reason: str
+
+
+def devices_of(ticket: TroubleTicket) -> tuple[str, ...]:
+    """Names of the devices that a ticket states."""
+    labels = (label_of(name) for name in ticket.names)
+    return tuple(label.name for label in labels if label.type in DEVICE_NAMES and label.name)
+
+
+async def find_place(records: Records, ticket: TroubleTicket, path: str) -> Place:
+    """The place of a ticket: stated, failing that by its agreement, failing that by its customer.
+
+    REF-105 and REF-106 warn of what the directory does not know; a ticket is never refused for it.
+    """
+    stated = tuple(_stated_places(ticket)) or tuple(_agreements(ticket))
+    for sort, value in stated:
+        found = await find_premises(records, sort, value)
+        if len(found) == 1:
+            return _known(found[0])
+    customer = ticket.customer
+    is_customer_given = customer is not None and has_identity(customer)
+    homes: tuple[Stored[PremisesRecord], ...] = ()
+    if customer is not None and is_customer_given:
+        homes = await find_premises(records, "customer", customer)
+        if not stated and len(homes) == 1:
+            return _known(homes[0])
+    pointers = stated or ((("customer", customer),) if customer is not None and is_customer_given else ())
+    key = f"{pointers[0][0]}:{describe_identity(pointers[0][1])}" if pointers else ""
+    findings: list[Finding] = []
+    if await has_directory(records):
+        findings.append(_place_unknown(stated, len(homes), path))
+        if customer is not None and is_customer_given and not homes:
+            findings.append(_customer_unknown(customer, path))
+    return Place(key=key, keys=frozenset({Key("premises", key)} if key else ()), findings=tuple(findings))
+
+
+def _stated_places(ticket: TroubleTicket) -> Iterator[tuple[str, Structure]]:
+    agreements = ticket.customer.customer_agreements if ticket.customer is not None else ()
+    locations = [ticket.service_location] if ticket.service_location is not None else []
+    locations += [location for agreement in agreements for location in agreement.service_locations]
+    yield from (("service-location", location) for location in locations if has_identity(location))
+    points = [point for agreement in agreements for point in agreement.usage_points]
+    yield from (("usage-point", point) for point in points if has_identity(point))
+
+
+def _agreements(ticket: TroubleTicket) -> Iterator[tuple[str, Structure]]:
+    agreements = ticket.customer.customer_agreements if ticket.customer is not None else ()
+    yield from (("agreement", agreement) for agreement in agreements if has_identity(agreement))
+
+
+def _known(premises: Stored[PremisesRecord]) -> Place:
+    keys = {key for key in premises.keys if key.sort in _PLACE_SORTS}
+    keys.add(Key("premises", premises.mrid))
+    if premises.body.is_critical:
+        keys.add(Key("critical", premises.mrid))
+    return Place(key=premises.mrid, keys=frozenset(keys))
+
+
+def _place_unknown(stated: tuple[tuple[str, Structure], ...], homes: int, path: str) -> Finding:
+    if stated:
+        found = f"{stated[0][0]} {describe_identity(stated[0][1])} is not in the directory of premises"
+    elif homes > 1:
+        found = f"no place, and the customer has {homes} premises"
+    else:
+        found = "no place that the directory of premises knows"
+    return finding_of(
+        "REF-105", path, found, "a ServiceLocation or UsagePoint of the directory", "IEC 61968-8:2015, 5.2"
+    )
+
+
+def _customer_unknown(customer: Structure, path: str) -> Finding:
+    return finding_of(
+        "REF-106",
+        f"{path}/Customer",
+        f"customer {describe_identity(customer)} is not in the directory",
+        "a customer of the directory",
+        "IEC 61968-8:2015, 5.2",
+    )
+
+
+async def choose_incident(records: Records, place: Place, devices: tuple[str, ...]) -> Choice:
+    """The open incident that a ticket of this place and these devices joins."""
+    if place.key:
+        incident = await _open_incident(records, Key("premises", place.key))
+        if incident is not None:
+            return Choice(incident=incident, reason=f"a call from premises {place.key} belongs to it already")
+    for device in devices:
+        incident = await _open_incident(records, Key("device", device))
+        if incident is not None:
+            return Choice(incident=incident, reason=f"a call names device {device} already")
+    return Choice(reason="no open incident at its premises or stated device")
+
+
+async def _open_incident(records: Records, key: Key) -> Stored[Incident] | None:
+    found = await records.select(INCIDENTS.collection, Selection(keys=((key,),), states=(OPEN,), limit=1))
+    return found[0] if found else None

@@ -1,0 +1,236 @@
+"""What every implementation of `Records` has to do; the memory store is the reference.
+
+Another implementation joins by a line in `IMPLEMENTATIONS`: a function that opens it as an asynchronous context.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import UTC, date, datetime, timedelta, timezone
+from decimal import Decimal
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from cimcare.exchange.ports import Collection, Key, Records, Selection, Stored
+from cimcare.model.identity import MRID
+from cimcare.model.structure import Extension
+from cimcare.model.trouble_ticket import TroubleTicket
+from cimcare.store.memory import MemoryRecords
+from cimcare.store.sqlite import SqliteStore
+
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
+
+
+class Meter(msgspec.Struct, frozen=True, kw_only=True):
+    number: str
+    read_on: date | None = None
+    amount: Decimal | None = None
+    seen: tuple[datetime, ...] = ()
+
+
+METERS = Collection("test.Meters", Meter)
+OTHERS = Collection("test.Others", Meter)
+TICKETS = Collection("test.Tickets", TroubleTicket)
+
+
+@asynccontextmanager
+async def _memory(_: Path) -> AsyncIterator[Records]:
+    yield MemoryRecords()
+
+
+@asynccontextmanager
+async def _sqlite(folder: Path) -> AsyncIterator[Records]:
+    store = SqliteStore.open(folder / "records.db")
+    async with store.transaction() as transaction:
+        yield transaction.records
+    await store.close()
+
+
+IMPLEMENTATIONS: dict[str, Callable[[Path], AbstractAsyncContextManager[Records]]] = {
+    "memory": _memory,
+    "sqlite": _sqlite,
+}
+
+
+@pytest.fixture(params=sorted(IMPLEMENTATIONS))
+def opened(request: pytest.FixtureRequest, tmp_path: Path) -> AbstractAsyncContextManager[Records]:
+    return IMPLEMENTATIONS[request.param](tmp_path)
+
+
+Opened = AbstractAsyncContextManager[Records]
+
+
+def _meter(
+    mrid: str, *keys: tuple[str, str], minutes: int = 0, state: str = "", number: str | None = None
+) -> Stored[Meter]:
+    instant = NOON + timedelta(minutes=minutes)
+    return Stored(
+        mrid=MRID(mrid),
+        body=Meter(number=number or mrid),
+        created_at=instant,
+        modified_at=instant,
+        state=state,
+        keys=frozenset(Key(*key) for key in keys),
+    )
+
+
+def _mrids(found: tuple[Stored[Meter], ...]) -> list[str]:
+    return [stored.mrid for stored in found]
+
+
+async def test_gives_back_what_was_saved(opened: Opened) -> None:
+    """Every kind of value in a body, and the state, keys and instants around it, come back as they went in."""
+    stored = Stored(
+        mrid=MRID("m-1"),
+        body=Meter(
+            number="M|1 Ünïcode <&>",
+            read_on=date(2026, 2, 28),
+            amount=Decimal("12.340"),
+            seen=(NOON, datetime(2026, 3, 2, 12, 0, 0, 123456, tzinfo=timezone(timedelta(hours=5)))),
+        ),
+        created_at=NOON,
+        modified_at=NOON + timedelta(microseconds=1),
+        state="active",
+        keys=frozenset({Key("name", "||M|1"), Key("premises", "p-1")}),
+    )
+    async with opened as records:
+        await records.save(METERS, stored)
+        assert await records.find(METERS, MRID("m-1")) == stored
+
+
+async def test_keeps_extensions_of_a_payload(opened: Opened) -> None:
+    """What the model does not know must survive the store, or a round trip loses it."""
+    body = TroubleTicket(
+        mrid=MRID("t-1"), extensions=(Extension(xml='<x:a xmlns:x="urn:x">1</x:a>', after=2),), comment="a < b"
+    )
+    stored = Stored(mrid=MRID("t-1"), body=body, created_at=NOON, modified_at=NOON)
+    async with opened as records:
+        await records.save(TICKETS, stored)
+        assert await records.find(TICKETS, MRID("t-1")) == stored
+
+
+async def test_knows_nothing_of_what_was_never_saved(opened: Opened) -> None:
+    """An empty store answers, and does not fail."""
+    async with opened as records:
+        assert await records.find(METERS, MRID("m-1")) is None
+        assert await records.find_by_key(METERS, Key("name", "x")) == ()
+        assert await records.select(METERS, Selection()) == ()
+        await records.drop(METERS, MRID("m-1"))
+
+
+async def test_collections_do_not_see_one_another(opened: Opened) -> None:
+    """The CIS's copy of an object has the mRID and the keys of the original."""
+    async with opened as records:
+        await records.save(METERS, _meter("m-1", ("name", "a"), number="one"))
+        await records.save(OTHERS, _meter("m-1", ("name", "a"), number="two"))
+        await records.drop(OTHERS, MRID("m-1"))
+        found = await records.find_by_key(METERS, Key("name", "a"))
+        assert [stored.body.number for stored in found] == ["one"]
+
+
+async def test_saving_again_replaces_body_state_and_keys(opened: Opened) -> None:
+    """An object that was renamed is not found under its old name."""
+    async with opened as records:
+        await records.save(METERS, _meter("m-1", ("name", "old"), ("kept", "k"), state="a"))
+        await records.save(METERS, _meter("m-1", ("name", "new"), ("kept", "k"), state="b", number="again"))
+        assert await records.find_by_key(METERS, Key("name", "old")) == ()
+        assert _mrids(await records.find_by_key(METERS, Key("name", "new"))) == ["m-1"]
+        assert _mrids(await records.find_by_key(METERS, Key("kept", "k"))) == ["m-1"]
+        assert _mrids(await records.select(METERS, Selection(states=("a",)))) == []
+        assert [one.body.number for one in await records.select(METERS, Selection(states=("b",)))] == ["again"]
+
+
+async def test_a_dropped_object_is_gone_from_every_way_of_finding(opened: Opened) -> None:
+    """Deleted data must not come back through an index."""
+    async with opened as records:
+        await records.save(METERS, _meter("m-1", ("name", "a")))
+        await records.drop(METERS, MRID("m-1"))
+        assert await records.find(METERS, MRID("m-1")) is None
+        assert await records.find_by_key(METERS, Key("name", "a")) == ()
+        assert await records.select(METERS, Selection(keys=((Key("name", "a"),),))) == ()
+        await records.save(METERS, _meter("m-1"))
+        assert await records.find_by_key(METERS, Key("name", "a")) == ()
+
+
+async def test_finds_by_key_in_order_of_creation(opened: Opened) -> None:
+    """The oldest open incident of a place is the one that a call joins."""
+    async with opened as records:
+        for mrid, minutes in (("m-b", 2), ("m-c", 1), ("m-a", 3)):
+            await records.save(METERS, _meter(mrid, ("place", "p"), minutes=minutes))
+        await records.save(METERS, _meter("m-d", ("place", "q"), ("p", "place"), minutes=0))
+        assert _mrids(await records.find_by_key(METERS, Key("place", "p"))) == ["m-c", "m-b", "m-a"]
+
+
+async def test_objects_of_one_instant_come_in_the_order_of_saving(opened: Opened) -> None:
+    """Two tickets of one message are told in the order in which the message had them."""
+    async with opened as records:
+        for mrid in ("m-z", "m-a", "m-k"):
+            await records.save(METERS, _meter(mrid, ("place", "p")))
+        await records.save(METERS, _meter("m-z", ("place", "p"), number="changed"))
+        assert _mrids(await records.select(METERS, Selection())) == ["m-z", "m-a", "m-k"]
+        assert _mrids(await records.find_by_key(METERS, Key("place", "p"))) == ["m-z", "m-a", "m-k"]
+
+
+async def test_filters_of_one_kind_are_alternatives_and_of_different_kinds_add_up(opened: Opened) -> None:
+    """The rule of every Get element rests on this."""
+    async with opened as records:
+        await records.save(METERS, _meter("m-1", ("customer", "c1"), ("place", "p1"), minutes=1, state="open"))
+        await records.save(METERS, _meter("m-2", ("customer", "c2"), ("place", "p1"), minutes=2, state="closed"))
+        await records.save(METERS, _meter("m-3", ("customer", "c2"), ("place", "p2"), minutes=3, state="open"))
+
+        async def chosen(**members: object) -> list[str]:
+            return _mrids(await records.select(METERS, msgspec.structs.replace(Selection(), **members)))
+
+        either = (Key("customer", "c1"), Key("customer", "c2"))
+        assert await chosen(keys=(either,)) == ["m-1", "m-2", "m-3"]
+        assert await chosen(keys=(either, (Key("place", "p1"),))) == ["m-1", "m-2"]
+        assert await chosen(keys=((Key("customer", "c1"),), (Key("place", "p2"),))) == []
+        assert await chosen(keys=((Key("customer", "c2"),),), states=("open",)) == ["m-3"]
+        assert await chosen(states=("open", "closed")) == ["m-1", "m-2", "m-3"]
+        assert await chosen(mrids=(MRID("m-3"), MRID("m-1"), MRID("m-9"))) == ["m-1", "m-3"]
+        assert await chosen(mrids=(MRID("m-3"),), states=("closed",)) == []
+
+
+async def test_bounds_of_time_are_included(opened: Opened) -> None:
+    """StartTime and EndTime of a get are instants, and an object of that very instant is meant."""
+    async with opened as records:
+        for minutes in range(4):
+            await records.save(METERS, _meter(f"m-{minutes}", minutes=minutes))
+        since, until = NOON + timedelta(minutes=1), NOON + timedelta(minutes=2)
+        assert _mrids(await records.select(METERS, Selection(since=since, until=until))) == ["m-1", "m-2"]
+        assert _mrids(await records.select(METERS, Selection(since=until))) == ["m-2", "m-3"]
+        later = since.astimezone(timezone(timedelta(hours=-7)))
+        assert _mrids(await records.select(METERS, Selection(until=later))) == ["m-0", "m-1"]
+
+
+async def test_pages_hold_every_object_once(opened: Opened) -> None:
+    """A reader that goes on after the last object of a page misses none and sees none twice, even of one instant."""
+    async with opened as records:
+        for number in range(10):
+            await records.save(METERS, _meter(f"m-{number}", ("even", str(number % 2 == 0)), minutes=number // 4))
+        seen: list[str] = []
+        after = None
+        while page := await records.select(METERS, Selection(limit=3, after=after)):
+            assert len(page) <= 3
+            seen += _mrids(page)
+            after = page[-1].mrid
+        assert seen == [f"m-{number}" for number in range(10)]
+        evens = Selection(keys=((Key("even", "True"),),), after=MRID("m-3"), limit=2)
+        assert _mrids(await records.select(METERS, evens)) == ["m-4", "m-6"]
+
+
+async def test_nothing_follows_an_object_that_is_not_there(opened: Opened) -> None:
+    """A page after an object that was dropped meanwhile is empty, and does not start from the front again."""
+    async with opened as records:
+        await records.save(METERS, _meter("m-1"))
+        assert await records.select(METERS, Selection(after=MRID("m-0"))) == ()
+
+
+async def test_takes_many_keys_in_one_question(opened: Opened) -> None:
+    """A get may name a thousand tickets."""
+    async with opened as records:
+        await records.save(METERS, _meter("m-1", ("ticket", "t-1999")))
+        many = tuple(Key("ticket", f"t-{number}") for number in range(3000))
+        mrids = tuple(MRID(f"m-{number}") for number in range(3000))
+        assert _mrids(await records.select(METERS, Selection(keys=(many,), mrids=mrids))) == ["m-1"]

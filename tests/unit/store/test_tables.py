@@ -1,0 +1,111 @@
+"""The migrations and the tables that the code relies on."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+import sqlalchemy
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+
+from cimcare.store import migrations
+from cimcare.store.sqlite import DatabaseError, SqliteStore, open_reader, path_of
+from cimcare.store.tables import METADATA
+
+
+def test_migrations_lead_to_the_tables_of_this_release(tmp_path: Path) -> None:
+    """A column added to one of the two alone would break upgrades or fresh installs, whichever nobody tried."""
+    engine = sqlalchemy.create_engine(f"sqlite:///{tmp_path / 'migrated.db'}")
+    with engine.begin() as connection:
+        migrations.upgrade(connection)
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+        assert compare_metadata(context, METADATA) == []
+    engine.dispose()
+
+
+def test_migrated_and_created_tables_have_the_same_sql(tmp_path: Path) -> None:
+    """What comparison of metadata does not see (rows numbered once only, no row id) is compared as text."""
+    sql = []
+    for name in ("migrated", "created"):
+        engine = sqlalchemy.create_engine(f"sqlite:///{tmp_path / name}.db")
+        with engine.begin() as connection:
+            if name == "migrated":
+                migrations.upgrade(connection)
+            else:
+                METADATA.create_all(connection)
+            rows = connection.exec_driver_sql(
+                "SELECT name, sql FROM sqlite_master WHERE name NOT LIKE '%alembic%' AND sql NOT NULL ORDER BY name"
+            )
+            sql.append([(row[0], " ".join(row[1].split())) for row in rows])
+        engine.dispose()
+    assert sql[0] == sql[1]
+
+
+def test_upgrade_twice_changes_nothing(tmp_path: Path) -> None:
+    """Every start upgrades; the second must be a matter of reading one row."""
+    path = tmp_path / "hub.db"
+    for _ in range(2):
+        engine = sqlalchemy.create_engine(f"sqlite:///{path}")
+        with engine.begin() as connection:
+            migrations.upgrade(connection)
+        engine.dispose()
+    with sqlite3.connect(path) as connection:
+        assert connection.execute("SELECT count(*) FROM alembic_version").fetchone() == (1,)
+    connection.close()
+
+
+async def test_file_is_set_up_for_durable_writes(tmp_path: Path) -> None:
+    """Without these three an OK could leave before it is on disk, or cost twice as much."""
+    path = tmp_path / "hub.db"
+    store = SqliteStore.open(path)
+    writer = store._writer
+    assert writer.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert writer.execute("PRAGMA synchronous").fetchone() == (2,)
+    assert writer.execute("PRAGMA page_size").fetchone() == (16384,)
+    await store.close()
+
+
+def test_refuses_a_database_of_a_later_release(tmp_path: Path) -> None:
+    """An old program must not write into tables that it does not understand."""
+    path = tmp_path / "hub.db"
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)")
+        connection.execute("INSERT INTO alembic_version VALUES ('9999')")
+    connection.close()
+    with pytest.raises(DatabaseError, match=r"hub\.db.*revision 9999, which a later release wrote") as caught:
+        SqliteStore.open(path)
+    assert caught.value.code == "SET-104"
+
+
+def test_refuses_a_file_that_is_no_database(tmp_path: Path) -> None:
+    """A mistyped path must name itself, not end in a traceback."""
+    path = tmp_path / "notes.txt"
+    path.write_text("not a database, but long enough to be taken for the first page of one" * 20)
+    with pytest.raises(DatabaseError, match=r"notes\.txt cannot be used: file is not a database"):
+        SqliteStore.open(path)
+
+
+def test_refuses_a_folder_that_does_not_exist(tmp_path: Path) -> None:
+    """The commonest mistake of a first configuration."""
+    with pytest.raises(DatabaseError, match="in a folder that exists"):
+        SqliteStore.open(tmp_path / "missing" / "hub.db")
+
+
+def test_reader_beside_the_hub_needs_a_file(tmp_path: Path) -> None:
+    """Listing messages of a mistyped path must not create an empty database there."""
+    with pytest.raises(DatabaseError, match=r"none\.db cannot be used"):
+        open_reader(tmp_path / "none.db")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///", "sqlite:///:memory:", "postgresql://host/db", "hub.db"])
+def test_refuses_a_url_that_names_no_file(url: str) -> None:
+    """Said at once, with the two forms that are accepted."""
+    with pytest.raises(DatabaseError, match="sqlite:///name.db"):
+        path_of(url)
+
+
+@pytest.mark.parametrize(("url", "path"), [("sqlite:///a.db", "a.db"), ("sqlite:////var/a.db", "/var/a.db")])
+def test_url_names_a_file(url: str, path: str) -> None:
+    """Three slashes are relative, four absolute, as everywhere."""
+    assert path_of(url) == Path(path)
