@@ -1,12 +1,12 @@
 """Pages of the model: nouns, queries, envelope, enumerations."""
 
 import ast
-import importlib
 import inspect
 import re
 from datetime import date, datetime, time
 from decimal import Decimal
 from enum import StrEnum
+from itertools import pairwise
 from pathlib import Path
 
 import msgspec
@@ -14,9 +14,8 @@ from lxml import etree
 
 from cimcare.codec.envelope import render_message
 from cimcare.codec.json_body import render_json
-from cimcare.errors import ERRORS
-from cimcare.exchange.patterns import build_fault
 from cimcare.errors import finding_of
+from cimcare.exchange.patterns import build_fault
 from cimcare.model import enumerations, envelope, identity, values
 from cimcare.model.envelope import MESSAGE_NAMESPACE, AnyMessage, ErrorLevel, IDKind, Result
 from cimcare.model.nouns import ENTRIES, NounEntry
@@ -144,7 +143,7 @@ def _newtypes() -> dict[str, str]:
     texts = {}
     for module in (identity, values):
         body = ast.parse(Path(module.__file__ or "").read_text("utf-8")).body
-        for statement, following in zip(body, body[1:], strict=False):
+        for statement, following in pairwise(body):
             is_newtype = (
                 isinstance(statement, ast.Assign)
                 and isinstance(statement.value, ast.Call)
@@ -177,7 +176,9 @@ def pretty(message: AnyMessage) -> str:
 def _facts(entry: NounEntry) -> str:
     services = ", ".join(f"`/soap/{service.name}`" for service in SERVICES.values() if service.entry is entry)
     own = "The schema of this payload in IEC 61968-8 was not available."
-    part_6 = "IEC 61968-8 gives no schema for this payload; it is that of IEC 61968-6, whose published form was not seen."
+    part_6 = (
+        "IEC 61968-8 gives no schema for this payload; it is that of IEC 61968-6, whose published form was not seen."
+    )
     return f"""\
 {part_6 if entry.part_6 else own} What follows is **our reading**, made from the CIM classes; it is not the official
 schema. Whoever owns the official one can [put it in its place](../../guides/own-schemas.md).
@@ -259,8 +260,8 @@ def _queries_page() -> str:
         "the model",
         """\
 A `get` says what it wants in its Request section: by `ID`, by `StartTime` and `EndTime`, by `Option`, or by a
-`Get<Noun>` element of its own namespace. The query elements are **ours**: IEC 61968-8 lists none. Their namespaces follow
-the pattern of the sister parts.
+`Get<Noun>` element of its own namespace. The query elements are **ours**: IEC 61968-8 lists none. Their namespaces
+follow the pattern of the sister parts.
 
 - A `Get<Noun>` element that states filters wins over `StartTime`, `EndTime` and `ID`.
 - Filters of one kind are alternatives; filters of different kinds add up.
@@ -327,8 +328,8 @@ def _enumerations_page() -> str:
         "the model",
         """\
 Literals of the CIM enumerations, each the union of several levels of the CIM, spelt as the CIM spells them. Which of
-them the schemas of IEC 61968-8 allow was not to be seen: this is our reading. Mind the spelling: the verb is `canceled`,
-the status of work `cancelled`.""",
+them the schemas of IEC 61968-8 allow was not to be seen: this is our reading. Mind the spelling: the verb is
+`canceled`, the status of work `cancelled`.""",
         "## Of the nouns",
         *(_enumeration_section(each, users) for each in cim),
         "## Of the envelope",

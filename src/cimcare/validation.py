@@ -116,9 +116,11 @@ class _Judge:
             return
         self.title = _title_of(message)
         self._judge_compressed(message)
-        found = check_rules(message)
         self.checked.append("rules: conventions, references, business rules")
-        for finding in found:
+        explained = {finding.path for finding in schema_findings}
+        for finding in check_rules(message):
+            if finding.path in explained:
+                continue  # the schema has said what is wrong there
             line = line_of(element, finding.path) if has_lines else None
             self.findings.append(msgspec.structs.replace(finding, line=line))
 
@@ -136,11 +138,20 @@ class _Judge:
         payload = getattr(message, "payload", None)
         if payload is None or payload.compressed is None:
             return
-        content = unpack(payload.compressed, format_name=payload.format, limits=self.limits)
-        self.checked.append(f"compressed payload unpacked ({len(content)} bytes)")
-        if (payload.format or "XML").upper() == "XML" and not isinstance(message, FaultMessage):
-            inner = parse_xml(content, self.limits)
-            self.findings.extend(check_element(inner, self.catalog, verb=message.header.verb))
+        place = f"/{type(message).__name__}/Payload/Compressed"
+        try:
+            content = unpack(payload.compressed, format_name=payload.format, limits=self.limits)
+            self.checked.append(f"compressed payload unpacked ({len(content)} bytes)")
+            if (payload.format or "XML").upper() == "XML" and not isinstance(message, FaultMessage):
+                inner = parse_xml(content, self.limits)
+                found = check_element(inner, self.catalog, verb=message.header.verb)
+                self.checked.append(f"schema {namespace_of(inner)} for the unpacked content")
+            else:
+                found = ()
+        except InputError as error:
+            found = (error.finding,)
+        # Lines would count in the unpacked document, which nobody has on the table.
+        self.findings += [msgspec.structs.replace(one, path=place + one.path, line=None) for one in found]
 
     def _schemas_met(self, element: Tree) -> list[str]:
         """Names of the schemas that the elements of a message were held against."""

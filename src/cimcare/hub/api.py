@@ -4,10 +4,12 @@ Errors are problem details (RFC 9457) with the finding. Our own profile.
 """
 
 import html
+import traceback
 from collections.abc import Awaitable, Callable
 from urllib.parse import urlencode
 
 import msgspec
+import structlog
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -22,7 +24,7 @@ from cimcare.hub.openapi import build_openapi
 from cimcare.hub.queries import Queries
 from cimcare.hub.views import MessageList, ObjectList, view_message, view_object
 from cimcare.model.nouns import ENTRIES, Noun
-from cimcare.transport.http import problem_of
+from cimcare.transport.http import AsgiApp, ReceiveEvent, Scope, Send, problem_of
 
 __all__ = ["build_api"]
 
@@ -35,8 +37,12 @@ _LARGEST = 2**63 - 1
 
 
 def build_api(
-    queries: Queries, metrics: Metrics, is_ready: Callable[[], Awaitable[str]], services: list[str]
-) -> Starlette:
+    queries: Queries,
+    metrics: Metrics,
+    is_ready: Callable[[], Awaitable[str]],
+    services: list[str],
+    logger: structlog.typing.FilteringBoundLogger,
+) -> AsgiApp:
     """Application for everything but the message endpoints.
 
     Args:
@@ -44,9 +50,10 @@ def build_api(
         metrics: Counters.
         is_ready: Why messages cannot be taken now; empty if they can.
         services: Names of the strongly typed services, for the first page.
+        logger: Where errors of the program are noted.
     """
     pages = _Pages(queries, metrics, is_ready, services)
-    return Starlette(
+    pages_app = Starlette(
         routes=[
             Route("/", pages.index),
             Route("/healthz", pages.health),
@@ -61,6 +68,14 @@ def build_api(
         ],
         exception_handlers={HTTPException: _http_problem, FilterError: _filter_problem, Exception: _internal_problem},
     )
+
+    async def guarded(scope: Scope, receive: ReceiveEvent, send: Send) -> None:
+        try:
+            await pages_app(scope, receive, send)
+        except Exception as error:  # noqa: BLE001 - Starlette has answered; what is left is to note it
+            _note_failure(logger, scope["path"], error)
+
+    return guarded
 
 
 class _Pages:
@@ -185,9 +200,14 @@ async def _filter_problem(_: Request, error: Exception) -> Response:
 
 
 async def _internal_problem(request: Request, error: Exception) -> Response:
-    return _problem(
-        finding_of("EXC-109", request.url.path, f"an error inside the hub ({type(error).__name__})", "a later attempt")
-    )
+    found, accepted = f"an error inside the hub ({type(error).__name__})", "a later attempt"
+    return _problem(finding_of("EXC-109", request.url.path, found, accepted))
+
+
+def _note_failure(logger: structlog.typing.FilteringBoundLogger, path: str, error: Exception) -> None:
+    """Log line without the text of the error, which may quote content."""
+    trace = "".join(traceback.format_tb(error.__traceback__))
+    logger.error("page failed", code="EXC-109", path=path, error=type(error).__name__, trace=trace)
 
 
 def _index(services: list[str]) -> str:

@@ -81,6 +81,7 @@ class Hub:
         except BaseException:
             await store.close()
             raise
+        logger = logger or make_logger(settings.hub.log_level)
         pipeline = Pipeline(
             store=store,
             dispatcher=Dispatcher(SYSTEMS),
@@ -89,14 +90,16 @@ class Hub:
             clock=clock,
             new_id=new_id or _random_id,
             metrics=metrics,
-            logger=logger or make_logger(settings.hub.log_level),
+            logger=logger,
         )
         queries = Queries(store.reader)
         endpoints = MessageEndpoints(
             pipeline.receive,
             services=TYPED_SERVICES,
             documents=_Documents(catalog),
-            otherwise=build_api(queries, metrics, _readiness(pipeline, queries, settings), list(TYPED_SERVICES)),
+            otherwise=build_api(
+                queries, metrics, _readiness(pipeline, queries, settings), list(TYPED_SERVICES), logger
+            ),
             max_bytes=settings.limits.max_bytes,
             receive_seconds=settings.hub.receive_seconds,
         )

@@ -18,7 +18,16 @@ from cimcare.transport.channel import Answer, Channel, Receive, Received
 from cimcare.transport.rest import JsonChannel, XmlChannel
 from cimcare.transport.soap import SoapChannel, TypedService, action_of
 
-__all__ = ["AsgiApp", "Documents", "MessageEndpoints", "Scope", "Send", "problem_of", "respond"]
+__all__ = [
+    "AsgiApp",
+    "Documents",
+    "MessageEndpoints",
+    "ReceiveEvent",
+    "Scope",
+    "Send",
+    "problem_of",
+    "respond",
+]
 
 Scope = MutableMapping[str, Any]  # the three types of ASGI, which leaves their values open
 Event = MutableMapping[str, Any]

@@ -1,0 +1,123 @@
+"""Settings: every one with its facts, and mistakes that are named where they stand."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from cimcare.codec.limits import Limits
+from cimcare.hub.settings import SETTINGS, Settings, SettingsError, load_settings, read_settings
+from cimcare.model.nouns import Role
+
+
+def test_defaults_are_those_that_the_interfaces_promise() -> None:
+    """Scripts and documents rely on them."""
+    settings = read_settings("")
+    assert settings == Settings()
+    assert (settings.host, settings.port, settings.database) == ("127.0.0.1", 8968, "sqlite:///cimcare.db")
+    assert settings.hub.repeat_window_days == 7
+    assert [settings.systems.source_of(role) for role in Role] == ["CIS", "OMS", "WMS", "THIRD-PARTY"]
+    assert settings.limits.limits == Limits()
+
+
+def test_every_setting_has_its_facts() -> None:
+    """The reference page is made of them."""
+    names = [setting.name for setting in SETTINGS]
+    assert len(names) == len(set(names)) == len({setting.variable for setting in SETTINGS})
+    for setting in SETTINGS:
+        assert setting.text.endswith("."), setting
+        assert setting.kind != "a value", setting
+        if setting.name.endswith(("_seconds", "_bytes", "_days")):
+            assert setting.unit == setting.name.rpartition("_")[2], setting
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
+def test_every_setting_is_read_from_file_and_environment(setting: object) -> None:
+    """A setting that is described and not read is a lie."""
+    assert isinstance(setting, type(SETTINGS[0]))
+    default = setting.default
+    other: dict[str, object] = {"hub.log_level": "debug", "hub.drain_seconds": 11}
+    value = other.get(
+        setting.name,
+        not default if isinstance(default, bool) else default + 1 if isinstance(default, int | float) else "other",
+    )
+    written = str(value).lower() if isinstance(value, bool) else f'"{value}"' if isinstance(value, str) else value
+    expected = Settings()
+    *path, last = setting.name.split(".")
+
+    def put(struct: msgspec.Struct, parents: list[str]) -> msgspec.Struct:
+        if not parents:
+            return msgspec.structs.replace(struct, **{last: value})
+        inner = put(getattr(struct, parents[0]), parents[1:])
+        return msgspec.structs.replace(struct, **{parents[0]: inner})
+
+    assert read_settings(f"{setting.name} = {written}") == put(expected, path)
+    assert read_settings("", {setting.variable: str(value)}) == put(expected, path)
+
+
+def test_environment_wins_over_file() -> None:
+    """A container changes one value without touching the file."""
+    assert read_settings("port = 1", {"CIMCARE_PORT": "2", "PORT": "3"}).port == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("hots = 'x'", r"f\.toml:1: hots: SET-101 no such setting; perhaps host"),
+        ("\n[hub]\nqueue_limt = 3", r"f\.toml:3: hub\.queue_limt: SET-101 no such setting; perhaps hub\.queue_limit"),
+        ("[hub]\nport = 3", r"f\.toml:2: hub\.port: SET-101 no such setting; perhaps port"),
+        ("[zzz]\nqqq = 3", r"f\.toml:2: zzz\.qqq: SET-101 no such setting; one of host, port"),
+        ("hub = 3", r"f\.toml:1: hub: SET-101 no such setting"),
+        ("port = '8968'", r"f\.toml:1: port: SET-101 '8968'; a whole number from 0 to 65535"),
+        ("port = 70000", r"70000; a whole number from 0 to 65535"),
+        ("[hub]\n# why\nlenient = 1", r"f\.toml:3: hub\.lenient: SET-101 1; true or false"),
+        ("hub.log_level = 'loud'", r"f\.toml:1: hub\.log_level: .*one of \"debug\", \"info\""),
+        ("[limits]\nmax_bytes = 1", r"1; a whole number from 1024 \(bytes\)"),
+        ("[systems.cis]\nsource = ''", r"f\.toml:2: systems\.cis\.source: SET-101 ''; a text that is not empty"),
+        ("[systems.cis]\nsauce = 'x'", r"perhaps systems\.cis\.source"),
+        ("port = ", r"f\.toml:?1?: /: SET-102 Invalid value"),
+        ("a = 1\na = 2\nb = 3", r"f\.toml:2: /: SET-102 Cannot overwrite a value"),
+    ],
+)
+def test_mistakes_are_named_where_they_stand(text: str, message: str) -> None:
+    """File, line, what was found, what would pass, and the nearest name."""
+    with pytest.raises(SettingsError, match=message):
+        read_settings(text, file="f.toml")
+
+
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        ({"CIMCARE_PRT": "1"}, "environment: CIMCARE_PRT: SET-101 no such setting; perhaps CIMCARE_PORT"),
+        ({"CIMCARE_PORT": "tcp://10.0.0.1:80"}, "CIMCARE_PORT: SET-101 'tcp://10.0.0.1:80'; a whole number"),
+        ({"CIMCARE_HUB_LENIENT": "maybe"}, "CIMCARE_HUB_LENIENT: SET-101 'maybe'; true or false"),
+    ],
+)
+def test_mistakes_in_the_environment_are_named(environment: dict[str, str], message: str) -> None:
+    """A variable that is misspelt and ignored costs an afternoon."""
+    with pytest.raises(SettingsError, match=message):
+        read_settings("", environment)
+
+
+def test_file_is_taken_from_the_argument_the_environment_or_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In this order; and none at all is no error."""
+    monkeypatch.chdir(tmp_path)
+    assert load_settings().port == 8968
+    (tmp_path / "cimcare.toml").write_text("port = 1")
+    (tmp_path / "two.toml").write_text("port = 2")
+    (tmp_path / "three.toml").write_text("port = 3")
+    assert load_settings().port == 1
+    environment = {"CIMCARE_CONFIG": "two.toml"}
+    assert load_settings(environment=environment).port == 2
+    assert load_settings(Path("three.toml"), environment).port == 3
+
+
+def test_named_file_must_be_there(tmp_path: Path) -> None:
+    """A mistyped path must not mean the defaults."""
+    with pytest.raises(SettingsError, match=r"none\.toml: /: SET-102 No such file"):
+        load_settings(tmp_path / "none.toml")
+    (tmp_path / "latin.toml").write_bytes(b"host = '\xe4'")
+    with pytest.raises(SettingsError, match="not in UTF-8"):
+        load_settings(tmp_path / "latin.toml")
