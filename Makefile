@@ -35,6 +35,7 @@ check: $(STAMP) ## Style, types, import contracts
 	$(BIN)/mypy src $(wildcard scripts/*.py)
 	$(BIN)/lint-imports
 # Committed files made from others are compared here, one line each:
+	$(BIN)/python scripts/make_docs.py --check
 
 format: $(STAMP) ## Put the source into shape
 	$(BIN)/ruff check --fix-only .

@@ -157,9 +157,8 @@ def main() -> int:
         if jaxb is None:
             print("  JAXB: left out (no JDK with JAXB at hand; Debian: default-jdk-headless, libjaxb-java)")
         for result in results:
-            print(
-                f"  {result['figure']:40} {result['ratio']:9}     expected {result['expected']:8} {'met' if result['met'] else 'NOT MET'}"
-            )
+            verdict = "met" if result["met"] else "NOT MET"
+            print(f"  {result['figure']:40} {result['ratio']:9}     expected {result['expected']:8} {verdict}")
     return 0 if all(result["met"] for result in results) else 1
 
 

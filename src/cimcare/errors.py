@@ -64,6 +64,7 @@ _TABLE = (
     _row("XML-108", "compressed content unreadable", "1.8"),
     _row("XML-109", "character that XML cannot carry", "1.8"),
     _row("XML-110", "too many elements", "3.1"),
+    _row("XML-111", "namespace is no absolute URI", "1.8"),
     # ENV-1xx: envelope
     _row("ENV-101", "root is no message", "1.8"),
     _row("ENV-102", "header missing", "1.5"),
@@ -83,6 +84,7 @@ _TABLE = (
     _row("COD-103", "element with text has children", "1.8"),
     _row("COD-104", "mandatory element missing", "1.8"),
     _row("COD-105", "JSON does not fit", "1.8"),
+    _row("COD-106", "parts that exclude one another", "1.8"),
     # SCH-1xx: schema
     _row("SCH-101", "element not expected here", "1.8"),
     _row("SCH-102", "element missing", "1.8"),

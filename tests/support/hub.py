@@ -95,13 +95,18 @@ def hub_process(folder: Path, more: str = "", *, seed_town: bool = False) -> Ite
 
 
 async def exchange_raw(address: str, request: bytes, *, end: bool = False) -> bytes:
-    """Send bytes to the hub as they are and read until it closes. `end` closes our side first."""
+    """Send bytes to the hub as they are and read until it closes. `end` closes our side first.
+
+    Empty if the hub cut the connection off while this side was still sending.
+    """
     host, port = address.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(request)
     if end:
         writer.write_eof()
-    answer = await reader.read()
+    answer = b""
+    with contextlib.suppress(ConnectionError):
+        answer = await reader.read()
     writer.close()
     with contextlib.suppress(ConnectionError):
         await writer.wait_closed()

@@ -137,3 +137,25 @@ def test_schemas_are_served_where_the_wsdl_says(hub: HubProcess, tmp_path: Path)
             element.get("schemaLocation") for element in root.iter("{*}import") if element.get("schemaLocation")
         )
     assert len(seen) > 10
+
+
+def test_plain_envelope_by_any_http_client(hub: HubProcess) -> None:
+    """`curl --data-binary @file` and nothing else: create, then read back, without SOAP."""
+    mrid = str(uuid4())
+    header = f"<Noun>TroubleTickets</Noun><Source>CURL</Source><MessageID>{mrid}</MessageID>"
+    create = (
+        f'<RequestMessage xmlns="{MESSAGE}"><Header><Verb>create</Verb>{header}</Header><Payload>'
+        f'<TroubleTickets xmlns="{TICKETS}"><TroubleTicket><mRID>{mrid}</mRID>'
+        "<dateTimeOfReport>2026-05-04T09:30:00Z</dateTimeOfReport><Hazards><type>wire down</type></Hazards>"
+        "</TroubleTicket></TroubleTickets></Payload></RequestMessage>"
+    )
+    get = (
+        f'<RequestMessage xmlns="{MESSAGE}"><Header><Verb>get</Verb><Noun>TroubleTickets</Noun></Header>'
+        f"<Request><ID>{mrid}</ID></Request></RequestMessage>"
+    )
+    for raw, path in ((create, f"{{{MESSAGE}}}Reply/{{{MESSAGE}}}ID"), (get, f".//{{{TICKETS}}}mRID")):
+        headers = {"Content-Type": "application/x-www-form-urlencoded"}  # what curl says if nobody tells it otherwise
+        answer = requests.post(f"{hub.address}/messages", raw, headers=headers, timeout=30)
+        root = etree.fromstring(answer.content)
+        assert (answer.status_code, root.findtext(f".//{{{MESSAGE}}}Result")) == (200, "OK")
+        assert root.findtext(path) == mrid

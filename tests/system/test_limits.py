@@ -182,3 +182,11 @@ async def test_what_is_no_http_harms_nobody(
     """Scanners speak everything at every port."""
     await exchange_raw(hub.address, request_line + b"\r\nHost: h\r\nConnection: close\r\n\r\n", end=True)
     await assert_serves(hub, session)
+
+
+@pytest.mark.parametrize("head", [b"GET /" + b"a" * 200_000, b"GET / HTTP/1.1\r\n" + b"X-A: b\r\n" * 30_000])
+async def test_endless_head_is_cut_off(hub: HubProcess, session: aiohttp.ClientSession, head: bytes) -> None:
+    """Header fields are collected before anybody looks at them, so they need a bound of their own."""
+    answer = await exchange_raw(hub.address, head)
+    assert answer.startswith((b"HTTP/1.1 431", b"HTTP/1.1 400")) or answer == b""
+    await assert_serves(hub, session)

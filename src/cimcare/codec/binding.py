@@ -23,7 +23,7 @@ from cimcare.codec.values import (
     refuse_value,
     writer_of,
 )
-from cimcare.errors import InputError, finding_of
+from cimcare.errors import Finding, InputError, finding_of
 from cimcare.model.structure import Element, Extension, Structure, elements_of
 from cimcare.schema.places import path_of
 
@@ -356,7 +356,11 @@ def _weave(parts: list[str], extensions: tuple[Extension, ...]) -> str:
 
 
 def read_whole(element: etree._Element, reader: Reader) -> Any:
-    """Read an element and all below it; raises InputError (COD-103) if a text element turned out to have children."""
+    """Read an element and all below it.
+
+    Raises:
+        InputError: COD-103, a text element turned out to have children; COD-106, parts that exclude one another.
+    """
     nodes: Iterator[etree._Element] = element.iter()
     following = nodes.__next__
     following()
@@ -366,9 +370,24 @@ def read_whole(element: etree._Element, reader: Reader) -> Any:
         value = reader(element, following)
     except StopIteration:
         stumbled = True
+    except ValueError as error:  # the constructor of a Structure refused the combination of its members
+        raise InputError(_finding_of_combination(element, str(error))) from error
     if stumbled or next(nodes, None) is not None:
         _refuse_children(element, value)
     return value
+
+
+def _finding_of_combination(element: etree._Element, reason: str) -> Finding:
+    found, _, accepted = reason.partition("; ")
+    culprit = next((node for node in element.iter() if etree.QName(node).localname == found.partition(" ")[0]), element)
+    return finding_of(
+        "COD-106",
+        path_of(culprit),
+        found,
+        accepted or "a combination that the schema allows",
+        "IEC 61968-100:2013, Message.xsd",
+        line=culprit.sourceline,
+    )
 
 
 def _refuse_children(element: etree._Element, value: object) -> NoReturn:

@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 from lxml import etree
 
-from cimcare.errors import InputError, finding_of
+from cimcare.errors import Finding, InputError, finding_of
 from cimcare.schema.places import path_of
 
 __all__ = [
@@ -290,18 +290,47 @@ def writer_of(kind: type) -> Callable[[Any], str]:
     return _WRITERS[kind]
 
 
+_ABSOLUTE = re.compile(r"\A[A-Za-z][A-Za-z0-9+.-]*:")
 _PREFIXED = re.compile(r"\A\s*([A-Za-z_][\w.-]*):[A-Za-z_]")
 
 
 def canonical_xml(element: etree._Element) -> str:
-    """An element in exclusive canonical form, with the prefixes that its texts and attributes name."""
+    """An element in exclusive canonical form, with the prefixes that its texts and attributes name.
+
+    Raises:
+        InputError: XML-111, a namespace that is no absolute URI, which has no canonical form.
+    """
     prefixes = set()
     for node in element.iter():
         for text in (node.text, *node.attrib.values()):
             match = _PREFIXED.match(text) if text else None
             if match and match[1] in node.nsmap:
                 prefixes.add(match[1])
-    canonical = etree.tostring(
-        element, method="c14n", exclusive=True, with_comments=False, inclusive_ns_prefixes=sorted(prefixes) or None
-    )
+    try:
+        canonical = etree.tostring(
+            element, method="c14n", exclusive=True, with_comments=False, inclusive_ns_prefixes=sorted(prefixes) or None
+        )
+    except etree.C14NError as error:
+        raise InputError(_finding_of_namespace(element)) from error
     return canonical.decode()
+
+
+def _finding_of_namespace(element: etree._Element) -> Finding:
+    """Where canonicalisation stopped: at the first namespace without a scheme, as far as that can be told."""
+    for node in element.iter():
+        for namespace in node.nsmap.values():
+            if namespace and not _ABSOLUTE.match(namespace):
+                found = f"namespace {namespace[:60]}"
+                return _finding_of_place(node, found)
+    return _finding_of_place(element, "an element without canonical form")
+
+
+def _finding_of_place(element: etree._Element, found: str) -> Finding:
+    return finding_of(
+        "XML-111",
+        path_of(element),
+        found,
+        "namespaces that are absolute URIs, such as http://example.com/x or urn:example:x",
+        "W3C Canonical XML 1.0, 4.4",
+        line=element.sourceline,
+    )

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 
 import structlog
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from cimcare.errors import CimcareError
 from cimcare.exchange.ports import Clock, NewID
@@ -18,6 +19,8 @@ from cimcare.hub.settings import Settings
 __all__ = ["ListenError", "RunningHub", "running_hub", "serve"]
 
 _BACKLOG = 2048
+_LONGEST_HEAD = 64 * 1024
+_HEAD_TOO_LONG = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
 class ListenError(CimcareError):
@@ -44,6 +47,32 @@ class _Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Leave signals to whoever runs the hub."""
         yield
+
+
+class _Protocol(HttpToolsProtocol):
+    """HTTP with a bound on request line and header fields, which the parser would collect without end."""
+
+    _head_bytes: int | None = None
+
+    def on_message_begin(self) -> None:
+        """A request begins: count its head."""
+        self._head_bytes = 0
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """The head is there: the endpoints bound the body."""
+        self._head_bytes = None
+        super().on_headers_complete()
+
+    def data_received(self, data: bytes) -> None:
+        """Take what came; end the connection if a head grows too long."""
+        super().data_received(data)
+        if self._head_bytes is None:
+            return
+        self._head_bytes += len(data)
+        if self._head_bytes > _LONGEST_HEAD and not self.transport.is_closing():
+            self.transport.write(_HEAD_TOO_LONG)
+            self.transport.close()
 
 
 class RunningHub:
@@ -91,7 +120,7 @@ async def _serving(hub: Hub, listener: socket.socket) -> AsyncIterator[_Server]:
     server = _Server(
         uvicorn.Config(
             hub.app,
-            http="httptools",
+            http=_Protocol,
             ws="none",
             lifespan="off",
             log_config=None,

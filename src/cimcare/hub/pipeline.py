@@ -32,12 +32,9 @@ from cimcare.model.envelope import EventMessage, ObjectID, RequestMessage, Respo
 from cimcare.model.nouns import PayloadRoot, Role, find_noun
 from cimcare.rules import check_rules
 from cimcare.schema import Catalog
-from cimcare.transport.channel import Answer, Received, RefusedError
+from cimcare.transport.channel import KEPT_OF_REFUSED_BYTES, Answer, Received, RefusedError
 
 __all__ = ["Pipeline"]
-
-_KEPT_OF_REFUSED = 64 * 1024
-"""Bytes that are kept of a message that is too large to be kept."""
 
 _DEEPEST_CASCADE = 8
 """Events may cause events; more than this many generations would be a circle."""
@@ -412,9 +409,9 @@ class _Passage:
             if not self._asked.noun:
                 return await self._fault((finding,))
             return await self._refuse((finding,))
-        except StoreError as failure:
-            self._p._log.error("not stored", code=failure.code, reason=str(failure), **self._facts())
-            return self._unstored(failure)
+        except Exception as failure:  # noqa: BLE001 - as above: even what cannot be kept is answered
+            self._p._log.error("not stored", code=finding.code, error=type(failure).__name__, **self._facts())
+            return self._unstored(StoreError(type(failure).__name__))
 
     def _unstored(self, error: StoreError) -> Answer:
         """The store did not take it, so it did not happen; the sender may try again."""
@@ -448,7 +445,7 @@ class _Passage:
         received, asked = self._received, self._asked
         raw = received.raw
         if received.refusal is not None or len(raw) > self._p._limits.max_bytes:
-            raw = raw[:_KEPT_OF_REFUSED]
+            raw = raw[:KEPT_OF_REFUSED_BYTES]
         return await transaction.log.append(
             LogEntry(
                 received_at=self._now,

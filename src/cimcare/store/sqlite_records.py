@@ -34,7 +34,7 @@ _HAS_ONE_OF = (
 _COMES_AFTER = "(created_at, id) > (SELECT created_at, id FROM records WHERE collection = ? AND mrid = ?)"
 
 _encode = msgspec.json.Encoder().encode
-_decode_keys = msgspec.json.Decoder(list[tuple[str, str]]).decode
+_keys_of = msgspec.json.Decoder(frozenset[Key]).decode
 
 
 @cache
@@ -123,10 +123,6 @@ class SqliteRecords:
 
 def _text_of(values: tuple[object, ...]) -> str:
     return _encode(values).decode()
-
-
-def _keys_of(encoded: bytes) -> frozenset[Key]:
-    return frozenset(Key(sort, value) for sort, value in _decode_keys(encoded))
 
 
 def _stored_of(collection: Collection[BodyT], row: _Row) -> Stored[BodyT]:

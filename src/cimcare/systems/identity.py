@@ -7,12 +7,13 @@ Source: IEC 61968-100:2013 (ID and its attributes); identity by mRID or Names as
 """
 
 from collections.abc import Iterable, Iterator
+from functools import cache
 from typing import NamedTuple
 
 from cimcare.exchange.ports import Key
 from cimcare.model.envelope import ObjectID
 from cimcare.model.identity import MRID, Name
-from cimcare.model.structure import Structure
+from cimcare.model.structure import Structure, elements_of
 
 __all__ = [
     "RELATED",
@@ -155,10 +156,23 @@ def related_keys(value: Structure) -> frozenset[Key]:
     return frozenset(keys)
 
 
+@cache
+def _fields_of(structure: type[Structure]) -> tuple[tuple[str, bool], ...]:
+    """Fields that hold other objects, each with whether it holds many; names are no objects."""
+    return tuple(
+        (element.field, element.many)
+        for element in elements_of(structure)
+        if element.is_complex and not issubclass(element.kind, Name)
+    )
+
+
 def _parts_of(value: Structure) -> Iterator[Structure]:
-    for name in value.__struct_fields__:
+    for name, is_many in _fields_of(type(value)):
         content = getattr(value, name)
-        for part in content if isinstance(content, tuple) else (content,):
-            if isinstance(part, Structure):
+        if is_many:
+            for part in content:
                 yield part
                 yield from _parts_of(part)
+        elif content is not None:
+            yield content
+            yield from _parts_of(content)

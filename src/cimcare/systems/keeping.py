@@ -134,7 +134,7 @@ async def _kept(
         created_at=known.created_at if known is not None else told_at,
         modified_at=told_at if known is None else max(told_at, known.modified_at),
         state=state,
-        keys=await kind.keys(merged, context.records),
+        keys=kind.name_keys(merged),  # a copy is looked up by its identity alone
     )
 
 

@@ -118,11 +118,15 @@ class Kind(msgspec.Struct, Generic[BodyT], frozen=True, kw_only=True):
                 members[name] = getattr(whole, name, None)
         return self.put(shown, **members)
 
+    def name_keys(self, body: BodyT) -> frozenset[Key]:
+        """Keys by which the object is found by its names."""
+        return stored_keys("name", labels_of(self.core(body)))
+
     def own_keys(self, body: BodyT) -> frozenset[Key]:
         """Keys that follow from the object alone: its names, what it refers to, and what a get may ask by."""
         core = self.core(body)
         labels = labels_of(core)
-        keys = set(stored_keys("name", labels)) | related_keys(body)
+        keys = set(self.name_keys(body)) | related_keys(body)
         keys |= {Key(self.reference_sort, label.name) for label in labels if label.type in self.references}
         for name in _ATTRIBUTES:
             value = getattr(core, name, None)

@@ -16,7 +16,20 @@ from cimcare.errors import ERRORS, CimcareError, Finding
 from cimcare.exchange.log import Transport
 from cimcare.model.envelope import FaultMessage, ResponseMessage
 
-__all__ = ["Answer", "Channel", "Opened", "Receive", "Received", "RefusedError", "fault_status"]
+__all__ = [
+    "KEPT_OF_REFUSED_BYTES",
+    "Answer",
+    "Channel",
+    "Opened",
+    "Receive",
+    "Received",
+    "RefusedError",
+    "fault_status",
+]
+
+
+KEPT_OF_REFUSED_BYTES = 64 * 1024
+"""How much is kept of what is too large to be kept."""
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import msgspec
 
 from cimcare.errors import ERRORS, Finding, finding_of
-from cimcare.transport.channel import Answer, Channel, Receive, Received
+from cimcare.transport.channel import KEPT_OF_REFUSED_BYTES, Answer, Channel, Receive, Received
 from cimcare.transport.rest import JsonChannel, XmlChannel
 from cimcare.transport.soap import SoapChannel, TypedService, action_of
 
@@ -35,7 +35,6 @@ ReceiveEvent = Callable[[], Awaitable[Event]]
 Send = Callable[[Event], Awaitable[None]]
 AsgiApp = Callable[[Scope, ReceiveEvent, Send], Awaitable[None]]
 
-_KEPT_OF_REFUSED = 64 * 1024
 _HOST = re.compile(r"\A[A-Za-z0-9.\-_]+(:\d{1,5})?\Z|\A\[[0-9A-Fa-f:.]+\](:\d{1,5})?\Z")
 _JSON = re.compile(r"\Aapplication/(?:[a-z0-9.+-]+\+)?json\Z")
 _XML = re.compile(r"\A(?:application|text)/(?:[a-z0-9.+-]+\+)?xml\Z")
@@ -172,7 +171,7 @@ class MessageEndpoints:
             return b"", size, self._too_large(size)  # it asked before sending, so it is told before it sends
         chunks: list[bytes] = []
         length = 0
-        most = _KEPT_OF_REFUSED if size > self._max_bytes else self._max_bytes
+        most = KEPT_OF_REFUSED_BYTES if size > self._max_bytes else self._max_bytes
         try:
             async with asyncio.timeout(self._receive_seconds):
                 more = True
@@ -192,7 +191,7 @@ class MessageEndpoints:
             return b"".join(chunks), max(size, length), finding
         raw = b"".join(chunks)
         if max(size, length) > self._max_bytes:
-            return raw[:_KEPT_OF_REFUSED], max(size, length), self._too_large(max(size, length))
+            return raw[:KEPT_OF_REFUSED_BYTES], max(size, length), self._too_large(max(size, length))
         return raw, length, None
 
     def _too_large(self, size: int) -> Finding:

@@ -671,3 +671,42 @@ async def test_lenient_reading_reports_what_it_forgave(tmp_path: Path) -> None:
     assert [error.level for error in answer.reply.error] == [ErrorLevel.INFORM, ErrorLevel.INFORM]
     assert our_codes(answer) == {"LEN-101"}
     await held.hub.close()
+
+
+async def test_an_error_that_cannot_even_be_kept_is_answered(held: HeldHub) -> None:
+    """Whatever breaks, the sender gets a message of the standard."""
+
+    class BrokenStore:
+        def transaction(self) -> object:
+            raise LookupError("defect")
+
+    held.hub.pipeline._store = BrokenStore()  # type: ignore[assignment]  # stands in for a defect
+    answer = await held.ask(CREATE)
+    assert isinstance(answer, ResponseMessage)
+    assert (answer.reply.result, codes_in(answer)) == (Result.FAILED, ["5.1"])
+    assert [line["event"] for line in held.logged] == ["message failed", "not stored"]
+
+
+@pytest.mark.parametrize(
+    ("message", "result"),
+    [
+        (build_message(Noun.INCIDENTS, Verb.CREATED, seed=2), Result.OK),
+        (a_response("get-1"), Result.OK),
+        (a_get("none"), Result.FAILED),
+    ],
+    ids=["event", "reply", "request"],
+)
+async def test_generic_message_of_every_kind(
+    held: HeldHub, message: RequestMessage | EventMessage | ResponseMessage, result: Result
+) -> None:
+    """The verb decides which of the three it stands for, and the parts must be those of that kind."""
+    await held.ask(a_get("something", message_id=MessageID("get-1")))
+    parts = {name: getattr(message, name) for name in ("request", "reply", "payload") if hasattr(message, name)}
+    answer = await held.ask(Message(header=message.header, **parts))
+    assert isinstance(answer, ResponseMessage)
+    assert answer.reply.result is result
+    assert "CNV-101" not in our_codes(answer)
+    wrong = {"request": Request()} if isinstance(message, ResponseMessage) else {"reply": a_response("x").reply}
+    header = msgspec.structs.replace(message.header, message_id=MessageID("other"))
+    answer = await held.ask(Message(header=header, **{**parts, **wrong}))
+    assert our_codes(answer) == {"CNV-101"}

@@ -101,7 +101,7 @@ def test_reader_beside_the_hub_needs_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("url", ["sqlite://", "sqlite:///", "sqlite:///:memory:", "postgresql://host/db", "hub.db"])
 def test_refuses_a_url_that_names_no_file(url: str) -> None:
     """Said at once, with the two forms that are accepted."""
-    with pytest.raises(DatabaseError, match="sqlite:///name.db"):
+    with pytest.raises(DatabaseError, match=r"sqlite:///name\.db"):
         path_of(url)
 
 

@@ -1,0 +1,101 @@
+"""The pages that show commands and programs: all of them are run, against a hub of their own."""
+
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from docs.tables import ROOT
+
+from tests.docs.snippets import is_like, needs_curl, read_snippets, run_page
+from tests.support.hub import HubProcess, hub_process
+
+DOCS = ROOT / "docs"
+LINK = re.compile(r"(?<!!)\[[^\]\n]*\]\(([^)\s]+)\)")
+PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
+
+
+@pytest.fixture(scope="module")
+def hub_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("hub")
+
+
+@pytest.fixture(scope="module")
+def hub(hub_folder: Path) -> Iterator[HubProcess]:
+    with hub_process(hub_folder, seed_town=True) as running:
+        yield running
+
+
+@needs_curl
+def test_the_tutorial_does_what_it_says(hub: HubProcess, tmp_path: Path) -> None:
+    """Whoever meets an error on the first page does not read a second."""
+    assert run_page(DOCS / "tutorial/first-trouble-ticket.md", tmp_path, hub.address) >= 8
+
+
+def test_the_soap_client_works_as_shown(hub: HubProcess, tmp_path: Path) -> None:
+    """It is the program that an integrator copies first."""
+    assert run_page(DOCS / "guides/soap-client.md", tmp_path, hub.address) == 1
+
+
+def test_own_schemas_take_their_place_as_shown(hub: HubProcess, tmp_path: Path) -> None:
+    """The way out for everybody who owns the official schemas."""
+    assert run_page(DOCS / "guides/own-schemas.md", tmp_path, hub.address) == 3
+
+
+@needs_curl
+def test_operation_is_as_shown(hub: HubProcess, hub_folder: Path, tmp_path: Path) -> None:
+    """Commands that are looked up at night have to work, the copy of a running hub's database above all."""
+    (tmp_path / "cimcare.db").symlink_to(hub_folder / "hub.db")
+    assert run_page(DOCS / "operations/README.md", tmp_path, hub.address) >= 2
+    with closing(sqlite3.connect(tmp_path / "backup.db")) as copy:
+        (count,) = copy.execute("SELECT count(*) FROM records WHERE collection = 'cis.Premises'").fetchone()
+    assert count == 200
+
+
+def test_a_page_that_says_something_else_is_found(tmp_path: Path) -> None:
+    """The run of the pages must be able to fail."""
+    page = tmp_path / "page.md"
+    page.write_text("```sh\necho one\n```\n\n```text\ntwo\n```\n")
+    with pytest.raises(AssertionError, match="printed"):
+        run_page(page, tmp_path, "")
+    page.write_text("```sh\nfalse\n```\n")
+    with pytest.raises(AssertionError):
+        run_page(page, tmp_path, "")
+    page.write_text("```console\nfalse\n```\n\n```sh\necho one two three\n```\n\n```text\none ... three\n```\n")
+    assert run_page(page, tmp_path, "") == 1
+    assert len(read_snippets(page)) == 1
+
+
+@pytest.mark.parametrize(
+    ("expected", "printed", "like"),
+    [("a b", "a\nb\n", True), ("a...c", "a b c", True), ("a", "a b", False), ("a.c", "abc", False)],
+)
+def test_what_is_alike(expected: str, printed: str, like: bool) -> None:
+    """Identifiers and times differ from run to run, and nothing else may."""
+    assert is_like(expected, printed) is like
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_links_lead_somewhere(page: Path) -> None:
+    """A page that leads nowhere is the last one read."""
+    text = page.read_text("utf-8")
+    broken = []
+    for target in LINK.findall(text):
+        file, _, heading = target.partition("#")
+        if target.startswith(("http://", "https://", "mailto:")):
+            continue
+        path = (page.parent / file).resolve() if file else page
+        if not path.exists() or (heading and path.suffix == ".md" and heading not in anchors_of(path)):
+            broken.append(target)
+    assert broken == []
+
+
+def anchors_of(page: Path) -> set[str]:
+    """Anchors of the headings of a page, and those set by hand."""
+    from docs.markdown import anchor
+
+    text = page.read_text("utf-8")
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {anchor(heading.strip()) for heading in headings} | set(re.findall(r'<a id="([^"]+)">', text))
