@@ -15,13 +15,14 @@ from cimcare.codec.limits import Limits, parse_xml, unpack
 from cimcare.codec.payload import read_payload, render_payload
 from cimcare.codec.soap import BodyShape, is_soap, read_soap
 from cimcare.codec.values import Tree, line_of, name_of, namespace_of
-from cimcare.errors import Finding, InputError, Level
-from cimcare.model.envelope import AnyMessage, FaultMessage
+from cimcare.errors import Finding, InputError, Level, finding_of
+from cimcare.model.envelope import AnyMessage, EventMessage, FaultMessage, Message, RequestMessage, ResponseMessage
+from cimcare.model.nouns import PayloadRoot
 from cimcare.rules import check_rules
 from cimcare.schema.catalog import Catalog
 from cimcare.schema.validate import check_element, check_message
 
-__all__ = ["Judgement", "judge"]
+__all__ = ["Judgement", "judge", "read_compressed"]
 
 
 class Judgement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -138,20 +139,12 @@ class _Judge:
         payload = getattr(message, "payload", None)
         if payload is None or payload.compressed is None:
             return
-        place = f"/{type(message).__name__}/Payload/Compressed"
-        try:
-            content = unpack(payload.compressed, format_name=payload.format, limits=self.limits)
-            self.checked.append(f"compressed payload unpacked ({len(content)} bytes)")
-            if (payload.format or "XML").upper() == "XML" and not isinstance(message, FaultMessage):
-                inner = parse_xml(content, self.limits)
-                found = check_element(inner, self.catalog, verb=message.header.verb)
-                self.checked.append(f"schema {namespace_of(inner)} for the unpacked content")
-            else:
-                found = ()
-        except InputError as error:
-            found = (error.finding,)
-        # Lines would count in the unpacked document, which nobody has on the table.
-        self.findings += [msgspec.structs.replace(one, path=place + one.path, line=None) for one in found]
+        if isinstance(message, FaultMessage) or (payload.format or "XML").upper() != "XML":
+            return
+        content, found = read_compressed(message, self.catalog, limits=self.limits)
+        if content is not None:
+            self.checked.append(f"compressed payload: unpacked, and {content.XML_TYPE} by its schema")
+        self.findings += found
 
     def _schemas_met(self, element: Tree) -> list[str]:
         """Names of the schemas that the elements of a message were held against."""
@@ -169,6 +162,40 @@ def _title_of(message: AnyMessage) -> str:
     if isinstance(message, FaultMessage):
         return f"fault {', '.join(error.code for error in message.reply.error)}"
     return f"{message.header.verb} {message.header.noun}"
+
+
+def read_compressed(
+    message: RequestMessage | ResponseMessage | EventMessage | Message,
+    catalog: Catalog,
+    *,
+    limits: Limits | None = None,
+) -> tuple[PayloadRoot | None, tuple[Finding, ...]]:
+    """Content of Payload/Compressed: unpacked within the limits, held against its schema, read.
+
+    Paths of findings go on from the element Compressed; lines would count in a document that nobody has on the table.
+    None comes with at least one finding.
+    """
+    payload = message.payload
+    assert payload is not None
+    assert payload.compressed is not None
+    limits = limits or Limits()
+    place = f"/{type(message).__name__}/Payload/Compressed"
+    try:
+        raw = unpack(payload.compressed, format_name=payload.format, limits=limits)
+        root = parse_xml(raw, msgspec.structs.replace(limits, max_bytes=limits.max_unpacked_bytes))
+        found = check_element(root, catalog, verb=message.header.verb)
+        content = None if found else read_payload(root)
+    except InputError as error:
+        content, found = None, (error.finding,)
+    if content is not None and not isinstance(content, PayloadRoot):
+        clause = "IEC 61968-100:2013, Payload"
+        found = (finding_of("CNV-106", "", f"{content.XML_TYPE} as content", message.header.noun, clause),)
+        content = None
+    at_place = tuple(
+        msgspec.structs.replace(one, path=place + (one.path if one.path.startswith("/") else ""), line=None)
+        for one in found
+    )
+    return content, at_place
 
 
 def judge(

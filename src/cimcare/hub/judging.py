@@ -8,15 +8,15 @@ import re
 import msgspec
 
 from cimcare.codec.envelope import Glimpse, read_message
-from cimcare.codec.limits import Limits, parse_xml, unpack
-from cimcare.codec.payload import read_payload
+from cimcare.codec.limits import Limits
 from cimcare.errors import Finding, InputError, Level, finding_of
 from cimcare.exchange.patterns import Asked
 from cimcare.model.envelope import AnyMessage, EventMessage, FaultMessage, Message, RequestMessage, ResponseMessage
-from cimcare.model.nouns import Noun, PayloadRoot, find_noun
+from cimcare.model.nouns import Noun, find_noun
 from cimcare.model.verbs import EVENT_VERBS, REQUEST_VERBS, Verb
-from cimcare.schema import Catalog, check_element, check_message
+from cimcare.schema import Catalog, check_message
 from cimcare.transport.channel import Opened
+from cimcare.validation import read_compressed
 
 __all__ = ["Judged", "Readable", "Refusal", "asked_of", "check_header", "is_fatal", "judge"]
 
@@ -162,15 +162,9 @@ def _unpack(message: Readable, catalog: Catalog, limits: Limits) -> Readable:
         raise InputError(
             finding_of("XML-108", start, found, accepted, "IEC 61968-100:2013, Payload/Format; not served here")
         )
-    raw = unpack(payload.compressed, format_name=payload.format, limits=limits)
-    root = parse_xml(raw, msgspec.structs.replace(limits, max_bytes=limits.max_unpacked_bytes))
-    findings = check_element(root, catalog, verb=message.header.verb.value)
-    if findings:
-        raise Refusal(tuple(msgspec.structs.replace(finding, path=f"{start}{finding.path}") for finding in findings))
-    content = read_payload(root)
-    if not isinstance(content, PayloadRoot):
-        found = f"{content.XML_TYPE} as content"
-        raise InputError(finding_of("CNV-106", start, found, message.header.noun, "IEC 61968-100:2013, Payload"))
+    content, findings = read_compressed(message, catalog, limits=limits)
+    if content is None:
+        raise Refusal(findings)
     return msgspec.structs.replace(
         message, payload=msgspec.structs.replace(payload, compressed=None, format=None, content=(content,))
     )
