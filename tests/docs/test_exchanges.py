@@ -43,6 +43,7 @@ class Sender:
             assert answer.status == 200
             reply = parse_message(await answer.read())
         assert isinstance(reply, ResponseMessage)
+        assert all(error.xpath is None for error in reply.reply.error)  # an xs:QName, which no path can be
         return reply
 
     async def prepare(self, cell: Cell, seed: int) -> None:

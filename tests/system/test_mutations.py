@@ -3,6 +3,7 @@
 import sqlite3
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from cimcare.codec.envelope import parse_message
 from cimcare.exchange.log import LogEntry
 from cimcare.model.envelope import EventMessage, FaultMessage, ResponseMessage, Result
-from cimcare.model.nouns import NOUNS, Noun
+from cimcare.model.nouns import NOUNS, Noun, PayloadRoot
 from cimcare.model.verbs import EVENT_OF, Verb
 from cimcare.samples import build_message
 from cimcare.samples.build import BASE_INSTANT
@@ -29,6 +30,11 @@ OF_THE_DOCUMENT = ("XML", "ENV", "COD", "SCH", "CNV")
 
 OF_THE_RECEIVER = frozenset({"ENV-109", "ENV-110", "ENV-112"})
 """But these depend on the hub: revisions it serves, the address at which the message came, SOAP headers it knows."""
+
+
+def items_of(value: object, noun: Noun) -> list[Any]:
+    """The objects in a payload root, or the one that is stored without its root."""
+    return list(getattr(value, NOUNS[noun].item)) if isinstance(value, PayloadRoot) else [value]
 
 
 class Observer:
@@ -64,11 +70,10 @@ class Trial:
         self.agreed: Counter[bool] = Counter()
 
     async def prepare(self, mutation: Mutation) -> None:
-        """Make the object that the message speaks of, so that it could succeed."""
+        """Make the object that the message speaks of, so that it could succeed; the town has room for most of them."""
         noun = mutation.message.header.noun
         if mutation.verb in NEEDS_OBJECT and noun != Noun.INCIDENTS:
-            reply = await self.held.ask(build_message(Noun(noun), Verb.CREATE, seed=mutation.number))
-            assert reply.reply.result is Result.OK
+            await self.held.ask(build_message(Noun(noun), Verb.CREATE, seed=mutation.number))
 
     async def send(self, mutation: Mutation) -> None:
         """Send one mutation and hold everything that follows from it against what may."""
@@ -103,8 +108,10 @@ class Trial:
         if response.status == 202:
             assert response.body == b""
             return
-        judgement = judge(response.body, self.catalog)
-        assert judgement.is_valid, judgement.findings
+        findings = judge(response.body, self.catalog).findings
+        if "ENV-106" in received.codes:  # the reply repeats the noun that was asked for, though there is none such
+            findings = tuple(one for one in findings if one.code != "ENV-106")
+        assert not findings
         answer = answer_of(mutation.channel, response)
         if isinstance(answer, FaultMessage):
             assert response.status == (500 if mutation.channel.is_soap else 400)
@@ -137,10 +144,10 @@ class Trial:
                 assert one.modified_at == self.held.now
         elif verb is Verb.GET:
             assert reply.payload is not None
-            for item in getattr(reply.payload.content[0], NOUNS[noun].item):
+            for item in items_of(reply.payload.content[0], noun):
                 one = await self.held.hub.queries.find_object(noun, item.mrid)
                 assert one is not None
-                assert one.body == item
+                assert items_of(one.body, noun) == [item]
         await self.check_events(verb, noun, stored, log)
 
     async def check_events(self, verb: Verb, noun: Noun, stored: dict[str, object], log: tuple[LogEntry, ...]) -> None:
@@ -156,9 +163,9 @@ class Trial:
             assert isinstance(event, EventMessage)
             if verb is Verb.CREATE and (event.header.verb, event.header.noun) == (Verb.CREATED, noun):
                 assert event.payload is not None
-                told = getattr(event.payload.content[0], NOUNS[noun].item)
+                told = items_of(event.payload.content[0], noun)
                 kept = [await self.held.hub.queries.find_object(noun, item.mrid) for item in told]
-                assert [one and one.body for one in kept] == list(told)
+                assert [one and items_of(one.body, noun) for one in kept] == [[item] for item in told]
                 assert {item.mrid for item in told} == set(stored)
 
     async def read_back(self, entry: LogEntry) -> ResponseMessage:

@@ -52,7 +52,7 @@ class Dispatcher:
         if noun == _OPERATION_SET or verb is Verb.EXECUTE:
             return finding_of(
                 "EXC-102",
-                "/Header/Verb",
+                "/RequestMessage/Header/Verb",
                 f"{verb} {noun}",
                 "one message per operation: transactions of several operations are not served by this release",
                 "IEC 61968-100:2013, OperationSet",
@@ -60,8 +60,10 @@ class Dispatcher:
         verbs = sorted(verb for verb, served in self._serves if served == noun)
         if not verbs:
             nouns = ", ".join(sorted({served for _, served in self._serves}))
-            return finding_of("EXC-103", "/Header/Noun", f"noun {noun}", f"one of {nouns}", clause)
-        return finding_of("EXC-102", "/Header/Verb", f"{verb} {noun}", f"for {noun} one of {', '.join(verbs)}", clause)
+            return finding_of("EXC-103", "/RequestMessage/Header/Noun", f"noun {noun}", f"one of {nouns}", clause)
+        return finding_of(
+            "EXC-102", "/RequestMessage/Header/Verb", f"{verb} {noun}", f"for {noun} one of {', '.join(verbs)}", clause
+        )
 
     def listeners(self, verb: Verb, noun: str, *, but: Role | None = None) -> tuple[tuple[Role, EventHandler], ...]:
         """Roles and handlers that want an event, without the role that speaks."""
