@@ -1,10 +1,11 @@
 """Writes the generated pages of docs/ anew (`make docs`), or says which are out of date (`--check`).
 
-`--transcript` also runs `cimcare demo --once` and puts what it prints between the markers of README.md. That part is
-not compared by `--check`, since identifiers and times differ from run to run.
+`--transcript` also runs `cimcare demo --once` and puts the first figure and the last line of what it prints between the
+markers of README.md. That part is not compared by `--check`, since identifiers and times differ from run to run.
 """
 
 import argparse
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -56,6 +57,16 @@ def fill_transcript(readme: str, transcript: str) -> str:
     return f"{before}{MARKERS[0]}\n```text\n{transcript.strip()}\n```\n{closed}{after}"
 
 
+def shorten(transcript: str) -> str:
+    """The first figure and the last line of a transcript; what is left out between them is marked."""
+    first, *others = re.split(r"^(?=Figure \d)", transcript.strip(), flags=re.MULTILINE)
+    if len(others) < 2:
+        return transcript.strip()
+    left_out = ", ".join(other.partition(":")[0].removeprefix("Figure ") for other in others[1:])
+    last = transcript.strip().splitlines()[-1]
+    return f"{first}{others[0].strip()}\n\n[... Figures {left_out} ...]\n\n{last}"
+
+
 def run_demo() -> str:
     """What a real run of the demonstration prints."""
     command = [sys.executable, "-m", "cimcare", "demo", "--once"]
@@ -77,7 +88,7 @@ def main(arguments: list[str] | None = None) -> int:
     write(pages)
     if given.transcript:
         readme = ROOT / "README.md"
-        readme.write_text(fill_transcript(readme.read_text("utf-8"), run_demo()), "utf-8")
+        readme.write_text(fill_transcript(readme.read_text("utf-8"), shorten(run_demo())), "utf-8")
         print("README.md: transcript written")
     return 0
 

@@ -82,6 +82,10 @@ def test_every_code_setting_and_command_has_its_entry() -> None:
     commands = (REFERENCE / "cli.md").read_text("utf-8")
     context = click.Context(main)
     assert [name for name in main.list_commands(context) if f"\n## cimcare {name}\n" not in commands] == []
+    readme = (ROOT / "README.md").read_text("utf-8")
+    assert [
+        name for name in main.list_commands(context) if not re.search(rf"^\| `cimcare {name}\b", readme, re.MULTILINE)
+    ] == []
 
 
 def test_a_transcript_stands_between_its_markers() -> None:
@@ -91,3 +95,10 @@ def test_a_transcript_stands_between_its_markers() -> None:
     assert make_docs.fill_transcript(filled, "new") == filled
     with pytest.raises(SystemExit, match="lacks"):
         make_docs.fill_transcript("no markers", "new")
+
+
+def test_a_transcript_is_cut_where_it_says_so() -> None:
+    """A reader must see that something was left out."""
+    whole = "Hub\n\nFigure 2: A\n  one\n\nFigure 4: B\n  two\n\nFigure 6: C\n  three\n\nall well\n"
+    assert make_docs.shorten(whole) == "Hub\n\nFigure 2: A\n  one\n\n[... Figures 4, 6 ...]\n\nall well"
+    assert make_docs.shorten("Hub\n\nFigure 2: A\n  one\n") == "Hub\n\nFigure 2: A\n  one"
