@@ -135,7 +135,7 @@ class MessageReader(Protocol):
         ...
 
     async def find_correlated(self, correlation_id: str) -> LogEntry | None:
-        """The first message that has this MessageID or this CorrelationID; None if there is none."""
+        """The first request or event with this MessageID or CorrelationID that was not refused; None without one."""
         ...
 
 

@@ -28,7 +28,7 @@ from cimcare.model.identity import MessageID
 from cimcare.model.nouns import PayloadRoot
 from cimcare.model.verbs import Verb
 
-__all__ = ["RECEIVED", "Asked", "build_event", "build_fault", "build_reply", "codes_of", "error_of"]
+__all__ = ["RECEIVED", "Asked", "build_event", "build_fault", "build_reply", "codes_of", "error_of", "writable"]
 
 _STAGES = {
     "XML": "limits",
@@ -56,6 +56,11 @@ _UNWRITABLE = dict.fromkeys(
 )
 
 
+def writable(text: str) -> str:
+    """The text with a replacement character for each that XML cannot carry, so that every answer can be written."""
+    return text.translate(_UNWRITABLE)
+
+
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """What an answer must know of the message that it answers. Texts as sent, whether or not they make sense."""
 
@@ -76,9 +81,9 @@ def error_of(finding: Finding, *, node: str) -> ReplyError:
         code=row.reply_code,
         level=ErrorLevel(finding.level.value),
         reason=row.title,
-        details=finding.describe().translate(_UNWRITABLE),
+        details=writable(finding.describe()),
         location=Location(node=node, stage=_STAGES.get(finding.code[:3], "hub")),
-        id=ObjectID(value=finding.object_id.translate(_UNWRITABLE)) if finding.object_id else None,
+        id=ObjectID(value=writable(finding.object_id)) if finding.object_id else None,
     )
 
 

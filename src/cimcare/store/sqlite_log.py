@@ -83,9 +83,11 @@ class SqliteLog:
         )
 
     async def find_correlated(self, correlation_id: str) -> LogEntry | None:
-        """The first message with this MessageID or this CorrelationID."""
+        """The first request or event with this MessageID or CorrelationID that was not refused."""
         return self._find_one(
-            f"{_SELECT} WHERE message_id = ? OR correlation_id = ? ORDER BY sequence LIMIT 1",
+            f"{_SELECT} WHERE (message_id = ? OR correlation_id = ?)"
+            " AND archetype IN ('RequestMessage', 'EventMessage', 'Message')"
+            " AND outcome NOT IN ('FAILED', 'FAULT') ORDER BY sequence LIMIT 1",
             (correlation_id, correlation_id),
         )
 

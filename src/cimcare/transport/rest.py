@@ -13,6 +13,7 @@ from cimcare.codec.soap import is_soap
 from cimcare.codec.values import name_of
 from cimcare.errors import Finding, InputError, finding_of
 from cimcare.exchange.log import Transport
+from cimcare.exchange.patterns import writable
 from cimcare.model.envelope import FaultMessage, ResponseMessage
 from cimcare.transport.channel import Answer, Opened, RefusedError, fault_status
 
@@ -104,7 +105,11 @@ def _glimpse_json(raw: bytes) -> Glimpse | None:
         outline = _outline.decode(raw)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
         return None
-    texts = {field: text for field, name in _GLIMPSED.items() if isinstance(text := outline.Header.get(name), str)}
+    texts = {
+        field: writable(text)  # it is going to be repeated in the answer
+        for field, name in _GLIMPSED.items()
+        if isinstance(text := outline.Header.get(name), str)
+    }
     if outline.message not in _ROOTS or not outline.Header:
         return None
     return Glimpse(archetype=outline.message, **texts)

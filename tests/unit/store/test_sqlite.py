@@ -280,8 +280,11 @@ async def test_correlated_by_either_identifier(store: SqliteStore) -> None:
     """A later reply may name the request by its MessageID or by the CorrelationID that it carried."""
     async with store.transaction() as transaction:
         log = transaction.log
-        by_message = await log.append(an_entry(message_id="m1"), b"")
-        by_correlation = await log.append(an_entry(correlation_id="c1"), b"")
+        for outcome in (Outcome.FAILED, Outcome.FAULT):
+            await log.append(an_entry(message_id="m1", correlation_id="c1", outcome=outcome), b"")
+        await log.append(an_entry(correlation_id="c1", archetype="ResponseMessage"), b"")
+        by_message = await log.append(an_entry(message_id="m1", archetype="RequestMessage"), b"")
+        by_correlation = await log.append(an_entry(correlation_id="c1", archetype="RequestMessage"), b"")
         assert [found.sequence for found in [await log.find_correlated("m1")] if found] == [by_message]
         assert [found.sequence for found in [await log.find_correlated("c1")] if found] == [by_correlation]
         assert await log.find_correlated("x") is None
