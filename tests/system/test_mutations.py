@@ -17,7 +17,7 @@ from cimcare.samples import build_message
 from cimcare.samples.build import BASE_INSTANT
 from cimcare.schema import Catalog
 from cimcare.validation import judge
-from tests.support.channels import answer_of
+from tests.support.channels import CHANNELS, answer_of
 from tests.support.hub import Response, call
 from tests.support.mutations import Mutation, build_mutations
 from tests.unit.hub.conftest import HeldHub
@@ -170,11 +170,11 @@ class Trial:
 
     async def read_back(self, entry: LogEntry) -> ResponseMessage:
         """The reply as it was sent, in whichever form."""
-        from cimcare.hub.pipeline import _read_back
-
         raw = await self.held.hub.queries.find_raw(entry.sequence)
         assert raw is not None
-        return _read_back(entry, raw)
+        reply = CHANNELS[entry.transport].parse(raw)
+        assert isinstance(reply, ResponseMessage)
+        return reply
 
     def check_agreement(self, mutation: Mutation, received: LogEntry) -> None:
         """`cimcare validate` says no to whatever the hub refuses for what stands in it, and to nothing that it takes."""

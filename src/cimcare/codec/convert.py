@@ -44,10 +44,12 @@ def convert_document(
     """The message of a document in another form, and what lenient reading forgave.
 
     Raises:
-        InputError: The document cannot be read, or is no message.
+        InputError: The document cannot be read, is no message, or holds what XML cannot carry.
     """
     if raw.lstrip()[:1] == b"{":
-        return form.render(parse_json(raw, limits)), ()
+        # By way of XML, for an extension in JSON is a text that only claims to be XML.
+        written = render_message(parse_json(raw, limits))
+        return form.render(read_message(parse_xml(written, limits))), ()
     root = parse_xml(raw, limits)
     forgiven: tuple[Finding, ...] = ()
     if lenient:

@@ -13,7 +13,18 @@ from typing import Annotated, Any, ClassVar, NewType, Union, get_args, get_origi
 
 import msgspec
 
-__all__ = ["OURS", "READING", "STANDARD", "Confidence", "Element", "Extension", "Member", "Structure", "elements_of"]
+__all__ = [
+    "OURS",
+    "READING",
+    "STANDARD",
+    "UNITS",
+    "Confidence",
+    "Element",
+    "Extension",
+    "Member",
+    "Structure",
+    "elements_of",
+]
 
 
 class Confidence(StrEnum):
@@ -30,6 +41,10 @@ class Confidence(StrEnum):
 STANDARD = Confidence.STANDARD
 READING = Confidence.READING
 OURS = Confidence.OURS
+
+
+UNITS = {"Voltage": "volts", "CurrentFlow": "amperes", "Money": "the agreed currency"}
+"""Units of the CIM datatypes; the model fixes them and only the value is sent."""
 
 
 class Member(msgspec.Struct, frozen=True):
@@ -77,9 +92,12 @@ class Structure(
         for name, hint in get_type_hints(cls, include_extras=True).items():
             for fact in getattr(hint, "__metadata__", ()):
                 if isinstance(fact, Member):
-                    source = f"CIM {fact.cim}, " if fact.cim else ""
                     text = f"{fact.text} " if fact.text else ""
-                    lines.append(f"    {name}: {text}({source}{fact.confidence})")
+                    source = f"CIM {fact.cim}, " if fact.cim else ""
+                    kind = get_args(hint)[0]
+                    names = [getattr(part, "__name__", "") for part in (get_args(kind) or (kind,))]
+                    unit = next((f"in {UNITS[part]}, " for part in names if part in UNITS), "")
+                    lines.append(f"    {name}: {text}({source}{unit}{fact.confidence})")
         if lines:
             cls.__doc__ = f"{(cls.__doc__ or '').rstrip()}\n\nMembers, in the order of the schema:\n" + "\n".join(lines)
 

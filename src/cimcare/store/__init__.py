@@ -1,3 +1,3 @@
-"""The storage ports, implemented: in memory as the reference, and on SQLite."""
+"""The storage ports, implemented: in memory as the reference, on SQLite, and on PostgreSQL."""
 
 __all__: list[str] = []

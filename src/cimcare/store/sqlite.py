@@ -20,6 +20,7 @@ import sqlalchemy
 from cimcare.exchange.log import Reader, StoreError, Transaction
 from cimcare.exchange.ports import Records
 from cimcare.store import migrations
+from cimcare.store.errors import DatabaseError
 from cimcare.store.sqlite_log import SqliteLog
 from cimcare.store.sqlite_records import SqliteRecords
 
@@ -27,12 +28,6 @@ __all__ = ["DatabaseError", "SqliteStore", "open_reader", "path_of"]
 
 _PREFIX = "sqlite:///"
 _MEMORY = re.compile(r"^(:memory:|file:)?$")
-
-
-class DatabaseError(StoreError):
-    """The database cannot be opened or used at all."""
-
-    code = "SET-104"
 
 
 def path_of(url: str) -> Path:

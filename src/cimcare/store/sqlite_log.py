@@ -4,7 +4,7 @@ import sqlite3
 from datetime import datetime
 
 from cimcare.exchange.log import Direction, LogEntry, LogSelection, Outcome, Transport
-from cimcare.store.sqlite_values import from_micros, to_micros
+from cimcare.store.instants import from_micros, to_micros
 
 __all__ = ["SqliteLog"]
 

@@ -8,7 +8,7 @@ import msgspec
 
 from cimcare.exchange.ports import Collection, Key, Selection, Stored
 from cimcare.model.identity import MRID
-from cimcare.store.sqlite_values import from_micros, to_micros
+from cimcare.store.instants import from_micros, to_micros
 
 __all__ = ["SqliteRecords"]
 

@@ -59,6 +59,13 @@ def test_any_valid_document_comes_back_canonically_equal(noun: Noun, verb: Verb)
     assert parse_message(foreign) == parse_message(document)
 
 
+@given(message=messages())
+def test_any_document_with_foreign_prefixes_comes_back_canonically_equal(message: AnyMessage) -> None:
+    """The same for documents that nobody thought of: texts, extensions and instants of all sorts."""
+    foreign = with_prefixes(render_message(message))
+    assert canonical(with_prefixes(render_message(parse_message(foreign)))) == canonical(foreign)
+
+
 def with_prefixes(raw: bytes) -> bytes:
     """The same document with a prefix for every namespace, as other tools write it."""
     root = parse_xml(raw)

@@ -10,6 +10,7 @@ import yaml
 from cimcare.model import enumerations
 from cimcare.model.envelope import Header, ObjectID, Payload
 from cimcare.model.nouns import ENTRIES, NOUNS, Noun, find_noun
+from cimcare.model.service_order import UsagePoint
 from cimcare.model.structure import Element, Structure, elements_of
 from cimcare.model.trouble_ticket import TroubleTicket
 from cimcare.model.verbs import EVENT_OF, EVENT_VERBS, REQUEST_VERBS, Verb
@@ -83,6 +84,13 @@ def test_docstrings_give_cim_member_and_confidence(structure: type[Structure]) -
         line = next(line for line in text.splitlines() if line.strip().startswith(f"{element.field}:"))
         assert str(element.member.confidence) in line
         assert (element.member.cim or "") in line
+
+
+def test_docstrings_give_units() -> None:
+    """A voltage in kilovolts would be a thousand times wrong."""
+    lines = (UsagePoint.__doc__ or "").splitlines()
+    assert any("nominal_service_voltage" in line and "in volts" in line for line in lines)
+    assert any("rated_current" in line and "in amperes" in line for line in lines)
 
 
 def profile_shape(elements: list[dict[str, object]]) -> dict[str, tuple[str, object]]:

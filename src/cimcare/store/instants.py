@@ -1,4 +1,4 @@
-"""How values stand in the columns of SQLite: instants as integers."""
+"""How instants stand in columns of every database: as integers, which SQLite and PostgreSQL order alike."""
 
 from datetime import UTC, datetime, timedelta
 
