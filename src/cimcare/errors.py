@@ -7,12 +7,16 @@ status, and who has to act.
 Source of reply codes: IEC 61968-100:2013 and the code list of IEC 61968-9:2013; the codes of this table are ours.
 """
 
+import re
 from enum import StrEnum
 from typing import Literal
 
 import msgspec
 
 __all__ = ["ERRORS", "CimcareError", "ErrorRow", "Finding", "InputError", "Level", "finding_of"]
+
+
+_BREAKS = re.compile(r"[\n\r\t\v\f\x1c-\x1e\x85\u2028\u2029]")
 
 
 class Level(StrEnum):
@@ -202,7 +206,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         """The finding in one line: `file:line: path: CODE found; accepted; clause`."""
         place = ":".join(part for part in (file, str(self.line) if self.line else "") if part)
         clause = f"; {self.clause}" if self.clause else ""
-        return f"{place + ': ' if place else ''}{self.path}: {self.code} {self.found}; {self.accepted}{clause}"
+        text = f"{place + ': ' if place else ''}{self.path}: {self.code} {self.found}; {self.accepted}{clause}"
+        return " ".join(text.split()) if _BREAKS.search(text) else text  # what was found may have several lines
 
 
 def finding_of(

@@ -278,7 +278,9 @@ def encode(raw: bytes, chance: random.Random) -> bytes:
 
 def control(raw: bytes, chance: random.Random) -> bytes:
     """What XML cannot carry, as itself and by number."""
-    odd = chance.choice([b"\x00", b"\x01", b"\x1f", b"\x7f", b"&#0;", b"&#x1;", b"&#xD800;", b"&#xFFFE;", b"&#99999999;"])
+    odd = chance.choice(
+        [b"\x00", b"\x01", b"\x1f", b"\x7f", b"&#0;", b"&#x1;", b"&#xD800;", b"&#xFFFE;", b"&#99999999;"]
+    )
     at = chance.choice([place for place, byte in enumerate(raw) if byte == ord(">")]) + 1
     return raw[:at] + odd + raw[at:]
 

@@ -7,6 +7,7 @@ from typing import NoReturn, TypeVar
 
 import click
 
+from cimcare.codec.limits import Limits
 from cimcare.errors import CimcareError
 from cimcare.schema.catalog import Catalog, SchemaFileError
 
@@ -15,12 +16,20 @@ __all__ = ["fail", "open_catalog", "read_file", "schema_directory_option"]
 F = TypeVar("F", bound=Callable[..., object])
 
 
+_MOST_BYTES = Limits().max_bytes + 1
+"""No document may be longer, so one byte more is enough to see that it is, also where a file has no end."""
+
+
 def read_file(name: str) -> bytes:
-    """Bytes of a file, of standard input for `-`. Ends the program with code 2 if it cannot be read."""
+    """Bytes of a file, of standard input for `-`, as many as a document may have and one more.
+
+    Ends the program with code 2 if it cannot be read.
+    """
     if name == "-":
-        return sys.stdin.buffer.read()
+        return sys.stdin.buffer.read(_MOST_BYTES)
     try:
-        return Path(name).read_bytes()
+        with Path(name).open("rb") as file:
+            return file.read(_MOST_BYTES)
     except OSError as error:
         fail(f"{name}: cannot be read ({error.strerror}); name a file that exists, or - for standard input", code=2)
 

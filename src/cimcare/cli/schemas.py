@@ -9,8 +9,8 @@ from cimcare.cli.input import fail, open_catalog, read_file, schema_directory_op
 from cimcare.schema.catalog import Catalog, SchemaFileError
 from cimcare.schema.compare import Difference, DifferenceKind, find_counterpart
 from cimcare.schema.compare import compare as compare_schemas
+from cimcare.schema.documents import DEFAULT_ADDRESS, list_documents
 from cimcare.schema.documents import export as export_documents
-from cimcare.schema.documents import list_documents
 
 __all__ = ["schema"]
 
@@ -39,16 +39,17 @@ def list_schemas(*, schema_dir: Path | None, as_json: bool) -> None:
 @schema.command()
 @click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
 @schema_directory_option
-@click.option("--address", help="Address of the service that the WSDLs name.")
-def export(directory: Path, *, schema_dir: Path | None, address: str | None) -> None:
+@click.option(
+    "--address",
+    default=DEFAULT_ADDRESS,
+    show_default=True,
+    help="Address of the generic service for its WSDL; those of the typed services are below it.",
+)
+def export(directory: Path, *, schema_dir: Path | None, address: str) -> None:
     """Write all XSDs, WSDLs (each beside a folder xsd) and JSON Schemas below DIRECTORY; prints the files."""
     catalog = open_catalog(schema_dir)
     try:
-        written = (
-            export_documents(directory, catalog=catalog, address=address)
-            if address
-            else export_documents(directory, catalog=catalog)
-        )
+        written = export_documents(directory, catalog=catalog, address=address.rstrip("/"))
     except OSError as error:
         fail(f"{directory}: cannot be written ({error.strerror}); name a folder you may write to", code=1)
     for file in written:
@@ -66,7 +67,7 @@ def compare(official: str, *, as_json: bool) -> None:
     """
     raw = read_file(official)
     try:
-        counterpart = find_counterpart(raw, Catalog())
+        counterpart = find_counterpart(raw, Catalog(), name=official)
         if counterpart is None:
             fail(f"{official}: ours has no schema of that namespace or root; see `cimcare schema list`", code=2)
         document, ours = counterpart

@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from urllib.parse import urlsplit
 
 import click
 
@@ -22,16 +23,39 @@ _TYPES = {
 _ACTIONS = {"RequestMessage": "Request", "EventMessage": "PublishEvent", "ResponseMessage": "Response"}
 
 
+def _require_http(context: click.Context, parameter: click.Parameter, url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        is_address = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # brackets or a port that are none
+        is_address = False
+    if not is_address:
+        raise click.BadParameter(f"{url!r} is no address; name one such as http://127.0.0.1:8968/soap")
+    return url
+
+
 @click.command()
 @click.argument("file", default="-")
-@click.option("--to", "url", required=True, help="Address: .../messages for plain messages, .../soap for SOAP.")
+@click.option(
+    "--to",
+    "url",
+    required=True,
+    callback=_require_http,
+    help="Address: .../messages for plain messages, .../soap for SOAP.",
+)
 @click.option(
     "--as",
     "form",
     type=click.Choice([form.value for form in Form]),
     help="Form to send in.  [default: as the file is; SOAP 1.1 if the address ends in /soap]",
 )
-@click.option("--timeout", type=float, default=30.0, show_default=True, help="Seconds to wait for the answer.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0, min_open=True),
+    default=30.0,
+    show_default=True,
+    help="Seconds to wait for the answer.",
+)
 def send(file: str, *, url: str, form: str | None, timeout: float) -> None:
     """Send a message and print the answer. FILE may be - for standard input.
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import click
 import msgspec
@@ -16,11 +16,13 @@ from cimcare.errors import CimcareError
 from cimcare.exchange.log import Direction, LogEntry, LogSelection, Outcome
 from cimcare.hub.queries import Queries
 from cimcare.hub.settings import load_settings
-from cimcare.store.sqlite import open_reader, path_of
+from cimcare.store.opening import open_reader
 
 __all__ = ["messages"]
 
 T = TypeVar("T")
+
+_SEQUENCE = click.IntRange(0, 2**63 - 1)
 
 
 @click.group()
@@ -29,25 +31,33 @@ T = TypeVar("T")
 @click.pass_context
 def messages(context: click.Context, *, database: str | None, config: Path | None) -> None:
     """The messages that a hub has received and sent."""
+    context.obj = _Place(database, config)
+
+
+class _Place(NamedTuple):
+    """Where the database is named; looked up when it is needed, so that `--help` needs no settings."""
+
+    database: str | None
+    config: Path | None
+
+    def find(self) -> str:
+        try:
+            return self.database or load_settings(self.config, os.environ).database
+        except CimcareError as error:
+            fail(error, code=2)
+
+
+def _ask(place: _Place, question: Callable[[Queries], Awaitable[T]]) -> T:
+    database = place.find()
+
+    async def ask() -> T:
+        async with open_reader(database) as reader:
+            return await question(Queries(reader))
+
     try:
-        context.obj = database or load_settings(config, os.environ).database
+        return asyncio.run(ask())
     except CimcareError as error:
         fail(error, code=2)
-
-
-def _ask(database: str, question: Callable[[Queries], Awaitable[T]]) -> T:
-    try:
-        reader, close = open_reader(path_of(database))
-    except CimcareError as error:
-        fail(error, code=2)
-    try:
-        return asyncio.run(_answered(question(Queries(reader))))
-    finally:
-        close()
-
-
-async def _answered(question: Awaitable[T]) -> T:
-    return await question
 
 
 @messages.command("list")
@@ -59,13 +69,13 @@ async def _answered(question: Awaitable[T]) -> T:
 @click.option("--outcome", type=click.Choice([one.value for one in Outcome if one.value]), help="Only this outcome.")
 @click.option("--direction", type=click.Choice([one.value for one in Direction]), help="Only in, or only out.")
 @click.option("--since", type=click.DateTime(["%Y-%m-%dT%H:%M:%S%z"]), help="Only from this instant on.")
-@click.option("--after", type=int, help="Go on behind this sequence.")
+@click.option("--after", type=_SEQUENCE, help="Go on behind this sequence.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="Most messages.")
 @click.option("--newest", is_flag=True, help="Newest first.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.pass_obj
 def list_messages(
-    database: str,
+    place: _Place,
     *,
     verb: str,
     noun: str,
@@ -94,7 +104,7 @@ def list_messages(
         direction=Direction(direction) if direction else None,
         since=since,
     )
-    page = _ask(database, lambda queries: queries.list_messages(selection))
+    page = _ask(place, lambda queries: queries.list_messages(selection))
     for entry in page.items:
         click.echo(msgspec.json.encode(_data_of(entry)).decode() if as_json else _line_of(entry))
     if page.after is not None:
@@ -118,16 +128,16 @@ def _data_of(entry: LogEntry) -> dict[str, object]:
 
 
 @messages.command()
-@click.argument("sequence", type=int)
+@click.argument("sequence", type=_SEQUENCE)
 @click.option("--raw", is_flag=True, help="Only the bytes, as received or sent.")
 @click.pass_obj
-def show(database: str, sequence: int, *, raw: bool) -> None:
+def show(place: _Place, sequence: int, *, raw: bool) -> None:
     """Show one message: what is known of it, then its bytes."""
 
     async def question(queries: Queries) -> tuple[LogEntry | None, bytes | None]:
         return await queries.find_message(sequence), await queries.find_raw(sequence)
 
-    entry, content = _ask(database, question)
+    entry, content = _ask(place, question)
     if entry is None or content is None:
         fail(f"no message with sequence {sequence}; `cimcare messages list` shows those that are there", code=1)
     if not raw:

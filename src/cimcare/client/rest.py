@@ -2,12 +2,11 @@
 
 import aiohttp
 
-from cimcare.client.answers import Answer, FaultReceivedError, NoAnswerError, post
-from cimcare.client.soap import read_answer
+from cimcare.client.answers import Answer, post
 from cimcare.codec.envelope import render_message
-from cimcare.codec.json_body import parse_json, render_json
-from cimcare.errors import InputError
-from cimcare.model.envelope import AnyMessage, FaultMessage, ResponseMessage
+from cimcare.codec.json_body import render_json
+from cimcare.model.envelope import AnyMessage
+from cimcare.transport.sending import read_any_answer
 
 __all__ = ["RestClient", "send_document"]
 
@@ -31,18 +30,7 @@ class RestClient:
         if action is not None:
             headers["SOAPAction"] = f'"{action}"'
         status, answered_type, raw = await post(self._session, self.url, body, headers)
-        if "json" not in answered_type:
-            return read_answer(status, answered_type, raw, self.url)
-        try:
-            message = parse_json(raw)
-        except InputError as error:
-            text = raw[:500].decode(errors="replace")
-            raise NoAnswerError(f"{self.url}: HTTP status {status}, no message in the JSON: {text}") from error
-        if isinstance(message, FaultMessage):
-            raise FaultReceivedError(f"HTTP status {status}", fault=message, raw=raw)
-        if not isinstance(message, ResponseMessage):
-            raise NoAnswerError(f"{self.url}: {type(message).__name__} received; a ResponseMessage was expected")
-        return Answer(status=status, content_type=answered_type, raw=raw, message=message)
+        return read_any_answer(status, answered_type, raw, self.url)
 
 
 async def send_document(

@@ -7,15 +7,15 @@ from typing import Self
 
 import aiohttp
 
-from cimcare.client.answers import Answer, FaultReceivedError, NoAnswerError, post
-from cimcare.codec.envelope import MESSAGE_NAMESPACE, read_message
-from cimcare.codec.limits import parse_xml
-from cimcare.codec.soap import SoapVersion, TypedNames, is_soap, read_soap, render_soap
+from cimcare.client.answers import Answer, NoAnswerError, post
+from cimcare.codec.envelope import MESSAGE_NAMESPACE
+from cimcare.codec.soap import SoapVersion, TypedNames, render_soap
 from cimcare.codec.wsdl import OperationDescription, Port, ServiceDescription, parse_wsdl
 from cimcare.errors import InputError
-from cimcare.model.envelope import AnyMessage, FaultMessage, ResponseMessage
+from cimcare.model.envelope import AnyMessage, FaultMessage
 from cimcare.model.nouns import ENTRIES
 from cimcare.model.verbs import Archetype
+from cimcare.transport.sending import read_answer
 
 __all__ = ["SoapClient"]
 
@@ -106,37 +106,3 @@ class SoapClient:
         if noun is None:
             raise NoAnswerError(f"operation {described.name}: messages in {described.input.namespace} are not known")
         return TypedNames(noun=noun, namespace=described.input.namespace, operation=described.input.name)
-
-
-def read_answer(status: int, content_type: str, raw: bytes, url: str) -> Answer:
-    """Answer out of an HTTP response that holds SOAP, a plain message, or nothing.
-
-    Raises:
-        FaultReceivedError: A SOAP fault or a FaultMessage.
-        NoAnswerError: Something else.
-    """
-    if not raw.strip():
-        if status in (200, 202, 204):
-            return Answer(status=status, content_type=content_type, raw=raw)
-        raise NoAnswerError(f"{url}: HTTP status {status} without a body; a ResponseMessage was expected")
-    try:
-        root = parse_xml(raw)
-        reason = f"HTTP status {status}"
-        element = root
-        if is_soap(root):
-            body = read_soap(root)
-            if body.fault is not None:
-                reason = f"{body.fault.code} {body.fault.reason}"
-            if body.element is None:
-                raise FaultReceivedError(reason, fault=None, raw=raw)
-            element = body.element
-        message = read_message(element)
-    except InputError as error:
-        raise NoAnswerError(
-            f"{url}: HTTP status {status}, {content_type or 'no media type'}, and the body is no message: {error}"
-        ) from error
-    if isinstance(message, FaultMessage):
-        raise FaultReceivedError(reason, fault=message, raw=raw)
-    if not isinstance(message, ResponseMessage):
-        raise NoAnswerError(f"{url}: {type(message).__name__} received; a ResponseMessage was expected")
-    return Answer(status=status, content_type=content_type, raw=raw, message=message)

@@ -125,7 +125,7 @@ def _from_utf16(raw: bytes) -> bytes:
 
 
 def _finding_of_syntax(error: etree.XMLSyntaxError) -> Finding:
-    message = str(error.msg or "not well-formed")
+    message = " ".join(str(error.msg or "not well-formed").split())
     line = error.lineno or None
     lowered = message.lower()
     if "depth" in lowered:

@@ -43,12 +43,19 @@ async def play_demo(address: str) -> Demo:
     """
     async with Peer(address) as peer:
         stage = Stage(peer)
-        tickets = await _play_trouble_tickets(stage)
-        await _play_incidents(stage, tickets)
-        await _play_service_requests(stage)
-        await _play_service_orders(stage)
-        await _play_work_requests(stage)
-        await _play_agreements(stage)
+        tickets: list[str] = []
+        with stage.exchange(2, "Trouble ticket, CIS and OMS", Noun.TROUBLE_TICKETS):
+            tickets.extend(await _play_trouble_tickets(stage))
+        with stage.exchange(4, "Incident information, OMS and CIS", Noun.INCIDENTS):
+            await _play_incidents(stage, tuple(tickets))
+        with stage.exchange(6, "Service request, CIS and WMS", Noun.SERVICE_REQUESTS):
+            await _play_service_requests(stage)
+        with stage.exchange(8, "Service order, CIS and WMS", Noun.SERVICE_ORDERS):
+            await _play_service_orders(stage)
+        with stage.exchange(9, "Work request, CIS and WMS", Noun.WORK_REQUESTS):
+            await _play_work_requests(stage)
+        with stage.exchange(10, "Customer agreement, third party and CIS", Noun.CUSTOMER_AGREEMENTS):
+            await _play_agreements(stage)
         return Demo(address=address, exchanges=stage.exchanges)
 
 
@@ -117,7 +124,6 @@ async def _play_trouble_tickets(stage: Stage) -> tuple[str, ...]:
         expected="FAILED 5.8",
     )
     await stage.say("CIS", "OMS", Verb.GET, noun, "agent looks the tickets up", ids=first + second)
-    stage.finish(2, "Trouble ticket, CIS and OMS", noun)
     return first + second
 
 
@@ -150,7 +156,7 @@ async def _play_incidents(stage: Stage, tickets: tuple[str, ...]) -> None:
         "telemetry shows feeder NL-11 dead",
         payload=told(
             cause="breaker trip",
-            names=name_of(f"INC-{start:%Y%m%d%H%M%S}", "IncidentNumber", "Northlake OMS"),
+            names=name_of(f"INC-{start:%Y%m%d}-{stage.mark}", "IncidentNumber", "Northlake OMS"),
             outage=out,
             status=Status(date_time=start, value="open"),
         ),
@@ -180,12 +186,11 @@ async def _play_incidents(stage: Stage, tickets: tuple[str, ...]) -> None:
     await stage.say(
         "CIS", "OMS", Verb.CLOSE, Noun.TROUBLE_TICKETS, "callers confirm that the light is back", ids=tickets
     )
-    stage.finish(4, "Incident information, OMS and CIS", noun)
 
 
 def _seed(stage: Stage, number: int) -> int:
     """A seed that is another one at every run, so that a database may be used again."""
-    return int(stage.now().timestamp()) * 10 + number
+    return stage.mark * 10 + number
 
 
 async def _play_service_requests(stage: Stage) -> None:
@@ -206,7 +211,7 @@ async def _play_service_requests(stage: Stage) -> None:
     made = await stage.say(
         "CIS", "WMS", Verb.CREATE, noun, "new customer asks for supply", payload=wish(1, WorkKind.connect)
     )
-    day = stage.now().replace(hour=13, minute=0, second=0) + timedelta(days=7)
+    day = stage.now().replace(hour=13, minute=0, second=0, microsecond=0) + timedelta(days=7)
     day += timedelta(days=(7 - day.weekday()) % 7)  # a Monday
     afternoon = Appointment(call_ahead=True, meeting_interval=DateTimeInterval(start=day, end=day + timedelta(hours=4)))
     moved = service_request.Work(mrid=MRID(made[0]), appointments=(afternoon,))
@@ -232,7 +237,6 @@ async def _play_service_requests(stage: Stage) -> None:
     await stage.say("WMS", "WMS", Verb.CHANGE, noun, "job done", payload=progress(made[0], WorkStatusKind.completed))
     await stage.say("WMS", "WMS", Verb.CLOSE, noun, "papers filed", ids=made)
     await stage.say("CIS", "WMS", Verb.GET, noun, "agent looks it up", ids=made, service="GetServiceRequests")
-    stage.finish(6, "Service request, CIS and WMS", noun)
 
 
 async def _play_service_orders(stage: Stage) -> None:
@@ -262,7 +266,6 @@ async def _play_service_orders(stage: Stage) -> None:
     )
     await stage.say("CIS", "WMS", Verb.GET, noun, "how far is it?", ids=made, service="GetServiceOrders")
     await stage.say("CIS", "WMS", Verb.CANCEL, noun, "the meter was read, no need any more", ids=made)
-    stage.finish(8, "Service order, CIS and WMS", noun)
 
 
 async def _play_work_requests(stage: Stage) -> None:
@@ -287,13 +290,12 @@ async def _play_work_requests(stage: Stage) -> None:
         await stage.say("WMS", "WMS", Verb.CHANGE, noun, why, payload=work_request.WorkRequests(work=(change,)))
     await stage.say("WMS", "WMS", Verb.CLOSE, noun, "work accepted", ids=made)
     await stage.say("CIS", "WMS", Verb.GET, noun, "for the file", ids=made)
-    stage.finish(9, "Work request, CIS and WMS", noun)
 
 
 async def _play_agreements(stage: Stage) -> None:
     noun = Noun.CUSTOMER_AGREEMENTS
     home, start = find_premises(39), stage.now()  # vacant, so somebody can move in
-    names = name_of(f"AG-{start:%Y%m%d%H%M%S}", "AgreementNumber", "Bluefield Energy")
+    names = name_of(f"AG-{start:%Y%m%d}-{stage.mark}", "AgreementNumber", "Bluefield Energy")
 
     def said(**members: object) -> agreement.CustomerAgreements:
         return agreement.CustomerAgreements(
@@ -313,8 +315,8 @@ async def _play_agreements(stage: Stage) -> None:
             names=names,
             sign_date=start.date(),
             validity_interval=DateTimeInterval(start=start),
-            customer=agreement.Customer(names=name_of(f"C-{start:%H%M%S}", "CustomerNumber")),
-            customer_account=agreement.CustomerAccount(names=name_of(f"AC-{start:%H%M%S}", "AccountNumber")),
+            customer=agreement.Customer(names=name_of(f"C-{stage.mark}", "CustomerNumber")),
+            customer_account=agreement.CustomerAccount(names=name_of(f"AC-{stage.mark}", "AccountNumber")),
             service_category=agreement.ServiceCategory(kind=ServiceKind.electricity),
             service_supplier=supplier("Bluefield Energy"),
             service_locations=(
@@ -344,4 +346,3 @@ async def _play_agreements(stage: Stage) -> None:
         payload=said(mrid=MRID(made[0]), validity_interval=DateTimeInterval(start=start, end=stage.now())),
         service="SendCustomerAgreements",
     )
-    stage.finish(10, "Customer agreement, third party and CIS", noun)

@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import msgspec
@@ -44,14 +45,19 @@ class _KeptPage(msgspec.Struct, frozen=True):
     items: list[_Kept]
 
 
+class _StoppedError(Exception):
+    """A reply was not the expected one, so what was to follow from it cannot be played."""
+
+
 class Stage:
-    """Plays the parties of one exchange after another."""
+    """Plays the parties of one exchange after another. `mark` makes the names of each run its own."""
 
     def __init__(self, peer: Peer, *, context: str = "TESTING") -> None:
         self._peer = peer
         self._context = context
         self._steps: list[Step] = []
         self._exchanges: list[Exchange] = []
+        self.mark = uuid.uuid4().int % 10**9
 
     @property
     def exchanges(self) -> tuple[Exchange, ...]:
@@ -64,14 +70,18 @@ class Stage:
 
     def now(self) -> datetime:
         """The time of the stage."""
-        return datetime.now(UTC).replace(microsecond=0)
+        return datetime.now(UTC)
 
-    def finish(self, figure: int, title: str, noun: Noun) -> None:
-        """Close the exchange of a figure."""
-        self._exchanges.append(
-            Exchange(figure=figure, title=title, clause=NOUNS[noun].clause, steps=tuple(self._steps))
-        )
-        self._steps = []
+    @contextmanager
+    def exchange(self, figure: int, title: str, noun: Noun) -> Iterator[None]:
+        """What is said inside is the exchange of a figure. A reply that was not expected ends it there."""
+        try:
+            yield
+        except _StoppedError:
+            pass  # the last step shows what was expected and what came
+        finally:
+            steps, self._steps = tuple(self._steps), []
+            self._exchanges.append(Exchange(figure=figure, title=title, clause=NOUNS[noun].clause, steps=steps))
 
     async def say(
         self,
@@ -89,6 +99,8 @@ class Stage:
         expected: str = "OK",
     ) -> tuple[str, ...]:
         """Send one message, write down the answer and the events that followed, and return the identities in it.
+
+        The exchange ends here if the answer is not the expected one.
 
         Args:
             sender: Header/Source, one of the parties.
@@ -119,30 +131,29 @@ class Stage:
             codes = tuple(one.code for one in reply.reply.error)
             detail = "; ".join(one.details or one.reason or "" for one in reply.reply.error if one.code != "0.0")
         stored = await self._find(message.header.message_id or "")
-        self._steps.append(
-            Step(
-                sender=sender,
-                receiver=receiver,
-                verb=verb.value,
-                noun=noun.value,
-                kind="event" if verb in EVENT_VERBS else "request",
-                why=why,
-                service=f"{service or 'generic'}, {_NAMES[version]}",
-                message_id=message.header.message_id or "",
-                correlation_id=(reply.header.correlation_id or "") if reply is not None else "",
-                result=result,
-                codes=codes,
-                ids=tuple(one.value for one in reply.reply.id) if reply is not None else (),
-                objects=_count(reply, noun),
-                expected=expected,
-                detail=detail,
-                stored_as=stored,
-            )
+        step = Step(
+            sender=sender,
+            receiver=receiver,
+            verb=verb.value,
+            noun=noun.value,
+            kind="event" if verb in EVENT_VERBS else "request",
+            why=why,
+            service=f"{service or 'generic'}, {_NAMES[version]}",
+            message_id=message.header.message_id or "",
+            correlation_id=(reply.header.correlation_id or "") if reply is not None else "",
+            result=result,
+            codes=codes,
+            ids=tuple(one.value for one in reply.reply.id) if reply is not None else (),
+            objects=_count(reply, noun),
+            expected=expected,
+            detail=detail,
+            stored_as=stored,
         )
+        self._steps.append(step)
         if stored is not None:
             await self._note_events(stored)
-        if reply is None:
-            return ()
+        if reply is None or not step.went_as_expected:
+            raise _StoppedError
         return tuple(one.value for one in reply.reply.id) or _identities(reply, noun)
 
     def _message(

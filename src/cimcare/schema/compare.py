@@ -298,23 +298,25 @@ def compare(official: bytes, ours: bytes, *, name: str = "the official schema") 
     return tuple(comparison.found)
 
 
-def find_counterpart(official: bytes, catalog: Catalog | None = None) -> tuple[Document, bytes] | None:
+def find_counterpart(
+    official: bytes, catalog: Catalog | None = None, *, name: str = "the official schema"
+) -> tuple[Document, bytes] | None:
     """Our schema to compare an official one with: by target namespace, else by a root element called like a noun.
 
     The full form of a noun's schema is taken. Schemas of a user never stand in for ours here, so give a catalog without
-    a directory, or none. None if nothing of ours resembles it.
+    a directory, or none. `name` is what messages call it. None if nothing of ours resembles it.
 
     Raises:
         SchemaFileError: it is no schema document.
     """
     catalog = catalog or Catalog()
-    schema = _Schema(official, "the official schema")
+    schema = _Schema(official, name)
     found = catalog.find(schema.namespace, partial=False)
     if found is not None:
         return found
-    for kind, name in schema.globals:
-        entry = find_noun(name.removeprefix("Get"), aliases=True) if kind == "element" else None
+    for kind, element in schema.globals:
+        entry = find_noun(element.removeprefix("Get"), aliases=True) if kind == "element" else None
         if entry is not None:
-            namespace = entry.query_namespace if name.startswith("Get") else entry.namespace
+            namespace = entry.query_namespace if element.startswith("Get") else entry.namespace
             return catalog.find(namespace, partial=False)
     return None
