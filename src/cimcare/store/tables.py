@@ -19,9 +19,10 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
-__all__ = ["METADATA", "messages", "record_keys", "records"]
+__all__ = ["METADATA", "deliveries", "messages", "record_keys", "records"]
 
 METADATA = MetaData(
     naming_convention={
@@ -96,3 +97,30 @@ record_keys = Table(
 )
 """Look-up keys of the objects: an index kept by hand, always equal to `records.keys`. A foreign key would need a second
 index as large as the table."""
+
+_OPEN = text("state IN ('waiting', 'leased')")
+_DEAD = text("state = 'dead'")
+
+deliveries = Table(
+    "deliveries",
+    METADATA,
+    Column("number", _KEY, primary_key=True, autoincrement=True),
+    Column("message", BigInteger, nullable=False),
+    Column("partner", Text, nullable=False),
+    Column("object_key", Text, nullable=False),
+    Column("verb", String(16), nullable=False),
+    Column("noun", Text, nullable=False),
+    Column("message_id", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("due_at", BigInteger, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("attempts_before", Integer, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("received", LargeBinary, nullable=False),
+    Index("ix_deliveries_open", "partner", "number", sqlite_where=_OPEN, postgresql_where=_OPEN),
+    Index("ix_deliveries_order", "partner", "object_key", "number", sqlite_where=_OPEN, postgresql_where=_OPEN),
+    Index("ix_deliveries_dead", "partner", sqlite_where=_DEAD, postgresql_where=_DEAD),
+    sqlite_autoincrement=True,
+)
+"""The outbox: one row for each message and subscriber. The indexes hold what has not ended, and so stay small."""
