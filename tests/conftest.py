@@ -1,8 +1,10 @@
-"""Settings of the whole suite: how long hypothesis searches, and nothing else."""
+"""Settings of the whole suite: how long hypothesis searches, and the fixtures that everybody may use."""
 
 import os
 
 from hypothesis import HealthCheck, settings
+
+pytest_plugins = ["tests.support.postgres"]
 
 settings.register_profile(
     "suite", max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]

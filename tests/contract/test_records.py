@@ -1,9 +1,9 @@
 """What every implementation of `Records` has to do; the memory store is the reference.
 
-Another implementation joins by a line in `IMPLEMENTATIONS`: a function that opens it as an asynchronous context.
+Another implementation joins by a case in `opened`.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
@@ -17,7 +17,7 @@ from cimcare.model.identity import MRID
 from cimcare.model.structure import Extension
 from cimcare.model.trouble_ticket import TroubleTicket
 from cimcare.store.memory import MemoryRecords
-from cimcare.store.sqlite import SqliteStore
+from cimcare.store.opening import open_store
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
@@ -35,27 +35,27 @@ TICKETS = Collection("test.Tickets", TroubleTicket)
 
 
 @asynccontextmanager
-async def _memory(_: Path) -> AsyncIterator[Records]:
+async def _memory() -> AsyncIterator[Records]:
     yield MemoryRecords()
 
 
 @asynccontextmanager
-async def _sqlite(folder: Path) -> AsyncIterator[Records]:
-    store = SqliteStore.open(folder / "records.db")
+async def _stored(url: str) -> AsyncIterator[Records]:
+    store = await open_store(url)
     async with store.transaction() as transaction:
         yield transaction.records
     await store.close()
 
 
-IMPLEMENTATIONS: dict[str, Callable[[Path], AbstractAsyncContextManager[Records]]] = {
-    "memory": _memory,
-    "sqlite": _sqlite,
-}
-
-
-@pytest.fixture(params=sorted(IMPLEMENTATIONS))
+@pytest.fixture(params=["memory", "postgresql", "sqlite"])
 def opened(request: pytest.FixtureRequest, tmp_path: Path) -> AbstractAsyncContextManager[Records]:
-    return IMPLEMENTATIONS[request.param](tmp_path)
+    match request.param:
+        case "memory":
+            return _memory()
+        case "sqlite":
+            return _stored(f"sqlite:///{tmp_path / 'records.db'}")
+        case _:
+            return _stored(request.getfixturevalue("postgres_url"))
 
 
 Opened = AbstractAsyncContextManager[Records]
@@ -234,3 +234,22 @@ async def test_takes_many_keys_in_one_question(opened: Opened) -> None:
         many = tuple(Key("ticket", f"t-{number}") for number in range(3000))
         mrids = tuple(MRID(f"m-{number}") for number in range(3000))
         assert _mrids(await records.select(METERS, Selection(keys=(many,), mrids=mrids))) == ["m-1"]
+
+
+async def test_takes_identifiers_of_any_length(opened: Opened) -> None:
+    """A sender chooses its names; a database that cannot index one must not make the message fail for ever."""
+    odd = "".join(f"nä{number}" for number in range(3000))
+    other = odd + "x"
+    stored = _meter(odd, ("name", odd), minutes=1)
+    async with opened as records:
+        await records.save(METERS, stored)
+        await records.save(METERS, _meter(other, ("name", other), minutes=2))
+        assert await records.find(METERS, MRID(odd)) == stored
+        assert await records.find_by_key(METERS, Key("name", odd)) == (stored,)
+        assert _mrids(await records.select(METERS, Selection(mrids=(MRID(odd),)))) == [odd]
+        assert _mrids(await records.select(METERS, Selection(keys=((Key("name", odd),),)))) == [odd]
+        assert _mrids(await records.select(METERS, Selection(after=MRID(odd)))) == [other]
+        await records.save(METERS, _meter(odd, ("name", "short")))
+        assert await records.find_by_key(METERS, Key("name", odd)) == ()
+        await records.drop(METERS, MRID(odd))
+        assert await records.find(METERS, MRID(odd)) is None

@@ -36,15 +36,16 @@ serve(read_settings(sys.argv[1]), on_start=lambda address: print(address, flush=
 """
 
 
-def settings_text(folder: Path, more: str = "", *, seed_town: bool = False) -> str:
-    """Text of a file of settings: a free port, a database in `folder`, and `more` lines."""
+def settings_text(folder: Path, more: str = "", *, seed_town: bool = False, database: str = "") -> str:
+    """Text of a file of settings: a free port, a database (in `folder` if none is named), and `more` lines."""
     town = f"systems.seed_town = {str(seed_town).lower()}\n"
-    return f'port = 0\ndatabase = "sqlite:///{folder / "hub.db"}"\n{town}{more}'
+    url = database or f"sqlite:///{folder / 'hub.db'}"
+    return f'port = 0\ndatabase = "{url}"\n{town}{more}'
 
 
-def hub_settings(folder: Path, more: str = "", *, seed_town: bool = False) -> Settings:
-    """Settings with a free port and a database in `folder`."""
-    return read_settings(settings_text(folder, more, seed_town=seed_town))
+def hub_settings(folder: Path, more: str = "", *, seed_town: bool = False, database: str = "") -> Settings:
+    """Settings with a free port and a database, in `folder` if none is named."""
+    return read_settings(settings_text(folder, more, seed_town=seed_town, database=database))
 
 
 @asynccontextmanager
@@ -72,11 +73,11 @@ class HubProcess(msgspec.Struct, frozen=True):
 
 
 @contextmanager
-def hub_process(folder: Path, more: str = "", *, seed_town: bool = False) -> Iterator[HubProcess]:
+def hub_process(folder: Path, more: str = "", *, seed_town: bool = False, database: str = "") -> Iterator[HubProcess]:
     """Start a hub as a process and wait until it listens; whatever becomes of it, it is gone afterwards."""
     with (folder / "hub.log").open("a") as log:
         process = subprocess.Popen(
-            [sys.executable, "-c", _PROGRAM, settings_text(folder, more, seed_town=seed_town)],
+            [sys.executable, "-c", _PROGRAM, settings_text(folder, more, seed_town=seed_town, database=database)],
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,

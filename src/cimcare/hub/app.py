@@ -9,7 +9,7 @@ from uuid import uuid4
 import structlog
 
 from cimcare.exchange.dispatch import Dispatcher
-from cimcare.exchange.log import LogSelection, StoreError
+from cimcare.exchange.log import LogSelection, Store, StoreError
 from cimcare.exchange.ports import Clock, NewID
 from cimcare.hub.api import build_api
 from cimcare.hub.builtin import SYSTEMS
@@ -20,7 +20,7 @@ from cimcare.hub.settings import Settings
 from cimcare.schema import Catalog
 from cimcare.schema.documents import render_schema, render_wsdl
 from cimcare.schema.wsdl import GENERIC, SERVICES, operation_name
-from cimcare.store.sqlite import SqliteStore, path_of
+from cimcare.store.opening import open_store
 from cimcare.systems.cis import seed_town
 from cimcare.transport.http import AsgiApp, MessageEndpoints
 from cimcare.transport.soap import TypedService
@@ -42,7 +42,7 @@ TYPED_SERVICES: dict[str, TypedService] = {
 class Hub:
     """A hub with everything in it but the server that listens. Make it with `open`, end it with `close`."""
 
-    def __init__(self, *, settings: Settings, store: SqliteStore, pipeline: Pipeline, queries: Queries, app: AsgiApp):
+    def __init__(self, *, settings: Settings, store: Store, pipeline: Pipeline, queries: Queries, app: AsgiApp):
         self.settings = settings
         self.pipeline = pipeline
         self.queries = queries
@@ -73,7 +73,7 @@ class Hub:
         clock = clock or _utc_now
         catalog = Catalog(Path(settings.schema.directory) if settings.schema.directory else None)
         metrics = Metrics()
-        store = SqliteStore.open(path_of(settings.database), on_commit=metrics.observe_commit)
+        store = await open_store(settings.database, on_commit=metrics.observe_commit)
         try:
             if settings.systems.seed_town:
                 async with store.transaction() as transaction:

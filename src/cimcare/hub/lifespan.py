@@ -15,6 +15,7 @@ from cimcare.errors import CimcareError
 from cimcare.exchange.ports import Clock, NewID
 from cimcare.hub.app import Hub, make_logger
 from cimcare.hub.settings import Settings
+from cimcare.store.opening import shown_url
 
 __all__ = ["ListenError", "RunningHub", "running_hub", "serve"]
 
@@ -159,7 +160,7 @@ def serve(settings: Settings, *, on_start: Callable[[str], None] = lambda _: Non
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, ended.set)
         async with running_hub(settings, logger=logger) as running:
-            logger.info("listening", address=running.address, database=settings.database)
+            logger.info("listening", address=running.address, database=shown_url(settings.database))
             on_start(running.address)
             await ended.wait()
             logger.info("draining", waiting=running.hub.pipeline.waiting)

@@ -128,9 +128,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     host: Annotated[str, _text("Address on which the hub listens.")] = "127.0.0.1"
     port: Annotated[int, _meta("Port on which the hub listens; 0 lets the system choose.", least=0, most=65535)] = 8968
-    database: Annotated[str, _text("Database: sqlite:/// and a file, relative to the working directory.")] = (
-        "sqlite:///cimcare.db"
-    )
+    database: Annotated[
+        str,
+        _text(
+            "Database: sqlite:/// and a file, relative to the working directory, or"
+            " postgresql://user:password@host:port/name."
+        ),
+    ] = "sqlite:///cimcare.db"
     limits: LimitSettings = LimitSettings()
     schema: SchemaSettings = SchemaSettings()
     hub: HubSettings = HubSettings()

@@ -18,11 +18,14 @@ from pathlib import Path
 import sqlalchemy
 
 from cimcare.exchange.log import Reader, StoreError, Transaction
+from cimcare.exchange.outbox import Outbox, OutboxReader
 from cimcare.exchange.ports import Records
 from cimcare.store import migrations
 from cimcare.store.errors import DatabaseError
 from cimcare.store.sqlite_log import SqliteLog
+from cimcare.store.sqlite_outbox import SqliteOutbox
 from cimcare.store.sqlite_records import SqliteRecords
+from cimcare.store.urls import shown_url
 
 __all__ = ["DatabaseError", "SqliteStore", "open_reader", "path_of"]
 
@@ -39,8 +42,9 @@ def path_of(url: str) -> Path:
     name = url.removeprefix(_PREFIX)
     if not url.startswith(_PREFIX) or _MEMORY.match(name):
         raise DatabaseError(
-            f"database {url!r} names no file of SQLite; accepted: sqlite:///name.db for a file in the working"
-            " directory, sqlite:////path/name.db for one elsewhere"
+            f"database {shown_url(url)!r} names no file of SQLite; accepted: sqlite:///name.db for a file in the"
+            " working directory, sqlite:////path/name.db for one elsewhere, postgresql://user:password@host:port/name"
+            " for PostgreSQL"
         )
     return Path(name)
 
@@ -65,6 +69,8 @@ class SqliteStore:
         self._on_commit = on_commit
         self._written: Transaction = _Access(writer)
         self._read: Reader = _Access(reader)
+        self._outbox = SqliteOutbox(writer)
+        self._outbox_reader = SqliteOutbox(reader)
         self._turn = asyncio.Lock()
         self._waiters: list[asyncio.Future[None]] = []
         self._is_flush_due = False
@@ -102,6 +108,16 @@ class SqliteStore:
     def reader(self) -> Reader:
         """What is committed, to be read."""
         return self._read
+
+    @property
+    def outbox_reader(self) -> OutboxReader:
+        """The outbox, to be read: what is committed."""
+        return self._outbox_reader
+
+    def outbox_of(self, transaction: Transaction) -> Outbox:
+        """The outbox, to be written within the transaction that is open."""
+        assert transaction is self._written
+        return self._outbox
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:

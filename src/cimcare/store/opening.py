@@ -1,0 +1,57 @@
+"""Which store a URL means, and opening it."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from cimcare.exchange.log import Reader, Store
+from cimcare.store import sqlite
+from cimcare.store.errors import DatabaseError
+from cimcare.store.urls import is_postgres, shown_url
+
+__all__ = ["open_reader", "open_store", "shown_url"]
+
+_NEEDS = (
+    "PostgreSQL needs packages that are not installed ({}). Hint: pip install 'cimcare[postgresql]', or a database"
+    " sqlite:///name.db"
+)
+
+
+async def open_store(url: str, *, on_commit: Callable[[int], None] = lambda _: None) -> Store:
+    """Open the database that a URL names; make its tables or bring them up to date where needed.
+
+    Args:
+        url: `sqlite:///file` or `postgresql://user:password@host:port/name`.
+        on_commit: Told after each commit how many transactions it made durable.
+
+    Raises:
+        DatabaseError: A URL of another kind, or a database that cannot be used.
+    """
+    if not is_postgres(url):
+        return sqlite.SqliteStore.open(sqlite.path_of(url), on_commit=on_commit)
+    try:
+        from cimcare.store.postgres import PostgresStore  # noqa: PLC0415 - its packages are an extra
+    except ImportError as error:
+        raise DatabaseError(_NEEDS.format(error.name)) from error
+    return await PostgresStore.open(url, on_commit=on_commit)
+
+
+@asynccontextmanager
+async def open_reader(url: str) -> AsyncIterator[Reader]:
+    """What is committed in the database that a URL names, to be read from beside a running hub.
+
+    Raises:
+        DatabaseError: A URL of another kind, no such database, or none of this release.
+    """
+    if not is_postgres(url):
+        reader, close = sqlite.open_reader(sqlite.path_of(url))
+        try:
+            yield reader
+        finally:
+            close()
+        return
+    try:
+        from cimcare.store.postgres import open_postgres_reader  # noqa: PLC0415 - its packages are an extra
+    except ImportError as error:
+        raise DatabaseError(_NEEDS.format(error.name)) from error
+    async with open_postgres_reader(url) as postgres_reader:
+        yield postgres_reader

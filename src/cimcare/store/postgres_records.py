@@ -1,0 +1,159 @@
+"""Objects of the built-in systems on PostgreSQL: bodies and keys as JSON, keys beside them as an index."""
+
+from functools import cache
+from typing import TypeVar
+
+import msgspec
+
+from cimcare.exchange.ports import Collection, Key, Selection, Stored
+from cimcare.model.identity import MRID
+from cimcare.store.instants import from_micros, to_micros
+from cimcare.store.postgres_session import Row, Session, Value, as_key
+
+__all__ = ["PostgresRecords"]
+
+BodyT = TypeVar("BodyT", bound=msgspec.Struct)
+
+_SELECT = "SELECT mrid, state, created_at, modified_at, keys, body FROM records"
+_FIND = f"{_SELECT} WHERE collection = $1 AND mrid = $2"
+_HAS_KEY = "id IN (SELECT record_id FROM record_keys WHERE collection = $1 AND sort = $2 AND value = $3)"
+_FIND_BY_KEY = f"{_SELECT} WHERE {_HAS_KEY} ORDER BY created_at, id"
+_HAS_ONE_OF = (
+    "id IN (SELECT record_id FROM record_keys WHERE collection = $1"
+    " AND (sort, value) IN (SELECT * FROM unnest(${}::text[], ${}::text[])))"
+)
+_COMES_AFTER = "(created_at, id) > (SELECT created_at, id FROM records WHERE collection = $1 AND mrid = ${})"
+# Nobody else writes meanwhile, so what the subquery sees is what the update replaces.
+_UPDATE = (
+    "UPDATE records SET state = $3, created_at = $4, modified_at = $5, keys = $6, body = $7"
+    " FROM (SELECT id, keys FROM records WHERE collection = $1 AND mrid = $2) AS old WHERE records.id = old.id"
+    " RETURNING old.id, old.keys"
+)
+_INSERT = (
+    "WITH saved AS (INSERT INTO records (collection, mrid, state, created_at, modified_at, keys, body)"
+    " VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id)"
+    " INSERT INTO record_keys (collection, sort, value, record_id)"
+    " SELECT $1, key.sort, key.value, saved.id FROM saved, unnest($8::text[], $9::text[]) AS key (sort, value)"
+)
+_INSERT_KEYS = (
+    "INSERT INTO record_keys (collection, sort, value, record_id)"
+    " SELECT $1, key.sort, key.value, $2 FROM unnest($3::text[], $4::text[]) AS key (sort, value)"
+)
+_DELETE_KEYS = (
+    "DELETE FROM record_keys WHERE collection = $1 AND record_id = $2"
+    " AND (sort, value) IN (SELECT * FROM unnest($3::text[], $4::text[]))"
+)
+_DELETE = "DELETE FROM records WHERE collection = $1 AND mrid = $2 RETURNING id, keys"
+
+_WHOLE_MRID = ""
+"""Sort of the key that carries an mRID which its column could not hold."""
+
+_encode = msgspec.json.Encoder().encode
+_decode_keys = msgspec.json.Decoder(list[tuple[str, str]]).decode
+
+
+@cache
+def _decoder_of(body: type[BodyT]) -> msgspec.json.Decoder[BodyT]:
+    return msgspec.json.Decoder(body)
+
+
+class PostgresRecords:
+    """Objects over one session."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    async def find(self, collection: Collection[BodyT], mrid: MRID) -> Stored[BodyT] | None:
+        """The object with this mRID."""
+        row = await self._session.fetch_one(_FIND, collection.name, as_key(mrid))
+        return None if row is None else _stored_of(collection, row)
+
+    async def find_by_key(self, collection: Collection[BodyT], key: Key) -> tuple[Stored[BodyT], ...]:
+        """All objects with this key, oldest first."""
+        rows = await self._session.fetch(_FIND_BY_KEY, collection.name, as_key(key.sort), as_key(key.value))
+        return tuple(_stored_of(collection, row) for row in rows)
+
+    async def select(self, collection: Collection[BodyT], selection: Selection) -> tuple[Stored[BodyT], ...]:
+        """The objects that match, oldest first."""
+        conditions = ["collection = $1"]
+        values: list[Value] = [collection.name]
+
+        def wanted(condition: str, *more: Value) -> None:
+            numbers = range(len(values) + 1, len(values) + len(more) + 1)
+            conditions.append(condition.format(*numbers))
+            values.extend(more)
+
+        if selection.mrids:
+            wanted("mrid = ANY(${}::text[])", [as_key(mrid) for mrid in selection.mrids])
+        if selection.states:
+            wanted("state = ANY(${}::text[])", list(selection.states))
+        for group in selection.keys:
+            wanted(_HAS_ONE_OF, *_columns_of(group))
+        if selection.since is not None:
+            wanted("created_at >= ${}", to_micros(selection.since))
+        if selection.until is not None:
+            wanted("created_at <= ${}", to_micros(selection.until))
+        if selection.after is not None:
+            wanted(_COMES_AFTER, as_key(selection.after))
+        values.append(selection.limit)
+        rows = await self._session.fetch(
+            f"{_SELECT} WHERE {' AND '.join(conditions)} ORDER BY created_at, id LIMIT ${len(values)}", *values
+        )
+        return tuple(_stored_of(collection, row) for row in rows)
+
+    async def save(self, collection: Collection[BodyT], stored: Stored[BodyT]) -> None:
+        """Insert the object, or replace the one with its mRID."""
+        name, keys = collection.name, sorted(stored.keys)
+        mrid = as_key(stored.mrid)
+        kept = keys if mrid == stored.mrid else [Key(_WHOLE_MRID, stored.mrid), *keys]
+        values = (
+            name,
+            mrid,
+            stored.state,
+            to_micros(stored.created_at),
+            to_micros(stored.modified_at),
+            _encode(kept),
+            _encode(stored.body),
+        )
+        old = await self._session.fetch_one(_UPDATE, *values)
+        if old is None:
+            await self._session.fetch(_INSERT, *values, *_columns_of(keys))
+            return
+        had = _keys_of(old["keys"])
+        if gone := had - stored.keys:
+            await self._session.fetch(_DELETE_KEYS, name, old["id"], *_columns_of(gone))
+        if new := stored.keys - had:
+            await self._session.fetch(_INSERT_KEYS, name, old["id"], *_columns_of(new))
+
+    async def drop(self, collection: Collection[BodyT], mrid: MRID) -> None:
+        """Remove the object; nothing happens if there is none."""
+        old = await self._session.fetch_one(_DELETE, collection.name, as_key(mrid))
+        if old is not None:
+            await self._session.fetch(_DELETE_KEYS, collection.name, old["id"], *_columns_of(_keys_of(old["keys"])))
+
+
+def _columns_of(keys: tuple[Key, ...] | list[Key] | frozenset[Key]) -> tuple[list[str], list[str]]:
+    """Sorts and values, as two columns for unnest."""
+    return [as_key(key.sort) for key in keys], [as_key(key.value) for key in keys]
+
+
+def _keys_of(encoded: bytes) -> frozenset[Key]:
+    return frozenset(Key(sort, value) for sort, value in _decode_keys(encoded) if sort != _WHOLE_MRID)
+
+
+def _whole_mrid(row: Row) -> MRID:
+    mrid: str = row["mrid"]
+    if mrid.startswith("\x01"):
+        mrid = next((value for sort, value in _decode_keys(row["keys"]) if sort == _WHOLE_MRID), mrid)
+    return MRID(mrid)
+
+
+def _stored_of(collection: Collection[BodyT], row: Row) -> Stored[BodyT]:
+    return Stored(
+        mrid=_whole_mrid(row),
+        state=row["state"],
+        created_at=from_micros(row["created_at"]),
+        modified_at=from_micros(row["modified_at"]),
+        keys=_keys_of(row["keys"]),
+        body=_decoder_of(collection.body).decode(row["body"]),
+    )

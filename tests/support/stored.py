@@ -1,0 +1,44 @@
+"""Objects and entries of the log for tests of stores."""
+
+from datetime import UTC, datetime
+
+import msgspec
+
+from cimcare.exchange.log import Direction, LogEntry, Store, Transport
+from cimcare.exchange.ports import Collection, Key, Selection, Stored
+from cimcare.model.identity import MRID
+
+__all__ = ["NOON", "THINGS", "Thing", "a_thing", "an_entry", "save", "stored_in"]
+
+NOON = datetime(2030, 6, 1, 12, 0, 0, 123456, tzinfo=UTC)
+
+
+class Thing(msgspec.Struct, frozen=True):
+    """Body of an object of these tests."""
+
+    text: str = ""
+
+
+THINGS = Collection("things", Thing)
+
+
+def a_thing(mrid: str, *keys: Key, text: str = "", state: str = "", at: datetime = NOON) -> Stored[Thing]:
+    """An object."""
+    return Stored(mrid=MRID(mrid), body=Thing(text), created_at=at, modified_at=at, state=state, keys=frozenset(keys))
+
+
+def an_entry(**changes: object) -> LogEntry:
+    """An entry of the log."""
+    entry = LogEntry(received_at=NOON, direction=Direction.IN, transport=Transport.SOAP11)
+    return msgspec.structs.replace(entry, **changes)
+
+
+async def save(store: Store, mrid: str) -> None:
+    """Save one object in a transaction of its own."""
+    async with store.transaction() as transaction:
+        await transaction.records.save(THINGS, a_thing(mrid))
+
+
+async def stored_in(store: Store) -> list[str]:
+    """Identities of all objects that are committed."""
+    return [thing.mrid for thing in await store.reader.records.select(THINGS, Selection(limit=10_000))]
