@@ -32,7 +32,7 @@ NEEDS_OBJECT = frozenset({Verb.CHANGE, Verb.CANCEL, Verb.CLOSE, Verb.DELETE, Ver
 OF_THE_DOCUMENT = ("XML", "ENV", "COD", "SCH", "CNV")
 """Refusals with these codes need nothing but the document, so `cimcare validate` must say no as well."""
 
-OF_THE_RECEIVER = frozenset({"ENV-109", "ENV-110", "ENV-112"})
+OF_THE_RECEIVER = frozenset({"ENV-110", "ENV-112"})
 """But these depend on the hub: revisions it serves, the address at which the message came, SOAP headers it knows."""
 
 

@@ -3,8 +3,6 @@
 Pure. What is wrong becomes findings; nothing here knows of store or transport.
 """
 
-import re
-
 import msgspec
 
 from cimcare.codec.envelope import Glimpse, read_message
@@ -14,6 +12,7 @@ from cimcare.exchange.patterns import Asked
 from cimcare.model.envelope import AnyMessage, EventMessage, FaultMessage, Message, RequestMessage, ResponseMessage
 from cimcare.model.nouns import Noun, find_noun
 from cimcare.model.verbs import EVENT_VERBS, REQUEST_VERBS, Verb
+from cimcare.rules.conventions import REVISIONS, is_known_revision
 from cimcare.schema import Catalog, check_message
 from cimcare.transport.channel import Opened
 from cimcare.validation import read_compressed
@@ -24,7 +23,6 @@ Readable = RequestMessage | EventMessage | ResponseMessage
 """Messages that can be served."""
 
 _OPERATION_SET = "OperationSet"
-_REVISION = re.compile(r"\A1(\.\d+)*\Z")
 _CLAUSE = "IEC 61968-100:2013, HeaderType"
 
 
@@ -49,7 +47,8 @@ def asked_of(glimpse: Glimpse) -> Asked:
         noun=glimpse.noun or "",
         verb=glimpse.verb or "",
         archetype=glimpse.archetype,
-        revision=glimpse.revision,
+        # Who asks in a revision that is not spoken here is answered in the one that is.
+        revision=glimpse.revision if glimpse.revision is None or is_known_revision(glimpse.revision) else "1",
         context=glimpse.context,
         source=glimpse.source,
         message_id=glimpse.message_id,
@@ -121,9 +120,8 @@ def _check_words(glimpse: Glimpse) -> tuple[Finding, ...]:
         entry = find_noun(glimpse.noun or "", aliases=True)
         accepted = entry.noun.value if entry else f"one of {', '.join(Noun)}"
         findings.append(finding_of("ENV-106", f"{header}/Noun", f"noun {glimpse.noun}", accepted, _CLAUSE))
-    if glimpse.revision and not _REVISION.match(glimpse.revision):
-        accepted = "1, 1.x, or no Revision"
-        findings.append(finding_of("ENV-109", f"{header}/Revision", f"revision {glimpse.revision}", accepted, _CLAUSE))
+    if glimpse.revision and not is_known_revision(glimpse.revision):
+        findings.append(finding_of("ENV-109", f"{header}/Revision", f"revision {glimpse.revision}", REVISIONS, _CLAUSE))
     return tuple(findings)
 
 

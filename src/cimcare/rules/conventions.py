@@ -26,10 +26,22 @@ from cimcare.model.structure import Extension
 from cimcare.model.verbs import EVENT_VERBS, REQUEST_VERBS, Archetype, Verb
 from cimcare.rules.report import MESSAGE_CLAUSE, OUR_RULE, Path, Report, index_of
 
-__all__ = ["ARCHETYPE_OF", "OPERATION_SET", "check_conventions", "check_reply", "content_paths", "read_operation_verb"]
+__all__ = [
+    "ARCHETYPE_OF",
+    "OPERATION_SET",
+    "REVISIONS",
+    "check_conventions",
+    "check_reply",
+    "content_paths",
+    "is_known_revision",
+    "read_operation_verb",
+]
 
 OPERATION_SET = "OperationSet"
 """Header/Noun of execute and executed."""
+
+REVISIONS = "1, 1.x, or no Revision"
+"""What Header/Revision may say, in words."""
 
 ARCHETYPE_OF: dict[Verb, Archetype] = {
     **dict.fromkeys(REQUEST_VERBS, Archetype.REQUEST),
@@ -47,6 +59,7 @@ _INNER_VERBS = {
 }
 _ANY_INNER = {verb.value: verb for verbs in _INNER_VERBS.values() for verb in verbs}
 _NOUNS = ", ".join(Noun)
+_REVISION = re.compile(r"1(\.\d+)*\Z")
 _ELEMENT_NAME = re.compile(r"<(?:[^\s<>:/]+:)?([^\s<>:/]+)")
 
 
@@ -58,6 +71,9 @@ def check_conventions(message: AnyMessage, path: Path, report: Report) -> None:
     header, payload = message.header, message.payload
     verb = header.verb
     _check_noun(header, path, report)
+    if header.revision and not is_known_revision(header.revision):
+        where: Path = ((path, "Header", 0), "Revision", 0)
+        report.add("ENV-109", where, f"Revision is {header.revision!r}", REVISIONS)
     request = message.request if isinstance(message, RequestMessage | Message) else None
     reply = message.reply if isinstance(message, ResponseMessage | Message) else None
     expected = ARCHETYPE_OF[verb]
@@ -82,6 +98,11 @@ def check_conventions(message: AnyMessage, path: Path, report: Report) -> None:
         _check_query(header, request, path, report)
     if payload is not None:
         _check_roots(header.noun, payload, (path, "Payload", 0), report)
+
+
+def is_known_revision(revision: str) -> bool:
+    """Whether a Header/Revision says that the message is of the revision that is spoken here."""
+    return _REVISION.match(revision) is not None
 
 
 def check_reply(request: RequestMessage, reply: ResponseMessage) -> tuple[Finding, ...]:

@@ -31,6 +31,7 @@ from cimcare.model.structure import Extension
 from cimcare.model.trouble_ticket import ServiceLocationIdentity, TroubleTicket, TroubleTickets
 from cimcare.model.verbs import EVENT_VERBS, REQUEST_VERBS, Archetype, Verb
 from cimcare.rules import check_reply, check_rules
+from cimcare.samples.build import build_message
 
 NOON = datetime(2031, 2, 11, 12, 0, tzinfo=UTC)
 TICKETS = Noun.TROUBLE_TICKETS
@@ -384,3 +385,15 @@ def test_findings_cite_their_clause() -> None:
 
     assert finding.clause == "IEC 61968-100:2013, message organisation"
     assert finding.line is None
+
+
+@pytest.mark.parametrize(
+    ("revision", "is_known"), [(None, True), ("1", True), ("1.2", True), ("2", False), ("x", False)]
+)
+def test_a_revision_that_is_not_spoken_here_is_found(revision: str | None, is_known: bool) -> None:
+    """The hub refuses it, so whoever validates before sending must hear of it."""
+    message = build_message(Noun.TROUBLE_TICKETS, Verb.CREATE, seed=1)
+    assert isinstance(message, RequestMessage)
+    header = msgspec.structs.replace(message.header, revision=revision)
+    codes = [finding.code for finding in check_rules(msgspec.structs.replace(message, header=header))]
+    assert codes == ([] if is_known else ["ENV-109"])
