@@ -50,8 +50,8 @@ bench: $(STAMP) ## Measure the codec beside its floor and its peers
 # Resolved by the oldest Python supported, so that the pins suit every later one.
 lock: $(STAMP) ## Pin the dependencies again (ARGS=--upgrade for the newest of all)
 	$(BIN)/python -c 'import sys; sys.version_info[:2] == (3, 11) or sys.exit("make lock needs a .venv of Python 3.11")'
-	$(PIP_COMPILE) --output-file requirements/runtime.txt pyproject.toml
-	$(PIP_COMPILE) --extra dev --output-file requirements/dev.txt pyproject.toml
+	$(PIP_COMPILE) --extra postgresql --output-file requirements/runtime.txt pyproject.toml
+	$(PIP_COMPILE) --extra postgresql --extra dev --output-file requirements/dev.txt pyproject.toml
 
 PIP_COMPILE = CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet $(ARGS) --generate-hashes --strip-extras \
 	--allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host

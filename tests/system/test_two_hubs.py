@@ -12,10 +12,11 @@ import pytest
 from cimcare.exchange.log import LogSelection, Outcome
 from cimcare.hub.app import Hub, make_logger
 from cimcare.hub.queries import ObjectFilter
+from cimcare.model.enumerations import WorkKind
 from cimcare.model.envelope import RequestMessage, ResponseMessage, Result
 from cimcare.model.identity import MRID, MessageID
 from cimcare.model.nouns import Noun, PayloadRoot
-from cimcare.model.service_request import ServiceRequests, Work
+from cimcare.model.service_request import Customer, ServiceRequests, Work
 from cimcare.model.trouble_ticket import ServiceLocationIdentity, TroubleTicket, TroubleTickets
 from cimcare.model.values import DateTimeInterval
 from cimcare.model.verbs import Verb
@@ -69,7 +70,11 @@ def a_visit(number: int) -> RequestMessage:
     """A visit in one and the same window of Tuesday morning."""
     morning = DateTimeInterval(start=REPORTED.replace(day=4, hour=8), end=REPORTED.replace(day=4, hour=12))
     work = Work(
-        mrid=MRID(f"00000000-0000-4000-8000-{number:012}"), appointments=(Appointment(meeting_interval=morning),)
+        mrid=MRID(f"00000000-0000-4000-8000-{number:012}"),
+        kind=WorkKind.inspection,
+        request_date_time=REPORTED,
+        customers=(Customer(mrid=MRID("00000000-0000-4000-8000-000000000def")),),
+        appointments=(Appointment(meeting_interval=morning),),
     )
     return a_request(Noun.SERVICE_REQUESTS, number, ServiceRequests(work=(work,)))
 

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from importlib.util import find_spec
 
 from cimcare.exchange.log import Reader, Store
 from cimcare.store import sqlite
@@ -10,10 +11,7 @@ from cimcare.store.urls import is_postgres, shown_url
 
 __all__ = ["open_reader", "open_store", "shown_url"]
 
-_NEEDS = (
-    "PostgreSQL needs packages that are not installed ({}). Hint: pip install 'cimcare[postgresql]', or a database"
-    " sqlite:///name.db"
-)
+_PACKAGES = ("asyncpg", "greenlet")
 
 
 async def open_store(url: str, *, on_commit: Callable[[int], None] = lambda _: None) -> Store:
@@ -28,10 +26,9 @@ async def open_store(url: str, *, on_commit: Callable[[int], None] = lambda _: N
     """
     if not is_postgres(url):
         return sqlite.SqliteStore.open(sqlite.path_of(url), on_commit=on_commit)
-    try:
-        from cimcare.store.postgres import PostgresStore  # noqa: PLC0415 - its packages are an extra
-    except ImportError as error:
-        raise DatabaseError(_NEEDS.format(error.name)) from error
+    _require_packages()
+    from cimcare.store.postgres import PostgresStore  # noqa: PLC0415 - its packages are an extra
+
     return await PostgresStore.open(url, on_commit=on_commit)
 
 
@@ -49,9 +46,17 @@ async def open_reader(url: str) -> AsyncIterator[Reader]:
         finally:
             close()
         return
-    try:
-        from cimcare.store.postgres import open_postgres_reader  # noqa: PLC0415 - its packages are an extra
-    except ImportError as error:
-        raise DatabaseError(_NEEDS.format(error.name)) from error
+    _require_packages()
+    from cimcare.store.postgres import open_postgres_reader  # noqa: PLC0415 - its packages are an extra
+
     async with open_postgres_reader(url) as postgres_reader:
         yield postgres_reader
+
+
+def _require_packages() -> None:
+    missing = [name for name in _PACKAGES if find_spec(name) is None]
+    if missing:
+        raise DatabaseError(
+            f"PostgreSQL needs packages that are not installed: {', '.join(missing)}. Accepted: an installation by"
+            " `pip install 'cimcare[postgresql]'`, or a database sqlite:///name.db"
+        )

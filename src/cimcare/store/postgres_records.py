@@ -16,11 +16,12 @@ BodyT = TypeVar("BodyT", bound=msgspec.Struct)
 
 _SELECT = "SELECT mrid, state, created_at, modified_at, keys, body FROM records"
 _FIND = f"{_SELECT} WHERE collection = $1 AND mrid = $2"
-_HAS_KEY = "id IN (SELECT record_id FROM record_keys WHERE collection = $1 AND sort = $2 AND value = $3)"
+# As arrays, so that the keys are looked up first and once, whatever the planner thinks of tables that grew just now.
+_HAS_KEY = "id = ANY(ARRAY(SELECT record_id FROM record_keys WHERE collection = $1 AND sort = $2 AND value = $3))"
 _FIND_BY_KEY = f"{_SELECT} WHERE {_HAS_KEY} ORDER BY created_at, id"
 _HAS_ONE_OF = (
-    "id IN (SELECT record_id FROM record_keys WHERE collection = $1"
-    " AND (sort, value) IN (SELECT * FROM unnest(${}::text[], ${}::text[])))"
+    "id = ANY(ARRAY(SELECT record_id FROM unnest(${}::text[], ${}::text[]) AS wanted (sort, value) JOIN record_keys"
+    " ON collection = $1 AND record_keys.sort = wanted.sort AND record_keys.value = wanted.value))"
 )
 _COMES_AFTER = "(created_at, id) > (SELECT created_at, id FROM records WHERE collection = $1 AND mrid = ${})"
 # Nobody else writes meanwhile, so what the subquery sees is what the update replaces.
@@ -40,8 +41,8 @@ _INSERT_KEYS = (
     " SELECT $1, key.sort, key.value, $2 FROM unnest($3::text[], $4::text[]) AS key (sort, value)"
 )
 _DELETE_KEYS = (
-    "DELETE FROM record_keys WHERE collection = $1 AND record_id = $2"
-    " AND (sort, value) IN (SELECT * FROM unnest($3::text[], $4::text[]))"
+    "DELETE FROM record_keys USING unnest($3::text[], $4::text[]) AS gone (sort, value) WHERE collection = $1"
+    " AND record_id = $2 AND record_keys.sort = gone.sort AND record_keys.value = gone.value"
 )
 _DELETE = "DELETE FROM records WHERE collection = $1 AND mrid = $2 RETURNING id, keys"
 

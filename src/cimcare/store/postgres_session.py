@@ -40,7 +40,12 @@ _SETTINGS = {
     "application_name": "cimcare",
     "idle_in_transaction_session_timeout": "60s",  # a hub that hangs gives the lock back
     "lock_timeout": "10s",
-    "jit": "off",  # short statements only
+    # Every statement is short and looks up by index. Tables that grew in the last minute have no statistics yet, and
+    # the planner would read them whole, again and again.
+    "jit": "off",
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
 }
 _LONGEST_KEY_BYTES = 2000
 """A B-tree takes 2,704 bytes a row, and the other columns of these indexes need their share."""

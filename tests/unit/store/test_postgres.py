@@ -2,19 +2,25 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+import sys
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
+import sqlalchemy
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from cimcare.exchange.log import LogSelection, Outcome, StoreError
 from cimcare.exchange.ports import Key, Selection
-from cimcare.store import opening, postgres, postgres_session
+from cimcare.store import migrations, postgres, postgres_session
 from cimcare.store.errors import DatabaseError
 from cimcare.store.opening import open_reader, open_store
 from cimcare.store.postgres import PostgresStore
+from cimcare.store.tables import METADATA
 from cimcare.store.urls import shown_url
 from tests.support.postgres import PostgresServer
 from tests.support.stored import NOON, THINGS, a_thing, an_entry, save, stored_in
@@ -140,13 +146,14 @@ async def test_reader_needs_the_tables_of_a_hub(postgres_url: str) -> None:
         assert await connection.fetchval("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'") == 0
 
 
-async def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("package", ["asyncpg", "greenlet"])
+async def test_missing_packages_are_named(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """PostgreSQL is an extra; who did not install it reads what to install."""
-    monkeypatch.setitem(__import__("sys").modules, "cimcare.store.postgres", None)
-    with pytest.raises(DatabaseError, match=r"pip install 'cimcare\[postgresql\]'"):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(DatabaseError, match=rf"not installed: {package}\..*pip install 'cimcare\[postgresql\]'"):
         await open_store("postgresql://host/db")
     with pytest.raises(DatabaseError, match=r"pip install 'cimcare\[postgresql\]'"):
-        async with opening.open_reader("postgres://host/db"):
+        async with open_reader("postgres://host/db"):
             pass
 
 
@@ -470,3 +477,50 @@ async def test_a_hub_that_holds_the_lock_too_long_makes_others_refuse(
     assert caught.value.row.reply_code == "5.1"
     await save(other, "c")
     assert await stored_in(store) == ["a", "c"]
+
+
+# ------------------------------------------------------------------------------------------------------ tables
+
+
+async def _tables(url: str, make: Callable[[sqlalchemy.Connection], object]) -> tuple[list[tuple[object, ...]], object]:
+    """Columns and indexes that PostgreSQL has after `make`, and what Alembic would still change."""
+    engine = create_async_engine("postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(url))
+
+    def differences(connection: sqlalchemy.Connection) -> object:
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+        return compare_metadata(context, METADATA)
+
+    async with engine.begin() as connection:
+        await connection.run_sync(make)
+        rows: list[tuple[object, ...]] = []
+        for statement in (
+            "SELECT table_name, column_name, data_type, character_maximum_length, is_nullable, column_default"
+            " FROM information_schema.columns WHERE table_schema = 'public' AND table_name <> 'alembic_version'"
+            " ORDER BY table_name, ordinal_position",
+            "SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' AND tablename <> 'alembic_version'"
+            " ORDER BY indexname",
+        ):
+            rows += [tuple(row) for row in (await connection.exec_driver_sql(statement)).fetchall()]
+        different = await connection.run_sync(differences)
+    await engine.dispose()
+    return rows, different
+
+
+async def test_migrations_lead_to_the_tables_of_this_release(postgres_server: PostgresServer) -> None:
+    """An upgraded database and a fresh one must not differ in a column or an index, on this dialect either."""
+    with postgres_server.database() as migrated, postgres_server.database() as created:
+        by_migration, left_over = await _tables(migrated, migrations.upgrade)
+        by_definition, _ = await _tables(created, METADATA.create_all)
+    assert by_migration == by_definition
+    assert left_over == []
+
+
+async def test_long_contents_are_compressed_quickly_or_not_at_all(store: PostgresStore, postgres_url: str) -> None:
+    """PostgreSQL's own choice costs half of the rate."""
+    async with operator(postgres_url) as connection:
+        rows = await connection.fetch(
+            "SELECT attcompression, attstorage FROM pg_attribute"
+            " WHERE attrelid IN ('messages'::regclass, 'records'::regclass) AND attname IN ('raw', 'body', 'keys')"
+        )
+    assert len(rows) == 3
+    assert all(row["attcompression"] == b"l" or row["attstorage"] == b"e" for row in rows)
