@@ -14,12 +14,14 @@ help: ## Show this list
 
 setup: $(STAMP) ## Make .venv with everything pinned (PYTHON=/path/to/python3 chooses the interpreter)
 
+# The lock names everything, so dependencies are not looked at again: pip would refuse a release newer than the lock that
+# satisfies an extra of a package which the lock pins without it.
 # Silent on stdout, which belongs to what runs after it (`make demo ARGS=--json | ...`).
 # The stamp is newer than all that decides what is installed, so this runs again only when one of them changed.
 $(STAMP): pyproject.toml requirements/dev.txt scripts/setup-venv
 	@./scripts/setup-venv $(VENV) >&2
 	@echo 'setup: installing what requirements/dev.txt pins' >&2
-	@$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --no-deps --require-hashes --requirement requirements/dev.txt
 	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
