@@ -93,6 +93,10 @@ def find_cell(verb: Verb, noun: str, archetype: Archetype) -> Cell:
     fatal = [each for each in check_rules(build_cell_message(verb, noun, archetype)) if each.level is Level.FATAL]
     if fatal:
         return msgspec.structs.replace(cell, code=fatal[0].code)
+    if verb is Verb.EXECUTE:
+        return msgspec.structs.replace(cell, by="served by the owner of each operation's noun")
+    if verb is Verb.EXECUTED:
+        return msgspec.structs.replace(cell, by="kept, told operation by operation")
     if verb in REQUEST_VERBS:
         found = _dispatcher().find_handler(verb, noun)
         if isinstance(found, Finding):
@@ -139,6 +143,8 @@ a request, which for a reply and which for an event is **the standard's**; its s
 - *served by*: a handler of the owner of the noun does it inside the transaction and answers at once. It may still
   refuse the content: unknown object, state that does not allow it, missing parts.
 - *kept, told to*: the event is stored and handed to those who listen; the sender gets `OK`.
+- `execute` and `executed`: each operation of the OperationSet is served, or told, as the table says of its own verb and
+  noun; those of an `execute` in one transaction. The flags of the set say what one that fails does to the others.
 - The generic root `Message` is taken for the one that its verb calls for.
 - A test sends all {len(cells())} messages to a running hub and compares the answers with this table.""",
         *sections,

@@ -136,12 +136,14 @@ _TABLE = (
     _row("REF-107", "objects do not belong together", "2.29"),
     _row("REF-108", "several names without a type", "1.8", level=Level.WARNING),
     _row("REF-109", "identifier without text", "5.8"),
+    _row("REF-110", "nothing there to remove", "2.15"),
     # LIF-1xx: lifecycle
     _row("LIF-101", "state does not allow this verb", "6.1"),
     _row("LIF-102", "state change not allowed", "6.1"),
     _row("LIF-103", "object exists already", "6.1"),
     _row("LIF-104", "work has begun", "6.1"),
     _row("LIF-105", "object has ended already", "6.1"),
+    _row("LIF-106", "member cannot be removed", "6.1"),
     # BUS-1xx: business rules of the profiles
     _row("BUS-101", "mandatory content missing", "5.8"),
     _row("BUS-102", "resolved before it was reported", "1.8"),
@@ -165,6 +167,8 @@ _TABLE = (
     _row("EXC-110", "filter not served", "1.6"),
     _row("EXC-111", "could not be stored", "5.1", 503, soap="Server", acts="operator"),
     _row("EXC-112", "answer cut off", "0.2", 200, level=Level.WARNING, acts="nobody"),
+    _row("EXC-113", "operation undone because of another", "5.9"),
+    _row("EXC-114", "operation not attempted", "5.2"),
     # NET-1xx: transport
     _row("NET-101", "method not allowed", "1.8", 405),
     _row("NET-102", "media type not served", "1.8", 415),
@@ -189,7 +193,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `path` says where (an XPath-like path from the root, such as `/RequestMessage/Header/Verb`), `line` the line in
     the input where there is one, `accepted` what would pass, `clause` the source. `object_id` names the object
-    concerned where a message holds several. `forgiven` marks what lenient reading let pass.
+    concerned where a message holds several, `operation_id` the operation of an OperationSet. `forgiven` marks what
+    lenient reading let pass.
     """
 
     code: str
@@ -200,6 +205,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     line: int | None = None
     level: Level = Level.FATAL
     object_id: str | None = None
+    operation_id: int | None = None
     forgiven: bool = False
 
     def describe(self, file: str = "") -> str:

@@ -60,6 +60,56 @@ async def test_one_that_fails_alone_leaves_nothing(store: Store) -> None:
     assert await stored_in(store) == ["a"]
 
 
+async def test_a_part_that_fails_is_undone_alone(store: Store) -> None:
+    """Of several operations in one message the bad one must leave nothing: no object, no key, no line in the log."""
+    async with store.transaction() as transaction:
+        await transaction.records.save(THINGS, a_thing("a", Key("name", "old"), text="before"))
+        first = await transaction.log.append(an_entry(message_id="kept"), b"1")
+        with pytest.raises(LookupError):
+            async with transaction.savepoint():
+                await transaction.records.save(THINGS, a_thing("a", Key("name", "new"), text="inside"))
+                await transaction.records.save(THINGS, a_thing("b"))
+                await transaction.log.append(an_entry(message_id="undone"), b"2")
+                assert len(await transaction.log.select(LogSelection())) == 2  # written to the database meanwhile
+                raise LookupError("on purpose")
+        assert [thing.mrid for thing in await transaction.records.find_by_key(THINGS, Key("name", "old"))] == ["a"]
+        assert await transaction.records.find_by_key(THINGS, Key("name", "new")) == ()
+        second = await transaction.log.append(an_entry(message_id="after"), b"3")
+        assert second > first
+    (kept,) = await store.reader.records.select(THINGS, Selection())
+    assert (kept.mrid, kept.body.text) == ("a", "before")
+    assert [entry.message_id for entry in await store.reader.log.select(LogSelection())] == ["kept", "after"]
+
+
+async def test_parts_may_be_nested(store: Store) -> None:
+    """What an inner part kept is gone when the part around it is undone, and the other way round it is not."""
+    async with store.transaction() as transaction:
+        with pytest.raises(LookupError):
+            async with transaction.savepoint():
+                async with transaction.savepoint():
+                    await transaction.records.save(THINGS, a_thing("inner kept, outer undone"))
+                raise LookupError("on purpose")
+        async with transaction.savepoint():
+            await transaction.records.save(THINGS, a_thing("outer kept"))
+            with pytest.raises(LookupError):
+                async with transaction.savepoint():
+                    await transaction.records.save(THINGS, a_thing("inner undone"))
+                    raise LookupError("on purpose")
+    assert await stored_in(store) == ["outer kept"]
+
+
+async def test_a_part_that_was_kept_is_undone_with_its_transaction(store: Store) -> None:
+    """All or nothing holds over all operations of a message."""
+    with pytest.raises(LookupError):
+        async with store.transaction() as transaction:
+            async with transaction.savepoint():
+                await transaction.records.save(THINGS, a_thing("a"))
+                await transaction.log.append(an_entry(), b"")
+            raise LookupError("on purpose")
+    assert await stored_in(store) == []
+    assert await store.reader.log.select(LogSelection()) == ()
+
+
 async def test_a_transaction_that_waits_keeps_others_out(store: Store) -> None:
     """Work that has to wait in the middle is neither committed half done nor mixed with another's."""
     entered, may_leave = asyncio.Event(), asyncio.Event()

@@ -40,9 +40,12 @@ ServiceRequests     WMS      WMS      WMS      WMS      WMS      WMS      CNV-11
 ServiceOrders       WMS      WMS      WMS      WMS      WMS      WMS      CNV-116
 WorkRequests        WMS      WMS      WMS      WMS      WMS      WMS      CNV-116
 CustomerAgreements  CIS      CIS      CIS      CIS      CIS      CIS      CNV-116
-OperationSet        CNV-116  CNV-116  CNV-116  CNV-116  CNV-116  CNV-116  EXC-102
+OperationSet        CNV-116  CNV-116  CNV-116  CNV-116  CNV-116  CNV-116  OMS
 """
-"""A RequestMessage with a verb of requests: the system that serves it and answers, or the code of the refusal."""
+"""A RequestMessage with a verb of requests: the system that serves it and answers, or the code of the refusal.
+
+The operations of the OperationSet are of trouble tickets, so the owner of those answers.
+"""
 
 EVENTS = """
                     created      changed      canceled     closed       deleted      executed
@@ -52,9 +55,9 @@ ServiceRequests     CIS          CIS          CIS          CIS          CIS     
 ServiceOrders       CIS          CIS          CIS          CIS          CIS          CNV-116
 WorkRequests        CIS          CIS          CIS          CIS          CIS          CNV-116
 CustomerAgreements  THIRD-PARTY  THIRD-PARTY  THIRD-PARTY  THIRD-PARTY  THIRD-PARTY  CNV-116
-OperationSet        CNV-116      CNV-116      CNV-116      CNV-116      CNV-116      CIS
+OperationSet        CNV-116      CNV-116      CNV-116      CNV-116      CNV-116      OMS
 """
-"""An EventMessage with a verb of events: the first system that hears it, which answers. Nobody hears `executed`."""
+"""An EventMessage with a verb of events: the first system that hears it, which answers. Operations are of tickets."""
 
 REPLIES = "EXC-107"
 """A ResponseMessage with the verb reply, of any noun, to which there is no request."""
@@ -159,7 +162,7 @@ async def hub(tmp_path: Path) -> AsyncIterator[HeldHub]:
 
 async def drive(hub: HeldHub, cell: Cell, channel: Channel, seed: int) -> str:
     """Send the message of a cell; what is wrong with the answer, empty if nothing is."""
-    if cell.is_served and cell.root == "RequestMessage":
+    if cell.is_served and cell.root == "RequestMessage" and cell.verb != "execute":
         prepared = Noun.TROUBLE_TICKETS if cell.noun == Noun.INCIDENTS else Noun(cell.noun)
         for verb in BEFORE.get(cell.verb, ()):
             made = await hub.ask(build_message(prepared, verb, seed=seed))
@@ -183,7 +186,7 @@ def wrong_about(cell: Cell, header: Header, reply: Reply, *, has_payload: bool) 
         return "not served"
     if header.source != cell.expected:
         return f"served by {header.source}"
-    names_objects = cell.verb not in ("get", "executed")
+    names_objects = cell.verb != "get"
     if bool(reply.id) != names_objects:
         return "identifiers are not as they should be"
     return "" if has_payload == (cell.verb == "get") else "payload is not as it should be"
@@ -296,8 +299,10 @@ def says(text: str, cell: Cell) -> bool:
         return text.startswith("kept if it answers") and f"`{REPLIES}` ({REPLY_CODES[REPLIES]})" in text
     if not cell.is_served:
         return text == f"refused: `{cell.expected}` ({REPLY_CODES[cell.expected]})"
+    if cell.verb == "execute":
+        return text == "served by the owner of each operation's noun"
+    if cell.verb == "executed":
+        return text == "kept, told operation by operation"
     if cell.root == "RequestMessage":
         return text == f"served by {cell.expected}"
-    if cell.verb == "executed":
-        return text == "kept; nobody built in listens"
     return re.match(rf"kept, told to {cell.expected}\b", text) is not None

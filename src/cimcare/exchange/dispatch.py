@@ -11,8 +11,6 @@ from cimcare.model.verbs import REQUEST_VERBS, Verb
 
 __all__ = ["Dispatcher", "System"]
 
-_OPERATION_SET = "OperationSet"
-
 
 class System(msgspec.Struct, frozen=True, kw_only=True):
     """A built-in system: the role it plays, what it serves and what it listens to."""
@@ -49,14 +47,6 @@ class Dispatcher:
         if found is not None:
             return found
         clause = "IEC 61968-100:2013, Header/Verb and Header/Noun"
-        if noun == _OPERATION_SET or verb is Verb.EXECUTE:
-            return finding_of(
-                "EXC-102",
-                "/RequestMessage/Header/Verb",
-                f"{verb} {noun}",
-                "one message per operation: transactions of several operations are not served by this release",
-                "IEC 61968-100:2013, OperationSet",
-            )
         verbs = sorted(verb for verb, served in self._serves if served == noun)
         if not verbs:
             nouns = ", ".join(sorted({served for _, served in self._serves}))

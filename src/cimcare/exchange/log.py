@@ -160,6 +160,14 @@ class Transaction(Protocol):
         """The objects of the built-in systems."""
         ...
 
+    def savepoint(self) -> AbstractAsyncContextManager[None]:
+        """A part of the transaction that can be undone alone; parts may be nested.
+
+        Leaving the block by an exception undoes what was written inside it, and lets the exception through; who catches
+        it may go on with the transaction. Leaving it otherwise keeps the part as long as what is around it is kept.
+        """
+        ...
+
 
 class Reader(Protocol):
     """The durable state, to be read: what is committed, and nothing else."""

@@ -10,7 +10,7 @@ import msgspec
 
 from cimcare.errors import ERRORS, Finding, Level
 from cimcare.exchange.correlation import correlation_of
-from cimcare.exchange.ports import Event
+from cimcare.exchange.ports import Event, ExecutedEvent
 from cimcare.model.envelope import (
     ErrorLevel,
     EventMessage,
@@ -84,6 +84,7 @@ def error_of(finding: Finding, *, node: str) -> ReplyError:
         details=writable(finding.describe()),
         location=Location(node=node, stage=_STAGES.get(finding.code[:3], "hub")),
         id=ObjectID(value=writable(finding.object_id)) if finding.object_id else None,
+        operation_id=finding.operation_id,
     )
 
 
@@ -142,12 +143,14 @@ def build_fault(findings: Iterable[Finding], *, node: str) -> FaultMessage:
     )
 
 
-def build_event(event: Event, asked: Asked, *, source: str, now: datetime, message_id: str) -> EventMessage:
+def build_event(
+    event: Event | ExecutedEvent, asked: Asked, *, source: str, now: datetime, message_id: str
+) -> EventMessage:
     """An event that a request or another event caused. It carries the identifier that links all of them."""
     return EventMessage(
         header=Header(
             verb=event.verb,
-            noun=event.noun.value,
+            noun=str(event.noun),
             revision=asked.revision if asked.noun == event.noun else None,
             context=asked.context,
             timestamp=now,
@@ -155,7 +158,9 @@ def build_event(event: Event, asked: Asked, *, source: str, now: datetime, messa
             message_id=MessageID(message_id),
             correlation_id=correlation_of(asked.message_id, asked.correlation_id),
         ),
-        payload=Payload(content=(event.payload,)),
+        payload=Payload(operation_set=event.operation_set)
+        if isinstance(event, ExecutedEvent)
+        else Payload(content=(event.payload,)),
     )
 
 

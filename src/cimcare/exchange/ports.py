@@ -10,7 +10,7 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 import msgspec
 
 from cimcare.errors import Finding
-from cimcare.model.envelope import EventMessage, Header, ObjectID, RequestMessage, Result
+from cimcare.model.envelope import EventMessage, Header, ObjectID, OperationSet, RequestMessage, Result
 from cimcare.model.identity import MRID
 from cimcare.model.nouns import Noun, PayloadRoot, Role
 from cimcare.model.verbs import Verb
@@ -20,6 +20,7 @@ __all__ = [
     "Collection",
     "Event",
     "EventHandler",
+    "ExecutedEvent",
     "Handler",
     "Key",
     "NewID",
@@ -106,12 +107,34 @@ class Records(Protocol):
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
-    """An event to be published. `source` is the role that speaks; identifiers and instants are added on sending."""
+    """An event to be published. `source` is the role that speaks; identifiers and instants are added on sending.
+
+    With `removes` the payload is the path down to what was removed from its objects. No verb says so: such an event
+    leaves as an operation of an OperationSet.
+    """
 
     verb: Verb
     noun: Noun
     payload: PayloadRoot
     source: Role
+    removes: bool = False
+
+
+class ExecutedEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """The event that tells of several operations at once. `source` is the role that speaks."""
+
+    operation_set: OperationSet
+    source: Role
+
+    @property
+    def verb(self) -> Verb:
+        """Always executed."""
+        return Verb.EXECUTED
+
+    @property
+    def noun(self) -> str:
+        """Header/Noun, always OperationSet."""
+        return OperationSet.XML_TYPE
 
 
 class Served(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,12 +152,17 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ServingContext(msgspec.Struct, frozen=True, kw_only=True):
-    """All that a handler may use while it serves one message."""
+    """All that a handler may use while it serves one message.
+
+    With `removes` the message, a change or an event of one, holds the path down to what is to be removed from its
+    objects, as an operation on elements has it.
+    """
 
     records: Records
     now: datetime
     new_id: NewID
     header: Header
+    removes: bool = False
 
 
 Handler = Callable[[RequestMessage, ServingContext], Awaitable[Served]]

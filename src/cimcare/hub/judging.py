@@ -24,6 +24,7 @@ Readable = RequestMessage | EventMessage | ResponseMessage
 
 _OPERATION_SET = "OperationSet"
 _CLAUSE = "IEC 61968-100:2013, HeaderType"
+_CLAUSE_SET = "IEC 61968-100:2013, OperationSet"
 
 
 class Refusal(Exception):  # noqa: N818 - an answer to the sender, not an error of the program
@@ -152,9 +153,14 @@ def _settle(message: AnyMessage) -> Readable:
 def _unpack(message: Readable, catalog: Catalog, limits: Limits) -> Readable:
     """The message with compressed content unpacked, checked and bound like any other."""
     payload = message.payload
-    if payload is None or payload.compressed is None or message.header.noun == _OPERATION_SET:
+    if payload is None or payload.compressed is None:
         return message
     start = f"/{type(message).__name__}/Payload/Compressed"
+    if message.header.noun == _OPERATION_SET:
+        if isinstance(message, ResponseMessage):
+            return message
+        accepted = "the OperationSet itself; a payload element inside an operation cannot be compressed either"
+        raise InputError(finding_of("CNV-111", start, "a compressed OperationSet", accepted, _CLAUSE_SET))
     if (payload.format or "XML").upper() != "XML":
         found, accepted = f"content in the format {payload.format}", "XML: no Format, or Format XML"
         raise InputError(

@@ -23,13 +23,15 @@ from cimcare.errors import Finding, InputError, Level, finding_of
 from cimcare.exchange.dispatch import Dispatcher
 from cimcare.exchange.log import Direction, LogEntry, Outcome, Store, StoreError, Transaction, Transport
 from cimcare.exchange.patterns import Asked, build_event, build_fault, build_reply, codes_of
-from cimcare.exchange.ports import Clock, Event, NewID, Served, ServingContext
+from cimcare.exchange.ports import Clock, Event, ExecutedEvent, NewID, Served, ServingContext
 from cimcare.exchange.replay import check_original, is_identified, window_start
 from cimcare.hub.judging import Judged, Readable, Refusal, asked_of, check_header, is_fatal, judge
 from cimcare.hub.metrics import Metrics
+from cimcare.hub.operations import MakeContext, execute, hear, told
 from cimcare.hub.settings import Settings
 from cimcare.model.envelope import EventMessage, ObjectID, RequestMessage, ResponseMessage, Result
 from cimcare.model.nouns import PayloadRoot, Role, find_noun
+from cimcare.model.verbs import Verb
 from cimcare.rules import check_rules
 from cimcare.schema import Catalog
 from cimcare.transport.channel import KEPT_OF_REFUSED_BYTES, Answer, Received, RefusedError
@@ -52,7 +54,7 @@ class _Work(msgspec.Struct, frozen=True, kw_only=True):
     findings: tuple[Finding, ...] = ()
     ids: tuple[ObjectID, ...] = ()
     payload: PayloadRoot | None = None
-    events: tuple[Event, ...] = ()
+    events: tuple[Event | ExecutedEvent, ...] = ()
     source: str
     answer_to: int | None = None
     acknowledged: bool = False
@@ -206,11 +208,20 @@ class _Passage:
         return await self._work_on_response(message, transaction)
 
     async def _work_on_request(self, message: RequestMessage, transaction: Transaction) -> _Work:
+        if message.header.verb is Verb.EXECUTE:
+            done = await execute(message, transaction, self._p._dispatcher, self._contexts(transaction))
+            return _Work(
+                result=done.result,
+                findings=done.findings,
+                ids=done.ids,
+                events=done.events,
+                source=self._p._sources[done.role],
+            )
         found = self._p._dispatcher.find_handler(message.header.verb, message.header.noun)
         if isinstance(found, Finding):
             raise Refusal((found,))
         role, handler = found
-        served = await handler(message, self._context(transaction, message))
+        served = await handler(message, self._contexts(transaction)(message, False))
         return _Work(
             result=served.result,
             findings=served.findings,
@@ -221,16 +232,14 @@ class _Passage:
         )
 
     async def _work_on_event(self, message: EventMessage, transaction: Transaction) -> _Work:
-        served: list[Served] = []
-        listeners = self._p._dispatcher.listeners(message.header.verb, message.header.noun)
-        for _, listener in listeners:
-            served.append(await listener(message, self._context(transaction, message)))
+        heard = await hear(message, self._p._dispatcher, self._contexts(transaction))
+        served = [one for _, one in heard]
         return _Work(
             result=_joint_result(served),
             findings=tuple(finding for one in served for finding in one.findings),
             ids=tuple(dict.fromkeys(identifier for one in served for identifier in one.ids)),
             events=tuple(event for one in served for event in one.events),
-            source=self._p._sources[listeners[0][0] if listeners else Role.CIS],
+            source=self._p._sources[heard[0][0] if heard else Role.CIS],
         )
 
     async def _work_on_response(self, message: ResponseMessage, transaction: Transaction) -> _Work:
@@ -252,12 +261,21 @@ class _Passage:
         source = self._p._sources[Role.CIS]
         return _Work(result=Result.OK, source=source, answer_to=cause.sequence, acknowledged=True)
 
-    def _context(self, transaction: Transaction, message: RequestMessage | EventMessage) -> ServingContext:
-        return ServingContext(records=transaction.records, now=self._now, new_id=self._p._new_id, header=message.header)
+    def _contexts(self, transaction: Transaction) -> MakeContext:
+        def make(message: RequestMessage | EventMessage, removes: bool) -> ServingContext:
+            return ServingContext(
+                records=transaction.records,
+                now=self._now,
+                new_id=self._p._new_id,
+                header=message.header,
+                removes=removes,
+            )
 
-    async def _publish(self, transaction: Transaction, events: tuple[Event, ...], cause: int) -> None:
+        return make
+
+    async def _publish(self, transaction: Transaction, events: tuple[Event | ExecutedEvent, ...], cause: int) -> None:
         """Keep each event as sent, and hand it to the built-in systems that listen, in the same transaction."""
-        waiting = deque((event, cause, 1) for event in events)
+        waiting = deque((told(event), cause, 1) for event in events)
         while waiting:
             event, caused_by, generation = waiting.popleft()
             if generation > _DEEPEST_CASCADE:
@@ -271,20 +289,18 @@ class _Passage:
                 now=self._now,
                 message_id=self._p._new_id(),
             )
-            served = []
-            listeners = self._p._dispatcher.listeners(event.verb, event.noun, but=event.source)
-            for _, listener in listeners:
-                served.append(await listener(message, self._context(transaction, message)))
+            heard = await hear(message, self._p._dispatcher, self._contexts(transaction), speaker=event.source)
+            served = [one for _, one in heard]
             raw = render_message(message)
             sequence = await transaction.log.append(
                 LogEntry(
                     received_at=self._now,
                     direction=Direction.OUT,
                     transport=Transport.INTERNAL,
-                    partner=" ".join(self._p._sources[role] for role, _ in listeners),
+                    partner=" ".join(dict.fromkeys(self._p._sources[role] for role, _ in heard)),
                     archetype="EventMessage",
                     verb=event.verb.value,
-                    noun=event.noun.value,
+                    noun=str(event.noun),
                     message_id=message.header.message_id or "",
                     correlation_id=message.header.correlation_id or "",
                     context=message.header.context or "",
@@ -296,7 +312,7 @@ class _Passage:
                 ),
                 raw,
             )
-            waiting.extend((further, sequence, generation + 1) for one in served for further in one.events)
+            waiting.extend((told(further), sequence, generation + 1) for one in served for further in one.events)
 
     # ------------------------------------------------------------------------------------------------ repeats
 

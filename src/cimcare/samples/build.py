@@ -7,6 +7,8 @@ Pure: the same arguments give the same value, on every machine.
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
+import msgspec
+
 from cimcare.model.envelope import (
     AnyMessage,
     EventMessage,
@@ -73,6 +75,9 @@ _FORMS: dict[Verb, Form] = {
     Verb.DELETED: Form.IDENTITY,
     Verb.REPLY: Form.FULL,
 }
+_REMAINING = frozenset({Noun.TROUBLE_TICKETS, Noun.INCIDENTS, Noun.CUSTOMER_AGREEMENTS})
+"""Nouns whose objects are closed or cancelled before they can be deleted."""
+
 _SYSTEMS = {
     Role.CIS: "CIS-NORTHLAKE",
     Role.OMS: "OMS-NORTHLAKE",
@@ -101,7 +106,8 @@ def build_message(noun: Noun, verb: Verb, *, seed: int = 0, now: datetime | None
 
     A reply answers a create where the seed is even, a get where it is odd. A get asks by ID where the seed is even, by
     `Get<Noun>` where it is odd. For execute and executed the header says `OperationSet`, and the noun is that of the
-    operations: one object is created, changed and deleted.
+    operations: one object is created, changed and deleted; where an object cannot be deleted as long as it is open, its
+    comment is removed instead, by an operation on elements.
 
     Args:
         noun: Noun of the objects.
@@ -185,8 +191,8 @@ def _payload(scene: Scene, verb: Verb) -> Payload:
                         operation_id=number,
                         noun=scene.noun,
                         verb=each,
-                        element_operation=False,
-                        content=_BUILDERS[scene.noun](scene, _FORMS[each]),
+                        element_operation=_FORMS[each] is Form.IDENTITY and scene.noun in _REMAINING,
+                        content=_content(scene, each),
                     )
                     for number, each in enumerate(verbs, 1)
                 ),
@@ -194,6 +200,17 @@ def _payload(scene: Scene, verb: Verb) -> Payload:
             format="XML",
         )
     return Payload(content=(_BUILDERS[scene.noun](scene, _FORMS[verb]),), format="XML")
+
+
+def _content(scene: Scene, verb: Verb) -> PayloadRoot:
+    """Payload element of an operation; the path to the comment where that is what goes."""
+    root = _BUILDERS[scene.noun](scene, _FORMS[verb])
+    if _FORMS[verb] is not Form.IDENTITY or scene.noun not in _REMAINING:
+        return root
+    field = NOUNS[scene.noun].item
+    (item,), (whole,) = getattr(root, field), getattr(_BUILDERS[scene.noun](scene, Form.FULL), field)
+    doomed = msgspec.structs.replace(item, comment=whole.comment)
+    return msgspec.structs.replace(root, **{field: (doomed,)})
 
 
 def _object_id(scene: Scene) -> ObjectID:

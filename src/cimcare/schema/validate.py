@@ -93,6 +93,8 @@ def _contents(root: etree._Element, namespace: str) -> Iterator[tuple[etree._Ele
 def _operations(operation_set: etree._Element) -> Iterator[tuple[etree._Element, str]]:
     for operation in operation_set.iterchildren(f"{_M}Operation"):
         verb = operation.findtext(f"{_M}verb", "").strip()
+        if operation.findtext(f"{_M}elementOperation", "").strip() in ("true", "1"):
+            verb = ""  # whatever it says, what follows is a path to parts of an object
         for child in operation:
             if _split(child)[0] not in (MESSAGE_NAMESPACE, ""):
                 yield child, verb

@@ -45,6 +45,9 @@ _BEGIN = (
 )
 _NEXT = "RELEASE SAVEPOINT message; SAVEPOINT message"
 _UNDO = "ROLLBACK TO SAVEPOINT message"
+_PART = "SAVEPOINT part"
+_UNDO_PART = "ROLLBACK TO SAVEPOINT part"
+_KEEP_PART = "RELEASE SAVEPOINT part"
 _FACTS = "SELECT pg_current_xact_id()::text AS number, last_value, is_called FROM messages_sequence_seq"
 _COMMIT = "SELECT setval('messages_sequence_seq', {}); COMMIT"
 _DURABLE = "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
@@ -74,6 +77,24 @@ class _Access:
     def __init__(self, batch: "_Batch") -> None:
         self.log = PostgresLog(batch, batch.page, batch.write)
         self.records: Records = PostgresRecords(batch)
+        self._batch = batch
+
+    @asynccontextmanager
+    async def savepoint(self) -> AsyncIterator[None]:
+        """A part that can be undone alone. PostgreSQL takes the innermost of several parts with one name."""
+        mark = self._batch.page.mark_part()
+        await self._batch.fetch(_PART)
+        try:
+            yield
+        except BaseException:
+            await _to_the_end(self._undo(mark))
+            raise
+        await self._batch.fetch(_KEEP_PART)
+
+    async def _undo(self, mark: tuple[int, int, int]) -> None:
+        await self._batch.fetch(_UNDO_PART)
+        await self._batch.fetch(_KEEP_PART)
+        self._batch.page.undo_part(mark)
 
 
 class _ReadAccess:

@@ -113,11 +113,19 @@ class Page:
 
     def mark(self) -> None:
         """A message begins."""
-        self._mark = (self.last, len(self._entries), self._written)
+        self._mark = self.mark_part()
 
     def undo(self) -> None:
         """The message that began last was undone, in the database too."""
-        self.last, kept, self._written = self._mark
+        self.undo_part(self._mark)
+
+    def mark_part(self) -> tuple[int, int, int]:
+        """Where a part of the message begins, for `undo_part`."""
+        return self.last, len(self._entries), self._written
+
+    def undo_part(self, mark: tuple[int, int, int]) -> None:
+        """What was added since the mark was undone, in the database too."""
+        self.last, kept, self._written = mark
         del self._entries[kept:]
 
     def add(self, entry: LogEntry, raw: bytes) -> int:

@@ -57,6 +57,27 @@ class _Access:
         self.records: Records = SqliteRecords(connection)
 
 
+class _Writing(_Access):
+    """Log and objects inside the transaction that is open."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        super().__init__(connection)
+        self._connection = connection
+
+    @asynccontextmanager
+    async def savepoint(self) -> AsyncIterator[None]:
+        """A part that can be undone alone. SQLite takes the innermost of several parts with one name."""
+        self._connection.execute("SAVEPOINT part")
+        try:
+            yield
+        except BaseException:
+            if self._connection.in_transaction:  # else the database has undone everything by itself
+                self._connection.execute("ROLLBACK TO part")
+                self._connection.execute("RELEASE part")
+            raise
+        self._connection.execute("RELEASE part")
+
+
 class SqliteStore:
     """A store in one file. Make it with `open`; use it on one event loop."""
 
@@ -67,7 +88,7 @@ class SqliteStore:
         self._writer = writer
         self._reader = reader
         self._on_commit = on_commit
-        self._written: Transaction = _Access(writer)
+        self._written: Transaction = _Writing(writer)
         self._read: Reader = _Access(reader)
         self._outbox = SqliteOutbox(writer)
         self._outbox_reader = SqliteOutbox(reader)

@@ -24,7 +24,8 @@ from cimcare.model.verbs import Verb
 from cimcare.rules.lifecycle import AgreementState, IncidentState, TicketState, is_ended_state
 from cimcare.systems.identity import Label, label_of_id, mrid_of
 from cimcare.systems.merging import merge
-from cimcare.systems.objects import Kind, Said, as_utc, find_by_id, find_by_names, refused, said_or_named_in
+from cimcare.systems.objects import Kind, Said, as_utc, find_by_id, find_by_names, refused, said_or_named_in, unknown
+from cimcare.systems.removing import left_of
 from cimcare.systems.serving import Course
 
 __all__ = ["DELETED", "keep_told", "listeners_of"]
@@ -63,9 +64,16 @@ async def keep_told(message: EventMessage, context: ServingContext, kind: Kind[B
             course.refuse(refused("REF-101", said, kind, f"a {kind.item_name} without identity", "mRID or Names/name"))
             continue
         known = await _find_known(said, body, context, kind)
-        stamp = getattr(kind.core(body), "last_modified_date_time", None) or message.header.timestamp
+        modified_at = None if context.removes else getattr(kind.core(body), "last_modified_date_time", None)
+        stamp = modified_at or message.header.timestamp
         told_at = as_utc(stamp if isinstance(stamp, datetime) else None) or context.now
-        stored = await _kept(known, body, verb, told_at, context, kind)
+        if context.removes:
+            if known is None or known.state == DELETED:
+                course.refuse(unknown(kind, said))
+                continue
+            stored = _reduced(known, body, told_at, kind)
+        else:
+            stored = await _kept(known, body, verb, told_at, context, kind)
         if stored is not None:
             if known is not None and known.mrid != stored.mrid:
                 await context.records.drop(kind.collection, known.mrid)
@@ -136,6 +144,14 @@ async def _kept(
         state=state,
         keys=kind.name_keys(merged),  # a copy is looked up by its identity alone
     )
+
+
+def _reduced(known: Stored[BodyT], doomed: BodyT, told_at: datetime, kind: Kind[BodyT]) -> Stored[BodyT] | None:
+    """The object without what was removed from it; None if nothing of that is there, or if later things are known."""
+    left = left_of(known.body, kind.put(doomed, last_modified_date_time=None), kind)
+    if told_at < known.modified_at or left == known.body:
+        return None
+    return msgspec.structs.replace(known, body=left, modified_at=told_at, keys=kind.name_keys(left))
 
 
 def _state_after(verb: Verb, body: BodyT, known: str, kind: Kind[BodyT], *, is_newer: bool) -> str:

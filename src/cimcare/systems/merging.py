@@ -19,7 +19,7 @@ from cimcare.model.identity import Name
 from cimcare.model.structure import Structure
 from cimcare.systems.identity import has_identity, is_same, label_of, mrid_of, names_of
 
-__all__ = ["difference", "merge"]
+__all__ = ["difference", "merge", "position_of"]
 
 StructureT = TypeVar("StructureT", bound=Structure)
 
@@ -51,7 +51,7 @@ def _merged(old: object, new: object) -> object:
 def _merged_list(old: tuple[object, ...], new: tuple[object, ...]) -> tuple[object, ...]:
     items = list(old)
     for item in new:
-        position = _position_of(item, items)
+        position = position_of(item, items)
         if position is not None:
             items[position] = _merged(items[position], item)
         elif item not in items:
@@ -59,7 +59,7 @@ def _merged_list(old: tuple[object, ...], new: tuple[object, ...]) -> tuple[obje
     return tuple(items)
 
 
-def _position_of(item: object, items: list[object]) -> int | None:
+def position_of(item: object, items: list[object]) -> int | None:
     """Where the object stands that `item` means; None if it is not there or `item` has no identity."""
     if isinstance(item, Name):
         label = label_of(item)
@@ -108,7 +108,7 @@ def _differing_items(old: tuple[object, ...], new: tuple[object, ...]) -> tuple[
     known = list(old)
     items = []
     for item in new:
-        position = _position_of(item, known)
+        position = position_of(item, known)
         if position is None:
             if item not in known:
                 items.append(item)

@@ -22,6 +22,7 @@ from cimcare.model.verbs import Verb
 from cimcare.systems.identity import mrid_of
 from cimcare.systems.merging import difference, merge
 from cimcare.systems.objects import Kind, Said, find_said, find_twin, refused, said_in, said_or_named_in
+from cimcare.systems.removing import without
 
 __all__ = ["Course", "Verdict", "change_each", "create_each", "delete_each", "end_each", "file_object"]
 
@@ -32,11 +33,13 @@ class Verdict(msgspec.Struct, Generic[BodyT], frozen=True, kw_only=True):
     """What a system decides about one object.
 
     `stored` is the object as it is to be kept, None if it was refused. `shown` is what the event tells of it; nothing
-    is told where it is None. Findings of a refusal are FATAL, those of an acceptance warnings.
+    is told where it is None. `removed` is the path down to what was removed from it. Findings of a refusal are FATAL,
+    those of an acceptance warnings.
     """
 
     stored: Stored[BodyT] | None = None
     shown: BodyT | None = None
+    removed: BodyT | None = None
     findings: tuple[Finding, ...] = ()
 
 
@@ -56,6 +59,7 @@ class Course(Generic[BodyT]):
         self._ids: list[ObjectID] = []
         self._findings: list[Finding] = []
         self._shown: list[BodyT] = []
+        self._removed: list[BodyT] = []
         self._refused = 0
 
     async def settle(self, verdict: Verdict[BodyT]) -> None:
@@ -65,6 +69,8 @@ class Course(Generic[BodyT]):
             self._refused += 1
             return
         await self._context.records.save(self._kind.collection, verdict.stored)
+        if verdict.removed is not None:
+            self._removed.append(verdict.removed)
         self.accept(verdict.stored.mrid, verdict.shown)
 
     def accept(self, mrid: MRID, shown: BodyT | None) -> None:
@@ -83,6 +89,9 @@ class Course(Generic[BodyT]):
         if not self._ids and not self._refused:
             self.refuse(nothing_said(self._kind, verb))
         own = (self._kind.event(verb, self._shown),) if self._shown else ()
+        if self._removed:  # told first, since what follows is said of the object without it
+            removal = msgspec.structs.replace(self._kind.event(Verb.DELETED, self._removed), removes=True)
+            own = (removal, *own)
         result = Result.FAILED if not self._ids else Result.PARTIAL if self._refused else Result.OK
         return Served(result=result, ids=tuple(self._ids), findings=tuple(self._findings), events=(*own, *more))
 
@@ -157,12 +166,17 @@ async def create_each(
 async def change_each(
     message: RequestMessage | EventMessage, context: ServingContext, kind: Kind[BodyT], alter: Alter[BodyT]
 ) -> Course[BodyT]:
-    """Objects of the payload as changes of known ones; `alter` gets each with the change merged in."""
+    """Objects of the payload as changes of known ones; `alter` gets each with the change merged in.
+
+    Where the context says that the message removes, `alter` gets each without what is to be removed.
+    """
     course: Course[BodyT] = Course(kind, context)
     for said in said_in(message, kind):
         found = await find_said(context.records, kind, said)
         if isinstance(found, Finding):
             course.refuse(found)
+        elif context.removes:
+            await course.settle(await _reduced(said, found, kind, alter))
         else:
             await course.settle(await _altered(said, found, context, kind, alter))
     return course
@@ -194,6 +208,23 @@ async def _altered(
     known_now = difference(stored.body, verdict.stored.body)
     shown = patch if known_now is None else merge(patch, known_now)
     return msgspec.structs.replace(verdict, shown=kind.told(shown, verdict.stored.body))
+
+
+async def _reduced(said: Said[BodyT], stored: Stored[BodyT], kind: Kind[BodyT], alter: Alter[BodyT]) -> Verdict[BodyT]:
+    """The object without the members to which the message leads; all of them, or it stays as it is."""
+    assert said.body is not None  # a change names objects by value
+    doomed = kind.put(said.body, mrid=stored.mrid)
+    wanted, findings = without(stored.body, doomed, said, kind)
+    if findings:
+        return Verdict(findings=findings)
+    who = msgspec.structs.replace(said, body=kind.identity_only(kind.put(stored.body, mrid=stored.mrid)))
+    verdict = await alter(who, stored, wanted)
+    if verdict.stored is None:
+        return verdict
+    altered = difference(wanted, verdict.stored.body)
+    bare = kind.identity_only(kind.put(verdict.stored.body, mrid=stored.mrid))
+    shown = bare if altered is None else merge(bare, altered)
+    return msgspec.structs.replace(verdict, shown=kind.told(shown, verdict.stored.body), removed=doomed)
 
 
 async def end_each(

@@ -145,7 +145,7 @@ def test_requests_go_to_whoever_serves_them() -> None:
     [
         (Verb.CLOSE, "TroubleTickets", "EXC-102", "for TroubleTickets one of create"),
         (Verb.GET, "Meters", "EXC-103", "one of Incidents, TroubleTickets"),
-        (Verb.EXECUTE, "OperationSet", "EXC-102", "one message per operation"),
+        (Verb.EXECUTE, "TroubleTickets", "EXC-102", "for TroubleTickets one of create"),
     ],
 )
 def test_requests_that_nobody_serves_are_told_what_is_served(verb: Verb, noun: str, code: str, accepted: str) -> None:

@@ -218,13 +218,6 @@ async def test_unknown_words_in_the_header(held: HeldHub, name: str, old: str, n
     assert (answer.reply.result, codes_in(answer), our_codes(answer)) == (Result.FAILED, [code], {ours})
 
 
-async def test_execute_is_refused_and_says_so(held: HeldHub) -> None:
-    """Not served in this release, said plainly and not half done."""
-    answer = await held.ask(build_message(Noun.TROUBLE_TICKETS, Verb.EXECUTE, seed=2))
-    assert isinstance(answer, ResponseMessage)
-    assert (codes_in(answer), our_codes(answer)) == (["2.9"], {"EXC-102"})
-
-
 async def test_request_for_an_event_noun_is_refused(held: HeldHub) -> None:
     """Incidents are the OMS's own to create; which verbs are served is said."""
     answer = await held.ask(build_message(Noun.INCIDENTS, Verb.CREATE, seed=2))

@@ -19,10 +19,11 @@ from cimcare.model.verbs import Verb
 from cimcare.rules.lifecycle import check_transition
 from cimcare.systems.identity import is_same, labels_of, mrid_of
 from cimcare.systems.merging import difference, merge
-from cimcare.systems.objects import Said, as_utc, find_by_names, find_twin, refused, said_in, warning_of
+from cimcare.systems.objects import Said, as_utc, find_by_names, find_twin, refused, said_in, unknown, warning_of
 from cimcare.systems.oms.grouping import Place, choose_incident, devices_of, find_place
 from cimcare.systems.oms.incidents import IncidentBook, reported_at
 from cimcare.systems.oms.kinds import CANCELLED, INCIDENTS, OPEN, RESOLVED, TICKETS
+from cimcare.systems.removing import left_of
 from cimcare.systems.selecting import get_objects
 from cimcare.systems.serving import Course, Verdict, change_each, create_each, delete_each, end_each, file_object
 
@@ -113,6 +114,9 @@ async def _hear_content(message: EventMessage, context: ServingContext) -> Serve
         if said.body is None:
             continue
         twin = await find_twin(context.records, TICKETS, said.body)
+        if twin is None and context.removes:
+            course.refuse(unknown(TICKETS, said))
+            continue
         if twin is None:
             body = TICKETS.put(said.body, mrid=mrid_of(said.body) or MRID(context.new_id()))
             verdict = await desk.open(said, body)
@@ -122,7 +126,7 @@ async def _hear_content(message: EventMessage, context: ServingContext) -> Serve
             course.accept(twin.mrid, None)
             continue
         else:
-            verdict = await _heard_change(said, said.body, twin, desk)
+            verdict = await _heard_change(said, said.body, twin, desk, removes=context.removes)
             if verdict.stored is None and not verdict.findings:
                 course.accept(twin.mrid, None)
                 continue
@@ -131,10 +135,16 @@ async def _hear_content(message: EventMessage, context: ServingContext) -> Serve
 
 
 async def _heard_change(
-    said: Said[TroubleTicket], patch: TroubleTicket, stored: Stored[TroubleTicket], desk: "_Desk"
+    said: Said[TroubleTicket],
+    patch: TroubleTicket,
+    stored: Stored[TroubleTicket],
+    desk: "_Desk",
+    *,
+    removes: bool = False,
 ) -> _Verdict:
     """The change, or nothing if it says what is known already: an event may arrive twice, or be the OMS's own."""
-    merged = merge(stored.body, TICKETS.put(patch, mrid=stored.mrid, last_modified_date_time=None))
+    patch = TICKETS.put(patch, mrid=stored.mrid, last_modified_date_time=None)
+    merged = left_of(stored.body, patch, TICKETS) if removes else merge(stored.body, patch)
     if merged == stored.body:
         return Verdict()
     verdict = await desk.change(said, stored, merged)
