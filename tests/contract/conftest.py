@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from cimcare.exchange.log import Store
+from cimcare.exchange.store import Store
 from cimcare.store.opening import open_store
 
 

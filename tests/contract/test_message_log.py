@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager
 import msgspec
 import pytest
 
-from cimcare.exchange.log import Direction, LogSelection, MessageReader, Outcome, Store, Transport
+from cimcare.exchange.log import Direction, LogSelection, MessageReader, Outcome, Transport
+from cimcare.exchange.store import Store
 from tests.support.stored import NOON, an_entry
 
 

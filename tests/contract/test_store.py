@@ -5,8 +5,9 @@ import sqlite3
 
 import pytest
 
-from cimcare.exchange.log import LogSelection, Store, StoreError
+from cimcare.exchange.log import LogSelection
 from cimcare.exchange.ports import Key, Selection
+from cimcare.exchange.store import Store, StoreError
 from cimcare.model.identity import MRID
 from cimcare.store.opening import open_reader, open_store
 from tests.support.stored import THINGS, a_thing, an_entry, save, stored_in

@@ -4,8 +4,9 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from cimcare.exchange.log import Direction, LogEntry, Store, Transport
+from cimcare.exchange.log import Direction, LogEntry, Transport
 from cimcare.exchange.ports import Collection, Key, Selection, Stored
+from cimcare.exchange.store import Store
 from cimcare.model.identity import MRID
 
 __all__ = ["NOON", "THINGS", "Thing", "a_thing", "an_entry", "save", "stored_in"]

@@ -1,30 +1,23 @@
-"""The message log and the durable store, as Protocols, and the values that they exchange.
+"""The message log as a Protocol, and the values that it exchanges.
 
-Every message that enters or leaves is kept: what it was, from whom, what became of it, and its bytes. The store gives
-transactions in which messages and objects of the built-in systems are written together.
+Every message that enters or leaves is kept: what it was, from whom, what became of it, and its bytes.
 """
 
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
 import msgspec
 
-from cimcare.errors import CimcareError
-from cimcare.exchange.ports import Records
-
 __all__ = [
     "Direction",
+    "Expiry",
     "LogEntry",
     "LogSelection",
     "MessageLog",
     "MessageReader",
     "Outcome",
-    "Reader",
-    "Store",
-    "StoreError",
-    "Transaction",
     "Transport",
 ]
 
@@ -48,7 +41,10 @@ class Transport(StrEnum):
 
 
 class Outcome(StrEnum):
-    """What became of a message, or what a reply says. NONE for what nobody has judged."""
+    """What became of a message, or what a reply says.
+
+    NONE for a request that was passed on and is not answered yet, and for what nobody has judged.
+    """
 
     OK = "OK"
     PARTIAL = "PARTIAL"
@@ -111,6 +107,19 @@ class LogSelection(msgspec.Struct, frozen=True, kw_only=True):
     until: datetime | None = None
 
 
+class Expiry(msgspec.Struct, frozen=True, kw_only=True):
+    """Which messages may be forgotten: of one kind, received before an instant.
+
+    `archetypes` and `verbs` are alternatives each; empty ones do not filter. With `refused` only what was answered with
+    FAILED or a fault is meant, and such answers; without it only what was not.
+    """
+
+    before: datetime
+    archetypes: tuple[str, ...] = ()
+    verbs: tuple[str, ...] = ()
+    refused: bool = False
+
+
 class MessageReader(Protocol):
     """The log, to be read."""
 
@@ -127,7 +136,10 @@ class MessageReader(Protocol):
         ...
 
     async def find_original(self, partner: str, message_id: str, since: datetime) -> LogEntry | None:
-        """The first message from `partner` with this identifier that was accepted (OK or PARTIAL) since then."""
+        """The first message from `partner` with this identifier that was accepted (OK or PARTIAL) since then.
+
+        Without one, the last that was passed on since then and has no outcome yet.
+        """
         ...
 
     async def find_answer(self, sequence: int) -> LogEntry | None:
@@ -138,6 +150,18 @@ class MessageReader(Protocol):
         """The first request or event with this MessageID or CorrelationID that was not refused; None without one."""
         ...
 
+    async def find_in_work(self, before: datetime, limit: int) -> tuple[LogEntry, ...]:
+        """Messages that came in before then, were passed on and have no outcome yet, oldest first."""
+        ...
+
+    async def find_expired(self, expiry: Expiry, *, after: int, limit: int) -> tuple[int, ...]:
+        """Sequences behind `after` of messages that match and that no live or failed work needs, oldest first.
+
+        Needed is a message without an outcome that was passed on, and one to which a delivery leads that is neither
+        delivered nor discarded: the message to be sent, the one that caused it, and the answer to that.
+        """
+        ...
+
 
 class MessageLog(MessageReader, Protocol):
     """The log, to be read and written inside one transaction."""
@@ -146,68 +170,10 @@ class MessageLog(MessageReader, Protocol):
         """Keep the message. The log gives the sequence and returns it; that of `entry` is not looked at."""
         ...
 
-
-class Transaction(Protocol):
-    """What may be written together."""
-
-    @property
-    def log(self) -> MessageLog:
-        """The message log."""
+    async def settle(self, sequence: int, outcome: Outcome, codes: tuple[str, ...] = ()) -> bool:
+        """Give a message that was passed on its outcome; False, changing nothing, if it has one or is not there."""
         ...
 
-    @property
-    def records(self) -> Records:
-        """The objects of the built-in systems."""
+    async def remove(self, sequences: Iterable[int]) -> None:
+        """Forget messages for good. Who calls has to know that nothing needs them any more."""
         ...
-
-    def savepoint(self) -> AbstractAsyncContextManager[None]:
-        """A part of the transaction that can be undone alone; parts may be nested.
-
-        Leaving the block by an exception undoes what was written inside it, and lets the exception through; who catches
-        it may go on with the transaction. Leaving it otherwise keeps the part as long as what is around it is kept.
-        """
-        ...
-
-
-class Reader(Protocol):
-    """The durable state, to be read: what is committed, and nothing else."""
-
-    @property
-    def log(self) -> MessageReader:
-        """The message log."""
-        ...
-
-    @property
-    def records(self) -> Records:
-        """The objects of the built-in systems; saving to them is refused."""
-        ...
-
-
-class Store(Protocol):
-    """A durable store."""
-
-    def transaction(self) -> AbstractAsyncContextManager[Transaction]:
-        """One transaction: all or nothing.
-
-        Leaving the block without an exception returns when all that was written is on disk; leaving it by an exception
-        undoes it.
-
-        Raises:
-            StoreError: The transaction could not be begun, written or made durable. Nothing of it is kept.
-        """
-        ...
-
-    @property
-    def reader(self) -> Reader:
-        """The durable state, to be read."""
-        ...
-
-    async def close(self) -> None:
-        """Finish what is under way, and close."""
-        ...
-
-
-class StoreError(CimcareError):
-    """The store could not do what was asked, and kept nothing of it."""
-
-    code = "EXC-111"

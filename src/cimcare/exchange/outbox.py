@@ -1,53 +1,80 @@
 """The outbox: what is still to be delivered to partners, as a Protocol, and its values.
 
-One row stands for one message and one subscriber. Rows are written in the transaction that made the message, claimed
+One row stands for one message and one destination. Rows are written in the transaction that made the message, claimed
 under a lease, and end as delivered, dead or discarded. Source: guarantees G1, G3 to G6.
 """
 
+from collections.abc import Collection
 from datetime import datetime
-from enum import StrEnum
-from typing import Protocol, runtime_checkable
+from enum import IntEnum, StrEnum
+from typing import Protocol
 
 import msgspec
 
-from cimcare.exchange.log import Transaction
-
 __all__ = [
     "Backlog",
-    "DeliveringStore",
     "Delivery",
+    "DeliveryKind",
     "DeliverySelection",
     "DeliveryState",
     "NewDelivery",
     "Outbox",
     "OutboxReader",
+    "Priority",
 ]
 
 
 class DeliveryState(StrEnum):
-    """Where a delivery stands. The last three are ends, of which an operator may open `dead` again."""
+    """Where a delivery stands.
+
+    `awaiting`: a request that the partner has acknowledged and is to answer later. The last three are ends, of which an
+    operator may open `dead` again.
+    """
 
     WAITING = "waiting"
     LEASED = "leased"
+    AWAITING = "awaiting"
     DELIVERED = "delivered"
     DEAD = "dead"
     DISCARDED = "discarded"
 
 
+class DeliveryKind(StrEnum):
+    """What is delivered: an event to who listens, a request to who owns its noun, a later reply to who asked."""
+
+    EVENT = "event"
+    REQUEST = "request"
+    REPLY = "reply"
+
+
+class Priority(IntEnum):
+    """Who goes first, in intake and in delivery: danger to life, then who depends on supply, then all others."""
+
+    NORMAL = 0
+    LIFE_SUPPORT = 1
+    HAZARD = 2
+
+
 class NewDelivery(msgspec.Struct, frozen=True, kw_only=True):
     """A delivery to be made.
 
-    `message` is the sequence of the message in the log. Deliveries of one `partner` with one `object_key` go one
-    after another, in the order in which they were put in.
+    `message` is the sequence of the message in the log that is to be sent; `cause` that of the message received which
+    led to it. `partner` is the name of the destination; `address` the one URL where it goes, empty for the address that
+    the destination has when it is sent. Deliveries of one `partner` that share one of their `object_keys` go one after
+    another, in the order in which they were put in; one without keys waits for nobody.
     """
 
     message: int
+    cause: int
     partner: str
-    object_key: str
+    kind: DeliveryKind
+    object_keys: tuple[str, ...]
     verb: str
     noun: str
     message_id: str
     created_at: datetime
+    priority: Priority = Priority.NORMAL
+    address: str = ""
 
 
 class Delivery(NewDelivery, frozen=True, kw_only=True):
@@ -55,13 +82,15 @@ class Delivery(NewDelivery, frozen=True, kw_only=True):
 
     `attempts` counts all of them, and never falls; `attempts_before` is what it was when an operator last sent the
     delivery again. `due_at` is the earliest next attempt of one that waits, the end of the lease of one that is
-    leased, and the end of one that ended. `reason` says what went wrong last, or why it was discarded; `received` is
-    the beginning of what the partner sent last.
+    leased, when patience ends for one that awaits its reply, and the end of one that ended. `reason` says what went
+    wrong last, or why it was discarded; `received` is the beginning of what the partner sent last. `is_head` tells
+    whether no older delivery goes before it.
     """
 
     number: int
     state: DeliveryState
     due_at: datetime
+    is_head: bool = True
     attempts: int = 0
     attempts_before: int = 0
     reason: str = ""
@@ -71,22 +100,32 @@ class Delivery(NewDelivery, frozen=True, kw_only=True):
 class DeliverySelection(msgspec.Struct, frozen=True, kw_only=True):
     """Which deliveries are wanted, oldest first. What is None or empty does not filter.
 
-    `before` bounds `created_at`, included; `after` is the number of the last one of the page before.
+    `since` and `before` bound `created_at`, both included; `after` is the number of the last one of the page before.
+    `message` and `cause` are sequences of the log. `states` are alternatives.
     """
 
     after: int | None = None
     limit: int = 100
     partner: str = ""
     noun: str = ""
-    state: DeliveryState | None = None
+    verb: str = ""
+    states: tuple[DeliveryState, ...] = ()
+    message: int | None = None
+    cause: int | None = None
+    since: datetime | None = None
     before: datetime | None = None
 
 
 class Backlog(msgspec.Struct, frozen=True, kw_only=True):
-    """What one partner has not got: how many wait (leased ones included), since when the oldest, how many are dead."""
+    """What one partner has not got.
+
+    `waiting` counts those that wait, leased ones included, `oldest_at` is when the oldest of them was put in;
+    `awaiting` counts requests without their reply, `dead` dead letters.
+    """
 
     partner: str
     waiting: int
+    awaiting: int
     dead: int
     oldest_at: datetime | None
 
@@ -103,7 +142,11 @@ class OutboxReader(Protocol):
         ...
 
     async def backlogs(self) -> tuple[Backlog, ...]:
-        """One for each partner that has any that wait or are dead, by name."""
+        """One for each partner that has any that wait, await or are dead, by name."""
+        ...
+
+    async def count_open(self, partner: str, since: datetime, until: datetime) -> int:
+        """How many of a partner's that were put in from `since` to before `until` wait, are leased or await."""
         ...
 
 
@@ -118,16 +161,27 @@ class Outbox(OutboxReader, Protocol):
         """Put a delivery in; its number, which rises."""
         ...
 
-    async def claim(self, partner: str, *, now: datetime, until: datetime, limit: int) -> tuple[Delivery, ...]:
-        """Lease deliveries of a partner that are due until then, oldest first; their attempts are counted.
+    async def claim(
+        self, partner: str, *, now: datetime, until: datetime, limit: int, only: Collection[DeliveryKind] = ()
+    ) -> tuple[Delivery, ...]:
+        """Lease deliveries of a partner that are due until then; their attempts are counted.
 
-        Of one `object_key` only the oldest that waits or is leased can be claimed. A lease that has run out may be
-        taken over.
+        The urgent first, then the oldest. Of those that share an object key only the oldest that waits or is leased can
+        be claimed. A lease that has run out may be taken over. `only` restricts the kinds; empty means all. The cost
+        does not grow with the number that waits.
         """
+        ...
+
+    async def renew(self, number: int, attempt: int, *, until: datetime) -> bool:
+        """Make a lease longer."""
         ...
 
     async def succeed(self, number: int, attempt: int, *, now: datetime) -> bool:
         """The partner has it."""
+        ...
+
+    async def wait_for_reply(self, number: int, attempt: int, *, until: datetime) -> bool:
+        """The partner has acknowledged a request; its reply is to come until then. Its object is not held up longer."""
         ...
 
     async def fail(self, number: int, attempt: int, *, due_at: datetime, reason: str, received: bytes) -> bool:
@@ -138,24 +192,29 @@ class Outbox(OutboxReader, Protocol):
         """Give up: the delivery is a dead letter, with its reason."""
         ...
 
+    async def find_awaiting(self, message: int) -> Delivery | None:
+        """The delivery of the message with this sequence that awaits its reply; None without one."""
+        ...
+
+    async def answer(self, number: int, *, now: datetime) -> bool:
+        """The reply that was awaited has come, whole; False if none was awaited."""
+        ...
+
+    async def expire(self, *, now: datetime, reason: str, limit: int) -> tuple[Delivery, ...]:
+        """Make dead letters of those that have awaited their reply until now and got none, as they then are."""
+        ...
+
     async def resend(self, number: int, *, now: datetime) -> bool:
-        """Let a dead letter wait again, due at once and with all its attempts; False if it is not dead."""
+        """Let a dead letter wait again, due at once and with all its attempts; False if it is not dead.
+
+        It goes before younger ones of its objects that have not begun.
+        """
         ...
 
     async def discard(self, number: int, *, now: datetime, reason: str) -> bool:
         """End a dead letter for good; False if it is not dead."""
         ...
 
-
-@runtime_checkable
-class DeliveringStore(Protocol):
-    """A store that has an outbox."""
-
-    def outbox_of(self, transaction: Transaction) -> Outbox:
-        """The outbox, to be written within a transaction of this store."""
-        ...
-
-    @property
-    def outbox_reader(self) -> OutboxReader:
-        """The outbox, to be read: what is committed."""
+    async def remove_ended(self, before: datetime, *, limit: int) -> int:
+        """Forget deliveries that were delivered or discarded before then, the oldest first; how many."""
         ...

@@ -9,8 +9,9 @@ from uuid import uuid4
 import structlog
 
 from cimcare.exchange.dispatch import Dispatcher
-from cimcare.exchange.log import LogSelection, Store, StoreError
+from cimcare.exchange.log import LogSelection
 from cimcare.exchange.ports import Clock, NewID
+from cimcare.exchange.store import Store, StoreError
 from cimcare.hub.api import build_api
 from cimcare.hub.builtin import SYSTEMS
 from cimcare.hub.metrics import Metrics

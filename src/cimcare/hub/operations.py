@@ -12,7 +12,6 @@ import msgspec
 
 from cimcare.errors import Finding, finding_of
 from cimcare.exchange.dispatch import Dispatcher
-from cimcare.exchange.log import Transaction
 from cimcare.exchange.operations import (
     Step,
     as_event,
@@ -24,6 +23,7 @@ from cimcare.exchange.operations import (
     steps_of,
 )
 from cimcare.exchange.ports import Event, ExecutedEvent, Served, ServingContext
+from cimcare.exchange.store import Transaction
 from cimcare.hub.judging import Refusal
 from cimcare.model.envelope import EventMessage, ObjectID, Operation, OperationSet, RequestMessage, Result
 from cimcare.model.nouns import NOUNS, Role

@@ -21,10 +21,11 @@ from cimcare.codec.limits import Limits, parse_xml
 from cimcare.codec.soap import read_soap
 from cimcare.errors import Finding, InputError, Level, finding_of
 from cimcare.exchange.dispatch import Dispatcher
-from cimcare.exchange.log import Direction, LogEntry, Outcome, Store, StoreError, Transaction, Transport
+from cimcare.exchange.log import Direction, LogEntry, Outcome, Transport
 from cimcare.exchange.patterns import Asked, build_event, build_fault, build_reply, codes_of
 from cimcare.exchange.ports import Clock, Event, ExecutedEvent, NewID, Served, ServingContext
 from cimcare.exchange.replay import check_original, is_identified, window_start
+from cimcare.exchange.store import Store, StoreError, Transaction
 from cimcare.hub.judging import Judged, Readable, Refusal, asked_of, check_header, is_fatal, judge
 from cimcare.hub.metrics import Metrics
 from cimcare.hub.operations import MakeContext, execute, hear, told

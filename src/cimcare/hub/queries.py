@@ -7,8 +7,9 @@ from datetime import datetime
 
 import msgspec
 
-from cimcare.exchange.log import LogEntry, LogSelection, Reader
+from cimcare.exchange.log import LogEntry, LogSelection
 from cimcare.exchange.ports import Collection, Key, Selection, Stored
+from cimcare.exchange.store import Reader
 from cimcare.hub.builtin import Body, collection_of
 from cimcare.model.identity import MRID
 from cimcare.model.nouns import Noun

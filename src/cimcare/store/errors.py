@@ -1,6 +1,6 @@
 """What can be wrong with a database as a whole."""
 
-from cimcare.exchange.log import StoreError
+from cimcare.exchange.store import StoreError
 
 __all__ = ["DatabaseError"]
 

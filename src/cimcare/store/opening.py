@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from importlib.util import find_spec
 
-from cimcare.exchange.log import Reader, Store
+from cimcare.exchange.store import Reader, Store
 from cimcare.store import sqlite
 from cimcare.store.errors import DatabaseError
 from cimcare.store.urls import is_postgres, shown_url

@@ -18,8 +18,9 @@ import asyncpg
 import sqlalchemy
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from cimcare.exchange.log import MessageReader, Reader, StoreError, Transaction
+from cimcare.exchange.log import MessageReader
 from cimcare.exchange.ports import Records
+from cimcare.exchange.store import Reader, StoreError, Transaction
 from cimcare.store import migrations
 from cimcare.store.postgres_log import Page, PostgresLog, PostgresLogReader
 from cimcare.store.postgres_records import PostgresRecords

@@ -5,7 +5,7 @@ from typing import Protocol, TypeAlias
 
 import asyncpg
 
-from cimcare.exchange.log import StoreError
+from cimcare.exchange.store import StoreError
 from cimcare.store.errors import DatabaseError
 from cimcare.store.urls import shown_url
 

@@ -17,9 +17,9 @@ from pathlib import Path
 
 import sqlalchemy
 
-from cimcare.exchange.log import Reader, StoreError, Transaction
 from cimcare.exchange.outbox import Outbox, OutboxReader
 from cimcare.exchange.ports import Records
+from cimcare.exchange.store import Reader, StoreError, Transaction
 from cimcare.store import migrations
 from cimcare.store.errors import DatabaseError
 from cimcare.store.sqlite_log import SqliteLog

@@ -12,8 +12,9 @@ from cimcare.codec.envelope import render_message
 from cimcare.codec.payload import render_payload
 from cimcare.errors import ERRORS
 from cimcare.exchange.dispatch import Dispatcher, System
-from cimcare.exchange.log import Direction, Outcome, StoreError
+from cimcare.exchange.log import Direction, Outcome
 from cimcare.exchange.ports import Event, Served, ServingContext
+from cimcare.exchange.store import StoreError
 from cimcare.model.envelope import (
     ErrorLevel,
     EventMessage,

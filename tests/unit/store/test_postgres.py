@@ -14,8 +14,9 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from cimcare.exchange.log import LogSelection, Outcome, StoreError
+from cimcare.exchange.log import LogSelection, Outcome
 from cimcare.exchange.ports import Key, Selection
+from cimcare.exchange.store import StoreError
 from cimcare.store import migrations, postgres, postgres_session
 from cimcare.store.errors import DatabaseError
 from cimcare.store.opening import open_reader, open_store

@@ -9,8 +9,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from cimcare.exchange.log import Direction, LogEntry, StoreError, Transport
+from cimcare.exchange.log import Direction, LogEntry, Transport
 from cimcare.exchange.ports import Collection, Key, Selection, Stored
+from cimcare.exchange.store import StoreError
 from cimcare.model.identity import MRID
 from cimcare.store.sqlite import SqliteStore
 

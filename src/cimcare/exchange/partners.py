@@ -1,0 +1,105 @@
+"""Partners: the systems beyond the wire, how each is reached, and how patient one is with it.
+
+A partner plays a role of the reference model in place of the built-in system, owns nouns, listens to events, or all of
+these. Whoever subscribes with an address of his own is a partner that only listens.
+"""
+
+from datetime import timedelta
+from enum import StrEnum
+
+import msgspec
+
+from cimcare.model.nouns import Noun, Role
+
+__all__ = ["DIRECT", "Edition", "Forward", "Partner", "Replies", "Retry", "Tls", "Wire"]
+
+DIRECT = "reply"
+"""Name of the destination of replies that go to the ReplyAddress of somebody who is no partner."""
+
+
+class Wire(StrEnum):
+    """How a partner is spoken to: generic SOAP, strongly typed SOAP, plain envelope over HTTP, signed webhook."""
+
+    SOAP = "soap"
+    SOAP_TYPED = "soap-typed"
+    REST = "rest"
+    WEBHOOK = "webhook"
+
+
+class Edition(StrEnum):
+    """Which namespace a partner's envelope is in: that of edition 1, or that of its late drafts, still met in tools."""
+
+    E2013 = "2013"
+    E2013_DRAFT = "2013-draft"
+
+
+class Forward(StrEnum):
+    """How a request gets to the partner that owns its noun.
+
+    `through`: it is passed on while its sender waits. `queue`: its sender gets a receipt (0.3) at once, and it is
+    delivered like an event; a `get` is always passed through.
+    """
+
+    THROUGH = "through"
+    QUEUE = "queue"
+
+
+class Replies(StrEnum):
+    """When a partner answers requests: in the same exchange, or later to our own address."""
+
+    AT_ONCE = "at-once"
+    LATER = "later"
+
+
+class Retry(msgspec.Struct, frozen=True, kw_only=True):
+    """When a delivery is tried again, and when it is given up.
+
+    The n-th pause is `first * factor ** (n - 1)`, at most `most`, made shorter by up to the part `jitter` of it at
+    random (0 to 1). A delivery is given up when it is older than `patience`, or was tried `attempts` times.
+    """
+
+    first: timedelta = timedelta(seconds=1)
+    factor: float = 2.0
+    most: timedelta = timedelta(minutes=5)
+    jitter: float = 0.3
+    patience: timedelta = timedelta(hours=24)
+    attempts: int = 1000
+
+
+class Tls(msgspec.Struct, frozen=True, kw_only=True):
+    """Files in PEM for https: who is trusted (the machine's authorities if empty), and our own certificate and key."""
+
+    ca_file: str = ""
+    certificate_file: str = ""
+    key_file: str = ""
+
+
+class Partner(msgspec.Struct, frozen=True, kw_only=True):
+    """One partner.
+
+    `source` is Header/Source of what it sends. `url` is the address of its generic service or of its webhook; of a
+    strongly typed partner the address below which its services are. `parallel` deliveries are under way at once, and
+    not more than `rate` are begun a second (0: no bound). `deadline` is for one answer, `reply_within` for a reply
+    that is to come later. Payloads above `compress_above_bytes` are sent compressed (0: never). `secret_file` holds the
+    key with which webhooks are signed.
+    """
+
+    name: str
+    wire: Wire = Wire.SOAP
+    url: str
+    source: str
+    role: Role | None = None
+    owns: tuple[Noun, ...] = ()
+    edition: Edition = Edition.E2013
+    soap_12: bool = False
+    as_json: bool = False
+    compress_above_bytes: int = 0
+    forward: Forward = Forward.THROUGH
+    replies: Replies = Replies.AT_ONCE
+    deadline: timedelta = timedelta(seconds=30)
+    reply_within: timedelta = timedelta(hours=1)
+    parallel: int = 4
+    rate: float = 0.0
+    retry: Retry = Retry()
+    tls: Tls = Tls()
+    secret_file: str = ""

@@ -1,0 +1,141 @@
+"""What sending a message to a partner came to, and what follows: delivered, awaited, tried again or given up.
+
+Pure. Source: IEC 61968-100:2013, what a client must be ready for; guarantees G3 and G5.
+"""
+
+import random
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Protocol
+
+import msgspec
+
+from cimcare.exchange.log import Transport
+from cimcare.exchange.outbox import Delivery
+from cimcare.exchange.partners import Partner, Retry
+from cimcare.model.envelope import EventMessage, FaultMessage, RequestMessage, ResponseMessage, Result
+
+__all__ = ["Circuit", "Next", "Sender", "Sent", "Verdict", "judge_attempt", "pause_of"]
+
+_LATER_CODES = ("3.2", "4.", "5.1", "5.2", "5.3", "7.1")
+"""Codes of a FAILED that the same message may not get another time: busy, timed out, not attempted, failing just now."""
+
+
+class Sent(msgspec.Struct, frozen=True, kw_only=True):
+    """One attempt to send a message.
+
+    `sent` and `received` are the bytes on the wire, `status` the HTTP status (0 without an answer). `reply` is what
+    the partner answered, None for a bare acknowledgement. `failure` says in words why there is no answer that could
+    be read: no connection, no answer in time, something that is no message, or a fault (then `fault` has its content
+    where it had some, and `blames_us` tells whether the partner holds the message itself to be wrong).
+    """
+
+    transport: Transport
+    sent: bytes
+    content_type: str
+    status: int = 0
+    received: bytes = b""
+    received_type: str = ""
+    reply: ResponseMessage | None = None
+    failure: str = ""
+    fault: FaultMessage | None = None
+    blames_us: bool = False
+    is_reached: bool = True
+
+
+class Sender(Protocol):
+    """Sends one message to one partner and waits for the answer. Raises nothing."""
+
+    async def send(
+        self, partner: Partner, message: RequestMessage | EventMessage | ResponseMessage, *, address: str = ""
+    ) -> Sent:
+        """Send the message to the partner, or to `address` where one is given."""
+        ...
+
+
+class Next(StrEnum):
+    """What becomes of a delivery after an attempt."""
+
+    DELIVERED = "delivered"
+    AWAIT = "await"
+    RETRY = "retry"
+    BURY = "bury"
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """What becomes of it, and why, in words for an operator."""
+
+    next: Next
+    reason: str = ""
+
+
+def judge_attempt(sent: Sent, *, awaits_reply: bool) -> Verdict:
+    """What follows from an attempt by itself; whether patience is at its end is `pause_of`'s.
+
+    Args:
+        sent: The attempt.
+        awaits_reply: Whether a request was sent whose reply is to come later.
+    """
+    if sent.failure:
+        is_final = sent.blames_us or sent.status in (401, 403, 404, 405, 410, 413, 415)
+        return Verdict(next=Next.BURY if is_final else Next.RETRY, reason=sent.failure)
+    if sent.reply is None:
+        return Verdict(next=Next.AWAIT if awaits_reply else Next.DELIVERED)
+    reply = sent.reply.reply
+    if reply.result is not Result.FAILED:
+        return Verdict(next=Next.AWAIT if awaits_reply else Next.DELIVERED)
+    codes = [error.code for error in reply.error]
+    told = "; ".join(f"{error.code} {error.details or error.reason or ''}".strip() for error in reply.error)
+    is_passing = bool(codes) and all(code.startswith(_LATER_CODES) for code in codes)
+    return Verdict(next=Next.RETRY if is_passing else Next.BURY, reason=f"FAILED: {told or 'no code'}")
+
+
+def pause_of(retry: Retry, delivery: Delivery, *, now: datetime, chance: random.Random) -> timedelta | None:
+    """How long to wait before the next attempt; None if the delivery is to be given up.
+
+    Attempts and age count anew from when an operator sent the delivery again.
+    """
+    tries = delivery.attempts - delivery.attempts_before
+    if tries >= retry.attempts or (delivery.attempts_before == 0 and now - delivery.created_at >= retry.patience):
+        return None
+    if tries * retry.most >= 2 * retry.patience:  # sent again by hand: as many pauses as patience has room for
+        return None
+    growth = min(retry.factor ** max(tries - 1, 0), retry.most / retry.first)
+    return min(retry.first * growth, retry.most) * (1 - retry.jitter * chance.random())
+
+
+class Circuit:
+    """Whether a partner is spared: after several failures in a row one probe at a time finds out whether it is back.
+
+    Only silence opens it: whoever answers, be it with FAILED, is there.
+    """
+
+    def __init__(self, retry: Retry, *, opens_after: int = 5) -> None:
+        self._retry = retry
+        self._opens_after = opens_after
+        self.failures = 0
+        self.reason = ""
+        self.next_probe_at: datetime | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the partner is spared."""
+        return self.next_probe_at is not None
+
+    def allows(self, wanted: int, *, now: datetime) -> int:
+        """How many deliveries may be begun now."""
+        if self.next_probe_at is None:
+            return wanted
+        return min(wanted, 1) if now >= self.next_probe_at else 0
+
+    def note(self, *, is_reached: bool, reason: str, now: datetime, chance: random.Random) -> None:
+        """Learn from an attempt."""
+        if is_reached:
+            self.failures, self.reason, self.next_probe_at = 0, "", None
+            return
+        self.failures += 1
+        self.reason = reason
+        if self.failures >= self._opens_after:
+            over = min(self.failures - self._opens_after, 30)
+            pause = min(self._retry.first * min(self._retry.factor**over, 1e6), self._retry.most)
+            self.next_probe_at = now + pause * (1 - self._retry.jitter * chance.random())
