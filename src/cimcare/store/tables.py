@@ -22,7 +22,7 @@ from sqlalchemy import (
     text,
 )
 
-__all__ = ["METADATA", "deliveries", "messages", "record_keys", "records"]
+__all__ = ["METADATA", "audit", "deliveries", "delivery_keys", "ledger", "messages", "record_keys", "records"]
 
 METADATA = MetaData(
     naming_convention={
@@ -36,6 +36,8 @@ METADATA = MetaData(
 
 _KEY = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows by itself only in a column called INTEGER
 _HASH = "hash"  # a B-tree of PostgreSQL takes no text beyond 2,700 bytes, and senders choose their identifiers freely
+
+_IN_WORK = text("direction = 'in' AND outcome = '' AND repeat_of IS NULL")
 
 messages = Table(
     "messages",
@@ -64,10 +66,11 @@ messages = Table(
     Index(None, "message_id", postgresql_using=_HASH),
     Index(None, "correlation_id", postgresql_using=_HASH),
     Index(None, "answer_to"),
+    Index("ix_messages_in_work", "received_at", sqlite_where=_IN_WORK, postgresql_where=_IN_WORK),
     sqlite_autoincrement=True,  # a sequence is never used again, even when the last row was removed
 )
 """Every message that came in or went out. `answer_to` and `repeat_of` are sequences; they bind nothing, so that old
-messages can be removed."""
+messages can be removed. What was passed on and has no outcome yet has an index of its own."""
 
 records = Table(
     "records",
@@ -98,29 +101,101 @@ record_keys = Table(
 """Look-up keys of the objects: an index kept by hand, always equal to `records.keys`. A foreign key would need a second
 index as large as the table."""
 
-_OPEN = text("state IN ('waiting', 'leased')")
+_FRESH = text("is_head AND state = 'waiting' AND attempts = attempts_before")
+_TRIED = text("state IN ('waiting', 'leased') AND attempts > attempts_before AND (is_head OR state = 'leased')")
+_OPEN = text("state IN ('waiting', 'leased', 'awaiting')")
+_AWAITING = text("state = 'awaiting'")
 _DEAD = text("state = 'dead'")
+_ENDED = text("state IN ('delivered', 'discarded')")
 
 deliveries = Table(
     "deliveries",
     METADATA,
     Column("number", _KEY, primary_key=True, autoincrement=True),
     Column("message", BigInteger, nullable=False),
+    Column("cause", BigInteger, nullable=False),
     Column("partner", Text, nullable=False),
-    Column("object_key", Text, nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("object_keys", Text, nullable=False),
+    Column("priority", SmallInteger, nullable=False),
+    Column("address", Text, nullable=False),
     Column("verb", String(16), nullable=False),
     Column("noun", Text, nullable=False),
     Column("message_id", Text, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("state", String(16), nullable=False),
+    Column("is_head", Boolean, nullable=False),
     Column("due_at", BigInteger, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("attempts_before", Integer, nullable=False),
     Column("reason", Text, nullable=False),
     Column("received", LargeBinary, nullable=False),
-    Index("ix_deliveries_open", "partner", "number", sqlite_where=_OPEN, postgresql_where=_OPEN),
-    Index("ix_deliveries_order", "partner", "object_key", "number", sqlite_where=_OPEN, postgresql_where=_OPEN),
-    Index("ix_deliveries_dead", "partner", sqlite_where=_DEAD, postgresql_where=_DEAD),
+    Index(None, "message"),
+    Index(None, "cause"),
+    Index("ix_deliveries_fresh", "partner", "kind", "priority", "number", sqlite_where=_FRESH, postgresql_where=_FRESH),
+    Index(
+        "ix_deliveries_tried",
+        "partner",
+        "state",
+        "kind",
+        "priority",
+        "due_at",
+        sqlite_where=_TRIED,
+        postgresql_where=_TRIED,
+    ),
+    Index("ix_deliveries_open", "partner", "state", "created_at", sqlite_where=_OPEN, postgresql_where=_OPEN),
+    Index("ix_deliveries_awaiting", "due_at", sqlite_where=_AWAITING, postgresql_where=_AWAITING),
+    Index("ix_deliveries_dead", "partner", "number", "state", sqlite_where=_DEAD, postgresql_where=_DEAD),
+    Index("ix_deliveries_ended", "due_at", sqlite_where=_ENDED, postgresql_where=_ENDED),
     sqlite_autoincrement=True,
 )
-"""The outbox: one row for each message and subscriber. The indexes hold what has not ended, and so stay small."""
+"""The outbox: one row for each message and destination. `object_keys` is a list of JSON, `is_head` tells whether no
+older row of the partner that waits or is leased shares one of them.
+
+What may be claimed stands in one of two indexes: `fresh` what was not tried since it was put in or sent again, in the
+order in which it goes out; `tried` by when its pause or its lease ends. So neither what stands behind others nor what
+pauses is ever looked at. `open` and `dead` are for counting. But for `message`, `cause` and `ended` the indexes hold
+what has not ended, and stay small."""
+
+delivery_keys = Table(
+    "delivery_keys",
+    METADATA,
+    Column("partner", Text, nullable=False),
+    Column("object_key", Text, nullable=False),
+    Column("number", BigInteger, nullable=False),
+    PrimaryKeyConstraint("partner", "object_key", "number"),
+    sqlite_with_rowid=False,
+)
+"""Keys of the deliveries that wait or are leased, and of no others: which one of a key goes first is one look-up."""
+
+ledger = Table(
+    "ledger",
+    METADATA,
+    Column("hour", BigInteger, nullable=False),
+    Column("partner", Text, nullable=False),
+    Column("account", String(8), nullable=False),
+    Column("received", BigInteger, nullable=False),
+    Column("delivered", BigInteger, nullable=False),
+    Column("refused", BigInteger, nullable=False),
+    Column("dead", BigInteger, nullable=False),
+    Column("repeats", BigInteger, nullable=False),
+    PrimaryKeyConstraint("hour", "partner", "account"),
+    sqlite_with_rowid=False,
+)
+"""Counts by hour, partner and account. `hour` is the instant at which it begins."""
+
+audit = Table(
+    "audit",
+    METADATA,
+    Column("number", _KEY, primary_key=True, autoincrement=False),
+    Column("at", BigInteger, nullable=False),
+    Column("action", String(16), nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("details", Text, nullable=False),
+    Column("messages", Text, nullable=False),
+    Column("previous", LargeBinary, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+)
+"""The audit trail. `messages` is a list of JSON: sequence and hash of each message. Numbers come with the rows, for the
+hash covers them."""
