@@ -105,7 +105,7 @@ _FRESH = text("is_head AND state = 'waiting' AND attempts = attempts_before")
 _TRIED = text("state IN ('waiting', 'leased') AND attempts > attempts_before AND (is_head OR state = 'leased')")
 _OPEN = text("state IN ('waiting', 'leased', 'awaiting')")
 _AWAITING = text("state = 'awaiting'")
-_DEAD = text("state = 'dead'")
+_LIVE = text("state IN ('waiting', 'leased', 'awaiting', 'dead')")
 _ENDED = text("state IN ('delivered', 'discarded')")
 
 deliveries = Table(
@@ -143,9 +143,9 @@ deliveries = Table(
         sqlite_where=_TRIED,
         postgresql_where=_TRIED,
     ),
-    Index("ix_deliveries_open", "partner", "state", "created_at", sqlite_where=_OPEN, postgresql_where=_OPEN),
+    Index("ix_deliveries_live", "partner", "state", "number", sqlite_where=_LIVE, postgresql_where=_LIVE),
+    Index("ix_deliveries_open", "partner", "created_at", "state", sqlite_where=_OPEN, postgresql_where=_OPEN),
     Index("ix_deliveries_awaiting", "due_at", sqlite_where=_AWAITING, postgresql_where=_AWAITING),
-    Index("ix_deliveries_dead", "partner", "number", "state", sqlite_where=_DEAD, postgresql_where=_DEAD),
     Index("ix_deliveries_ended", "due_at", sqlite_where=_ENDED, postgresql_where=_ENDED),
     sqlite_autoincrement=True,
 )
@@ -154,8 +154,8 @@ older row of the partner that waits or is leased shares one of them.
 
 What may be claimed stands in one of two indexes: `fresh` what was not tried since it was put in or sent again, in the
 order in which it goes out; `tried` by when its pause or its lease ends. So neither what stands behind others nor what
-pauses is ever looked at. `open` and `dead` are for counting. But for `message`, `cause` and `ended` the indexes hold
-what has not ended, and stay small."""
+pauses is ever looked at. `live` is for who looks at a partner, `open` for the ledger. But for `message`, `cause` and
+`ended` the indexes hold what has not ended, and stay small."""
 
 delivery_keys = Table(
     "delivery_keys",

@@ -13,7 +13,7 @@ _FRESH = sa.text("is_head AND state = 'waiting' AND attempts = attempts_before")
 _TRIED = sa.text("state IN ('waiting', 'leased') AND attempts > attempts_before AND (is_head OR state = 'leased')")
 _OPEN = sa.text("state IN ('waiting', 'leased', 'awaiting')")
 _AWAITING = sa.text("state = 'awaiting'")
-_DEAD = sa.text("state = 'dead'")
+_LIVE = sa.text("state IN ('waiting', 'leased', 'awaiting', 'dead')")
 _ENDED = sa.text("state IN ('delivered', 'discarded')")
 
 
@@ -92,9 +92,9 @@ def _create_deliveries() -> None:
     for name, columns, condition in (
         ("fresh", ["partner", "kind", "priority", "number"], _FRESH),
         ("tried", ["partner", "state", "kind", "priority", "due_at"], _TRIED),
-        ("open", ["partner", "state", "created_at"], _OPEN),
+        ("live", ["partner", "state", "number"], _LIVE),
+        ("open", ["partner", "created_at", "state"], _OPEN),
         ("awaiting", ["due_at"], _AWAITING),
-        ("dead", ["partner", "number", "state"], _DEAD),
         ("ended", ["due_at"], _ENDED),
     ):
         op.create_index(
