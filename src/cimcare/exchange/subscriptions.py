@@ -5,10 +5,10 @@ Pure. The standard leaves subscribing to the transport; the filters are our own 
 
 import msgspec
 
-from cimcare.exchange.facts import Facts
-from cimcare.model.verbs import Verb
+from cimcare.exchange.facts import Facts, fold
+from cimcare.model.nouns import find_noun
 
-__all__ = ["Filter", "Subscription", "is_wanted"]
+__all__ = ["Filter", "Matcher", "Subscription", "is_wanted"]
 
 
 class Filter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -35,28 +35,47 @@ class Subscription(msgspec.Struct, frozen=True, kw_only=True):
     filter: Filter = Filter()
 
 
+class Matcher:
+    """A filter made ready to be asked often.
+
+    Case and blanks at the ends do not count in premises and areas, and a noun may go by any of its names.
+    """
+
+    def __init__(self, wanted: Filter) -> None:
+        self._verbs = frozenset(wanted.verbs)
+        self._nouns = frozenset(map(_plain, wanted.nouns))
+        self._premises = frozenset(map(fold, wanted.premises))
+        self._areas = frozenset(map(fold, wanted.areas))
+        self._sources = frozenset(wanted.sources)
+        self._properties = wanted.properties
+
+    def accepts(self, facts: Facts) -> bool:
+        """Whether the event passes."""
+        return (
+            self._has_pair(facts)
+            and (not self._sources or facts.source in self._sources)
+            and (not self._premises or not self._premises.isdisjoint(facts.premises))
+            and (not self._areas or not self._areas.isdisjoint(facts.areas))
+            and (not self._properties or any(self._has_property(*each) for each in facts.properties))
+        )
+
+    def _has_pair(self, facts: Facts) -> bool:
+        """Verb and noun have to be wanted of one and the same operation, or of the event as a whole."""
+        return any(
+            (not self._verbs or verb in self._verbs) and (not self._nouns or noun in self._nouns)
+            for verb, noun in ((facts.verb, facts.noun), *facts.operations)
+        )
+
+    def _has_property(self, name: str, value: str) -> bool:
+        wanted = self._properties.get(name)
+        return wanted is not None and wanted in ("", value)
+
+
 def is_wanted(wanted: Filter, facts: Facts) -> bool:
-    """Whether an event passes a filter. Case does not count in premises and areas."""
-    return (
-        _has_pair(wanted, facts)
-        and (not wanted.sources or facts.source in wanted.sources)
-        and _has_one(wanted.premises, facts.premises)
-        and _has_one(wanted.areas, facts.areas)
-        and (not wanted.properties or any(_has_property(facts, *one) for one in wanted.properties.items()))
-    )
+    """Whether an event passes a filter."""
+    return Matcher(wanted).accepts(facts)
 
 
-def _has_pair(wanted: Filter, facts: Facts) -> bool:
-    """Verb and noun have to be wanted of one and the same operation, or of the event as a whole."""
-    return any(
-        (not wanted.verbs or verb in wanted.verbs) and (not wanted.nouns or noun in wanted.nouns)
-        for verb, noun in ((Verb(facts.verb), facts.noun), *facts.operations)
-    )
-
-
-def _has_one(wanted: tuple[str, ...], found: frozenset[str]) -> bool:
-    return not wanted or any(value.casefold() in found for value in wanted)
-
-
-def _has_property(facts: Facts, name: str, value: str) -> bool:
-    return any(have == name and (not value or given == value) for have, given in facts.properties)
+def _plain(noun: str) -> str:
+    entry = find_noun(noun, aliases=True)
+    return noun if entry is None else entry.noun.value
