@@ -99,6 +99,8 @@ def _toml(value: Plain) -> str:
         return ""
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, tuple):
+        return f"[{', '.join(_toml(each) for each in value)}]"
     return f'"{value}"' if isinstance(value, str) else str(value)
 
 

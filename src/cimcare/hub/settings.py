@@ -17,6 +17,8 @@ from msgspec import Meta
 
 from cimcare.codec.limits import Limits
 from cimcare.errors import CimcareError, Finding, finding_of
+from cimcare.exchange.partners import Partner
+from cimcare.exchange.subscriptions import Subscription
 from cimcare.model.nouns import Role
 
 __all__ = ["DEFAULT_FILE", "SETTINGS", "Setting", "Settings", "SettingsError", "load_settings", "read_settings"]
@@ -27,7 +29,7 @@ DEFAULT_FILE = "cimcare.toml"
 _PREFIX = "CIMCARE_"
 _FILE_VARIABLE = "CIMCARE_CONFIG"
 
-Plain: TypeAlias = str | int | float | bool | None
+Plain: TypeAlias = str | int | float | bool | tuple[str, ...] | None
 
 
 def _meta(text: str, *, unit: str = "", least: float | None = None, most: float | None = None) -> Meta:
@@ -88,10 +90,106 @@ class HubSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     receive_seconds: Annotated[
         float, _meta("Longest time in which the body of a request must arrive.", unit="seconds", least=0.1)
     ] = 60.0
+    wait_seconds: Annotated[
+        float,
+        _meta(
+            "A message that would wait longer than this for its turn is refused with code 5.1.",
+            unit="seconds",
+            least=0.1,
+            most=3600,
+        ),
+    ] = 10.0
+    hazard_reserve: Annotated[
+        int, _meta("Places beyond `hub.queue_limit` that are kept for hazards and life support.", least=0)
+    ] = 100
+    address: Annotated[
+        str,
+        _text(
+            "Address under which partners reach this hub, such as https://hub.example:8968; needed where a partner"
+            " replies later."
+        ),
+    ] = ""
+    reply_hosts: Annotated[
+        tuple[str, ...],
+        _text(
+            "Hosts besides those of partners to which the ReplyAddress of a message or the address of a subscription"
+            ' may point; "*" is any.'
+        ),
+    ] = ("127.0.0.1", "localhost", "::1")
+    reply_objects: Annotated[
+        int, _meta("Most objects of one later reply; more are sent as several, PARTIAL but for the last.", least=1)
+    ] = 200
     drain_seconds: Annotated[
         int, _meta("Longest time that requests under way are given on stopping.", unit="seconds", least=0)
     ] = 10
     log_level: Annotated[Literal["debug", "info", "warning", "error"], _text("Least severity that is logged.")] = "info"
+
+
+class DeliverySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Delivery to partners."""
+
+    lease_seconds: Annotated[
+        float,
+        _meta(
+            "How long a delivery belongs to the process that began it; work of one that died is taken over after it.",
+            unit="seconds",
+            least=1,
+            most=3600,
+        ),
+    ] = 15.0
+    poll_seconds: Annotated[
+        float,
+        _meta(
+            "How often one looks for work, and for a changed configuration, that another process left.",
+            unit="seconds",
+            least=0.05,
+            most=60,
+        ),
+    ] = 1.0
+    circuit_after: Annotated[
+        int,
+        _meta(
+            "Attempts in a row without any answer after which a partner is probed by one delivery at a time.", least=1
+        ),
+    ] = 5
+
+
+class RetentionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How long what has ended is kept. What waits, is under way or failed is never removed."""
+
+    requests_days: Annotated[
+        int, _meta("How long requests that change something are kept.", unit="days", least=1, most=36500)
+    ] = 400
+    events_days: Annotated[int, _meta("How long events are kept.", unit="days", least=1, most=36500)] = 90
+    queries_days: Annotated[
+        int, _meta("How long requests that only ask (get) are kept.", unit="days", least=1, most=36500)
+    ] = 14
+    refused_days: Annotated[
+        int, _meta("How long messages that were refused are kept.", unit="days", least=1, most=36500)
+    ] = 90
+    deliveries_days: Annotated[
+        int, _meta("How long deliveries that have ended are kept.", unit="days", least=1, most=36500)
+    ] = 30
+    every_minutes: Annotated[
+        int,
+        _meta("How often what is too old is removed; 0 never removes anything.", unit="minutes", least=0, most=10080),
+    ] = 60
+
+
+class AlarmSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """When an alarm is raised."""
+
+    queue_seconds: Annotated[
+        int, _meta("The oldest delivery to a partner waits longer than this.", unit="seconds", least=1)
+    ] = 300
+    silence_minutes: Annotated[
+        int, _meta("Nothing came from a partner for so long; 0 is off.", unit="minutes", least=0)
+    ] = 0
+    failure_percent: Annotated[
+        int,
+        _meta("More than this part of the attempts to deliver to a partner failed.", unit="percent", least=1, most=100),
+    ] = 20
+    every_seconds: Annotated[int, _meta("How often this is looked at.", unit="seconds", least=1, most=3600)] = 15
 
 
 class SystemSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -111,7 +209,7 @@ class SystemsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     cis: SystemSettings = SystemSettings(source="CIS")
     oms: SystemSettings = SystemSettings(source="OMS")
     wms: SystemSettings = SystemSettings(source="WMS")
-    third_party: SystemSettings = SystemSettings(source="THIRD-PARTY")
+    third_party: SystemSettings = msgspec.field(name="third-party", default=SystemSettings(source="THIRD-PARTY"))
 
     def source_of(self, role: Role) -> str:
         """Header/Source of a role."""
@@ -138,7 +236,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     limits: LimitSettings = LimitSettings()
     schema: SchemaSettings = SchemaSettings()
     hub: HubSettings = HubSettings()
+    delivery: DeliverySettings = DeliverySettings()
+    retention: RetentionSettings = RetentionSettings()
+    alarms: AlarmSettings = AlarmSettings()
     systems: SystemsSettings = SystemsSettings()
+    partners: tuple[Partner, ...] = ()
+    subscriptions: tuple[Subscription, ...] = ()
 
 
 class Setting(msgspec.Struct, frozen=True, kw_only=True):
@@ -153,7 +256,7 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def variable(self) -> str:
         """Its name in the environment."""
-        return _PREFIX + self.name.replace(".", "_").upper()
+        return _PREFIX + self.name.replace(".", "_").replace("-", "_").upper()
 
 
 class SettingsError(CimcareError):
@@ -168,12 +271,14 @@ class SettingsError(CimcareError):
 def _walk(default: msgspec.Struct, prefix: str = "") -> Iterator[tuple[Setting, object]]:
     """Each setting with its annotated type."""
     hints = get_type_hints(type(default), include_extras=True)
-    for name in default.__struct_fields__:
-        value = getattr(default, name)
+    for field, name in zip(default.__struct_fields__, default.__struct_encode_fields__, strict=True):
+        value = getattr(default, field)
         if isinstance(value, msgspec.Struct):
             yield from _walk(value, f"{prefix}{name}.")
             continue
-        hint = hints[name]
+        hint = hints[field]
+        if get_origin(hint) is not Annotated:  # tables whose names are the user's
+            continue
         inner, meta = get_args(hint)[:2]
         yield (
             Setting(
@@ -192,6 +297,8 @@ def _kind(inner: object, meta: Meta) -> str:
         return "one of " + ", ".join(f'"{literal}"' for literal in get_args(inner))
     if get_origin(inner) in (Union, types.UnionType):
         inner = next(part for part in get_args(inner) if part is not type(None))
+    if get_origin(inner) is tuple:
+        return "a list of texts, or one text that parts them by commas or blanks"
     words = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
     kind = next((word for plain, word in words.items() if inner is plain), "a value")
     if meta.min_length:
@@ -287,6 +394,8 @@ def _nest(values: Mapping[str, object]) -> dict[str, object]:
 def _convert(name: str, value: object, file: str, *, strict: bool, line: int | None) -> object:
     setting = _BY_NAME[name]
     hint = _HINTS[name]
+    if isinstance(setting.default, tuple) and isinstance(value, str):
+        value = value.replace(",", " ").split()
     try:
         converted: object = msgspec.convert(value, hint, strict=strict)
     except msgspec.ValidationError as error:

@@ -27,7 +27,7 @@ def test_every_setting_has_its_facts() -> None:
     for setting in SETTINGS:
         assert setting.text.endswith("."), setting
         assert setting.kind != "a value", setting
-        if setting.name.endswith(("_seconds", "_bytes", "_days")):
+        if setting.name.endswith(("_seconds", "_bytes", "_days", "_minutes", "_percent")):
             assert setting.unit == setting.name.rpartition("_")[2], setting
 
 
@@ -36,14 +36,15 @@ def test_every_setting_is_read_from_file_and_environment(setting: object) -> Non
     """A setting that is described and not read is a lie."""
     assert isinstance(setting, type(SETTINGS[0]))
     default = setting.default
-    other: dict[str, object] = {"hub.log_level": "debug", "hub.drain_seconds": 11}
+    other: dict[str, object] = {"hub.log_level": "debug", "hub.address": "http://hub.example"}
     value = other.get(
         setting.name,
         not default if isinstance(default, bool) else default + 1 if isinstance(default, int | float) else "other",
     )
     written = str(value).lower() if isinstance(value, bool) else f'"{value}"' if isinstance(value, str) else value
+    value = (value,) if isinstance(default, tuple) else value
     expected = Settings()
-    *path, last = setting.name.split(".")
+    *path, last = setting.name.replace("-", "_").split(".")
 
     def put(struct: msgspec.Struct, parents: list[str]) -> msgspec.Struct:
         if not parents:
@@ -52,7 +53,8 @@ def test_every_setting_is_read_from_file_and_environment(setting: object) -> Non
         return msgspec.structs.replace(struct, **{parents[0]: inner})
 
     assert read_settings(f"{setting.name} = {written}") == put(expected, path)
-    assert read_settings("", {setting.variable: str(value)}) == put(expected, path)
+    given = ", ".join(value) if isinstance(value, tuple) else str(value)
+    assert read_settings("", {setting.variable: given}) == put(expected, path)
 
 
 def test_environment_wins_over_file() -> None:
