@@ -1,4 +1,4 @@
-"""The durable stores, each in turn."""
+"""The stores, each in turn."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -7,12 +7,22 @@ import pytest
 
 from cimcare.exchange.store import Store
 from cimcare.store.opening import open_store
+from tests.support.stored import ALL_STORES
 
 
-@pytest.fixture(params=["postgresql", "sqlite"])
-def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+@pytest.fixture(params=ALL_STORES)
+def store_kind(request: pytest.FixtureRequest) -> str:
+    """Which store; a suite or test that some stores cannot serve names its own."""
+    kind: str = request.param
+    return kind
+
+
+@pytest.fixture
+def store_url(store_kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """URL of an empty database."""
-    if request.param == "sqlite":
+    if store_kind == "memory":
+        return "memory:"
+    if store_kind == "sqlite":
         return f"sqlite:///{tmp_path / 'hub.db'}"
     url: str = request.getfixturevalue("postgres_url")
     return url

@@ -1,13 +1,9 @@
-"""What every implementation of `Records` has to do; the memory store is the reference.
-
-Another implementation joins by a case in `opened`.
-"""
+"""What every implementation of `Records` has to do; the memory store is the reference."""
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -16,7 +12,6 @@ from cimcare.exchange.ports import Collection, Key, Records, Selection, Stored
 from cimcare.model.identity import MRID
 from cimcare.model.structure import Extension
 from cimcare.model.trouble_ticket import TroubleTicket
-from cimcare.store.memory import MemoryRecords
 from cimcare.store.opening import open_store
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -35,11 +30,6 @@ TICKETS = Collection("test.Tickets", TroubleTicket)
 
 
 @asynccontextmanager
-async def _memory() -> AsyncIterator[Records]:
-    yield MemoryRecords()
-
-
-@asynccontextmanager
 async def _stored(url: str) -> AsyncIterator[Records]:
     store = await open_store(url)
     async with store.transaction() as transaction:
@@ -47,15 +37,9 @@ async def _stored(url: str) -> AsyncIterator[Records]:
     await store.close()
 
 
-@pytest.fixture(params=["memory", "postgresql", "sqlite"])
-def opened(request: pytest.FixtureRequest, tmp_path: Path) -> AbstractAsyncContextManager[Records]:
-    match request.param:
-        case "memory":
-            return _memory()
-        case "sqlite":
-            return _stored(f"sqlite:///{tmp_path / 'records.db'}")
-        case _:
-            return _stored(request.getfixturevalue("postgres_url"))
+@pytest.fixture
+def opened(store_url: str) -> AbstractAsyncContextManager[Records]:
+    return _stored(store_url)
 
 
 Opened = AbstractAsyncContextManager[Records]

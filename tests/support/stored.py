@@ -5,11 +5,33 @@ from datetime import UTC, datetime
 import msgspec
 
 from cimcare.exchange.log import Direction, LogEntry, Transport
+from cimcare.exchange.outbox import DeliveryKind, NewDelivery
 from cimcare.exchange.ports import Collection, Key, Selection, Stored
 from cimcare.exchange.store import Store
 from cimcare.model.identity import MRID
 
-__all__ = ["NOON", "THINGS", "Thing", "a_thing", "an_entry", "save", "stored_in"]
+__all__ = [
+    "ALL_STORES",
+    "FULL_STORES",
+    "LASTING_STORES",
+    "NOON",
+    "THINGS",
+    "Thing",
+    "a_delivery",
+    "a_thing",
+    "an_entry",
+    "save",
+    "stored_in",
+]
+
+ALL_STORES = ["postgresql", "sqlite"]
+"""Every store that `open_store` opens."""
+
+LASTING_STORES = ["postgresql", "sqlite"]
+"""Those whose database is there when the store is not."""
+
+FULL_STORES = ["sqlite"]
+"""Those that keep deliveries, ledger and audit trail."""
 
 NOON = datetime(2030, 6, 1, 12, 0, 0, 123456, tzinfo=UTC)
 
@@ -43,3 +65,19 @@ async def save(store: Store, mrid: str) -> None:
 async def stored_in(store: Store) -> list[str]:
     """Identities of all objects that are committed."""
     return [thing.mrid for thing in await store.reader.records.select(THINGS, Selection(limit=10_000))]
+
+
+def a_delivery(*keys: str, **changes: object) -> NewDelivery:
+    """A delivery of these objects, to be put in."""
+    new = NewDelivery(
+        message=7,
+        cause=3,
+        partner="GIS",
+        kind=DeliveryKind.EVENT,
+        object_keys=keys or ("TroubleTickets a",),
+        verb="created",
+        noun="TroubleTickets",
+        message_id="m-1",
+        created_at=NOON,
+    )
+    return msgspec.structs.replace(new, **changes)

@@ -2,98 +2,124 @@
 
 One connection writes. Messages are worked on one after another inside one open transaction, each under a savepoint of
 its own, so that one that fails is undone alone. A commit is scheduled with the first of them and runs when the event
-loop has served all that was ready: many messages, one fsync. Only then are those who wait told that their work is on
-disk.
+loop has served all that was ready, or when the transaction is long enough: many messages, one fsync. Only then are
+those who wait told that their work is on disk.
 
 Everything runs on the event loop, since handing work to a thread costs more than it wins. Another connection reads.
+Several processes may use one file. Who finds it in use looks again after a moment, without holding up its loop; who
+has written for a while leaves a gap in which others find it free. Decision 0041 has the reasons.
 """
 
 import asyncio
-import re
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
-import sqlalchemy
-
-from cimcare.exchange.outbox import Outbox, OutboxReader
+from cimcare.exchange.log import MessageReader
+from cimcare.exchange.outbox import Priority
 from cimcare.exchange.ports import Records
 from cimcare.exchange.store import Reader, StoreError, Transaction
-from cimcare.store import migrations
-from cimcare.store.errors import DatabaseError
-from cimcare.store.sqlite_log import SqliteLog
-from cimcare.store.sqlite_outbox import SqliteOutbox
+from cimcare.store.sealing import Sealing
+from cimcare.store.sqlite_audit import SqliteAudit, SqliteAuditReader
+from cimcare.store.sqlite_file import connect_reader, connect_writer, path_of, upgrade
+from cimcare.store.sqlite_ledger import SqliteLedger, SqliteLedgerReader
+from cimcare.store.sqlite_log import SqliteLog, SqliteLogReader
+from cimcare.store.sqlite_outbox import SqliteOutbox, SqliteOutboxReader
 from cimcare.store.sqlite_records import SqliteRecords
-from cimcare.store.urls import shown_url
+from cimcare.store.sqlite_session import Session, WritingSession, is_busy, store_error
+from cimcare.store.turns import Turns
 
-__all__ = ["DatabaseError", "SqliteStore", "open_reader", "path_of"]
+__all__ = ["SqliteStore", "open_reader", "path_of"]
 
-_PREFIX = "sqlite:///"
-_MEMORY = re.compile(r"^(:memory:|file:)?$")
+_LONGEST_SECONDS = 0.05
+"""After this long a transaction takes no further message, and a row of transactions makes room for other processes."""
 
+_GAP_SECONDS = 0.004
+"""How long the file is then free: more than two looks of a process that waits."""
 
-def path_of(url: str) -> Path:
-    """File that a URL names: `sqlite:///relative.db` or `sqlite:////absolute.db`.
+_LOOK_SECONDS = 0.001
+"""How often a process that waits looks whether the file is free."""
 
-    Raises:
-        DatabaseError: The URL is of another kind.
-    """
-    name = url.removeprefix(_PREFIX)
-    if not url.startswith(_PREFIX) or _MEMORY.match(name):
-        raise DatabaseError(
-            f"database {shown_url(url)!r} names no file of SQLite; accepted: sqlite:///name.db for a file in the"
-            " working directory, sqlite:////path/name.db for one elsewhere, postgresql://user:password@host:port/name"
-            " for PostgreSQL"
-        )
-    return Path(name)
+_PAGES_TOGETHER = 64
+"""Free pages given back at once: one MiB."""
+
+_INCREMENTAL = 2
 
 
-class _Access:
-    """Log and objects over one connection."""
+class _Reading:
+    """What is committed, over a connection that reads."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self.log = SqliteLog(connection)
-        self.records: Records = SqliteRecords(connection)
+    def __init__(self, session: Session) -> None:
+        self.log: MessageReader = SqliteLogReader(session)
+        self.records: Records = SqliteRecords(session)
+        self.outbox = SqliteOutboxReader(session)
+        self.ledger = SqliteLedgerReader(session)
+        self.audit = SqliteAuditReader(session)
 
 
-class _Writing(_Access):
-    """Log and objects inside the transaction that is open."""
+class _Writing:
+    """All that may be written, inside the transaction that is open."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        super().__init__(connection)
-        self._connection = connection
+    def __init__(self, session: WritingSession) -> None:
+        self._session = session
+        self._sealing = Sealing()
+        self.log = SqliteLog(session, self._sealing)
+        self.records: Records = SqliteRecords(session)
+        self.outbox = SqliteOutbox(session)
+        self.ledger = SqliteLedger(session)
+        self.audit = SqliteAudit(session)
+
+    def begin(self) -> None:
+        """A message begins."""
+        self._session.run("SAVEPOINT message")
+        self._sealing.clear()
+
+    def end(self) -> None:
+        """A message ends: what was kept is sealed."""
+        note = self._sealing.note()
+        if note is not None:
+            self.audit.put(note)
+        self._session.run("RELEASE message")
 
     @asynccontextmanager
     async def savepoint(self) -> AsyncIterator[None]:
         """A part that can be undone alone. SQLite takes the innermost of several parts with one name."""
-        self._connection.execute("SAVEPOINT part")
+        mark = self._sealing.mark()
+        self._session.run("SAVEPOINT part")
         try:
             yield
         except BaseException:
-            if self._connection.in_transaction:  # else the database has undone everything by itself
-                self._connection.execute("ROLLBACK TO part")
-                self._connection.execute("RELEASE part")
+            if self._session.connection.in_transaction:  # else the database has undone everything by itself
+                self._session.run("ROLLBACK TO part")
+                self._session.run("RELEASE part")
+            self._sealing.undo(mark)
+            self.audit.forget_end()
             raise
-        self._connection.execute("RELEASE part")
+        self._session.run("RELEASE part")
 
 
 class SqliteStore:
     """A store in one file. Make it with `open`; use it on one event loop."""
 
     def __init__(
-        self, path: Path, writer: sqlite3.Connection, reader: sqlite3.Connection, on_commit: Callable[[int], None]
+        self,
+        path: Path,
+        writer: sqlite3.Connection,
+        reader: sqlite3.Connection,
+        busy_timeout_seconds: float,
+        on_commit: Callable[[int], None],
     ) -> None:
         self._path = path
         self._writer = writer
         self._reader = reader
+        self._busy_timeout_seconds = busy_timeout_seconds
         self._on_commit = on_commit
-        self._written: Transaction = _Writing(writer)
-        self._read: Reader = _Access(reader)
-        self._outbox = SqliteOutbox(writer)
-        self._outbox_reader = SqliteOutbox(reader)
-        self._turn = asyncio.Lock()
+        self._written = _Writing(WritingSession(path, writer))
+        self._read: Reader = _Reading(Session(path, reader))
+        self._turns = Turns()
         self._waiters: list[asyncio.Future[None]] = []
+        self._begun_at = self._ended_at = self._busy_since = float("-inf")
         self._is_flush_due = False
         self._is_closed = False
 
@@ -111,61 +137,49 @@ class SqliteStore:
         Raises:
             DatabaseError: No database, not writable, locked, or written by a later release.
         """
+        writer = connect_writer(path, busy_timeout_seconds)
         try:
-            writer = _connect(path, busy_timeout_seconds)
-            try:
-                _upgrade(path)
-                reader = _connect(path, busy_timeout_seconds, read_only=True)
-            except BaseException:
-                writer.close()
-                raise
-        except (sqlite3.Error, sqlalchemy.exc.SQLAlchemyError) as error:
-            raise _unusable(path, str(error.orig if isinstance(error, sqlalchemy.exc.DBAPIError) else error)) from error
-        except migrations.UnknownRevisionError as error:
-            raise _unusable(path, f"its tables are of revision {error}, which a later release wrote") from error
-        return cls(path, writer, reader, on_commit)
+            upgrade(path, busy_timeout_seconds)
+            reader = connect_reader(path)
+        except BaseException:
+            writer.close()
+            raise
+        return cls(path, writer, reader, busy_timeout_seconds, on_commit)
 
     @property
     def reader(self) -> Reader:
         """What is committed, to be read."""
         return self._read
 
-    @property
-    def outbox_reader(self) -> OutboxReader:
-        """The outbox, to be read: what is committed."""
-        return self._outbox_reader
-
-    def outbox_of(self, transaction: Transaction) -> Outbox:
-        """The outbox, to be written within the transaction that is open."""
-        assert transaction is self._written
-        return self._outbox
-
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Transaction]:
+    async def transaction(self, priority: Priority = Priority.NORMAL) -> AsyncIterator[Transaction]:
         """One transaction, as `Store.transaction` promises. Commits together with its neighbours."""
-        async with self._turn:
-            if self._is_closed:
-                raise StoreError(f"{self._path}: closed")
+        async with self._turn(priority):
+            await self._begin()
+            self._written.begin()
             try:
-                self._begin()
-                try:
-                    yield self._written
-                except BaseException:
-                    self._undo()
-                    raise
-                self._writer.execute("RELEASE message")
-            except sqlite3.Error as error:
-                self._require_open()
-                raise StoreError(f"{self._path}: {error}") from error
-            finally:
-                self._schedule_flush()
+                yield self._written
+                self._written.end()
+            except BaseException:
+                self._undo()
+                raise
             waiter = asyncio.get_running_loop().create_future()
             self._waiters.append(waiter)
         await waiter
 
+    async def reclaim(self) -> None:
+        """Give free pages back to the disk. A file of an early release keeps them, and uses them again."""
+        while await self._give_back_some():
+            pass
+        async with self._turn(Priority.NORMAL):
+            self._flush_now()
+            with suppress(sqlite3.Error):  # somebody reads; the next commits do it bit by bit
+                self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
     async def close(self) -> None:
         """Commit what waits, move the log of writes into the file, close."""
-        async with self._turn:
+        await self._turns.acquire()
+        try:
             if self._is_closed:
                 return
             self._flush_now()
@@ -174,25 +188,70 @@ class SqliteStore:
                 self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             self._reader.close()
             self._writer.close()
+        finally:
+            self._turns.release()
 
-    def _begin(self) -> None:
-        if not self._writer.in_transaction:
+    # ------------------------------------------------------------------------------------------------ turns
+
+    @asynccontextmanager
+    async def _turn(self, priority: Priority) -> AsyncIterator[None]:
+        """The turn to write. Whatever becomes of it, what others left to be committed will be."""
+        try:
+            await self._turns.acquire(priority)
+        except BaseException:
+            self._schedule_flush()
+            raise
+        try:
+            if self._is_closed:
+                raise StoreError(f"{self._path}: closed")
+            yield
+        finally:
+            if asyncio.get_running_loop().time() - self._begun_at >= _LONGEST_SECONDS:
+                self._flush_now()
+            else:
+                self._schedule_flush()
+            self._turns.release()
+
+    async def _begin(self) -> None:
+        """Begin a transaction of the database if none is open, when no other process has one."""
+        if self._writer.in_transaction:
+            return
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        if now - self._ended_at >= _GAP_SECONDS:
+            self._busy_since = now
+        elif now - self._busy_since >= _LONGEST_SECONDS:
+            await asyncio.sleep(_GAP_SECONDS)
+            self._busy_since = loop.time()
+        deadline = loop.time() + self._busy_timeout_seconds
+        while not self._try_to_begin(is_last_try=loop.time() >= deadline):
+            await asyncio.sleep(_LOOK_SECONDS)
+            self._busy_since = loop.time()
+        self._begun_at = loop.time()
+        self._written.audit.forget_end()
+
+    def _try_to_begin(self, *, is_last_try: bool) -> bool:
+        try:
             self._writer.execute("BEGIN IMMEDIATE")
-        self._writer.execute("SAVEPOINT message")
+        except sqlite3.Error as error:
+            if is_last_try or not is_busy(error):
+                raise store_error(self._path, error) from error
+            return False
+        return True
 
     def _undo(self) -> None:
+        """Undo the message that failed. Its neighbours stay, unless the database has undone everything."""
+        self._written.audit.forget_end()
         try:
             if self._writer.in_transaction:
                 self._writer.execute("ROLLBACK TO message")
                 self._writer.execute("RELEASE message")
         except sqlite3.Error:
             self._writer.rollback()
-        self._require_open()
-
-    def _require_open(self) -> None:
-        """Tell all who wait that their work is gone, if the database has undone the whole transaction by itself."""
         if not self._writer.in_transaction:
             self._settle(StoreError(f"{self._path}: undone by the database after an error of the disk"))
+
+    # ---------------------------------------------------------------------------------------------- commits
 
     def _schedule_flush(self) -> None:
         if not self._is_flush_due:
@@ -201,22 +260,31 @@ class SqliteStore:
 
     def _flush(self) -> None:
         self._is_flush_due = False
-        if not self._turn.locked():  # else a message is half done; its end schedules the next flush
+        if not self._turns.locked():  # else a message is half done; its end schedules the next flush
             self._flush_now()
 
     def _flush_now(self) -> None:
         if self._is_closed or not self._writer.in_transaction:
             return
         try:
-            self._writer.execute("COMMIT")
-        except sqlite3.Error as error:
-            if self._writer.in_transaction:
-                self._writer.rollback()
-            self._settle(StoreError(f"{self._path}: {error}"))
+            self._commit()
+        except StoreError as error:
+            self._settle(error)
         else:
             if self._waiters:
                 self._on_commit(len(self._waiters))
             self._settle(None)
+
+    def _commit(self) -> None:
+        """Commit; what cannot be committed is undone."""
+        try:
+            self._writer.execute("COMMIT")
+        except sqlite3.Error as error:
+            if self._writer.in_transaction:
+                self._writer.rollback()
+            raise store_error(self._path, error) from error
+        finally:
+            self._ended_at = asyncio.get_running_loop().time()
 
     def _settle(self, error: StoreError | None) -> None:
         waiters, self._waiters = self._waiters, []
@@ -228,6 +296,25 @@ class SqliteStore:
             else:
                 waiter.set_exception(error)
 
+    # -------------------------------------------------------------------------------------------- free pages
+
+    async def _give_back_some(self) -> bool:
+        """Cut some free pages off the file; whether there may be more."""
+        async with self._turn(Priority.NORMAL):
+            self._flush_now()
+            await self._begin()
+            session = Session(self._path, self._writer)
+            try:
+                free: int = session.one("PRAGMA freelist_count")[0]
+                if free and session.one("PRAGMA auto_vacuum")[0] == _INCREMENTAL:
+                    session.all(f"PRAGMA incremental_vacuum({_PAGES_TOGETHER})")
+                left: int = session.one("PRAGMA freelist_count")[0]
+            except StoreError:
+                self._writer.rollback()
+                raise
+            self._commit()
+        return 0 < left < free
+
 
 def open_reader(path: Path) -> tuple[Reader, Callable[[], None]]:
     """What is committed in the file, to be read from beside a running hub; and how to close it.
@@ -235,45 +322,5 @@ def open_reader(path: Path) -> tuple[Reader, Callable[[], None]]:
     Raises:
         DatabaseError: No such file, or no database of this release.
     """
-    try:
-        connection = _connect(path, 5.0, read_only=True)
-        connection.execute("SELECT 1 FROM messages LIMIT 1")
-    except sqlite3.Error as error:
-        raise _unusable(path, str(error)) from error
-    return _Access(connection), connection.close
-
-
-def _connect(path: Path, busy_timeout_seconds: float, *, read_only: bool = False) -> sqlite3.Connection:
-    uri = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rwc'}"
-    connection = sqlite3.connect(
-        uri, uri=True, timeout=busy_timeout_seconds, isolation_level=None, cached_statements=512
-    )
-    try:
-        if not read_only:
-            connection.execute("PRAGMA page_size = 16384")
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA foreign_keys = ON")
-        connection.execute("PRAGMA cache_size = -65536")
-        if read_only:
-            connection.execute("PRAGMA query_only = ON")
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _upgrade(path: Path) -> None:
-    engine = sqlalchemy.create_engine(sqlalchemy.URL.create("sqlite", database=str(path.absolute())))
-    try:
-        with engine.begin() as connection:
-            migrations.upgrade(connection)
-    finally:
-        engine.dispose()
-
-
-def _unusable(path: Path, reason: str) -> DatabaseError:
-    return DatabaseError(
-        f"database {path} cannot be used: {reason}. Accepted: a file that this user may write, in a folder that exists,"
-        " made by this release or an earlier one"
-    )
+    connection = connect_reader(path)
+    return _Reading(Session(path, connection)), connection.close

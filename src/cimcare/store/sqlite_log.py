@@ -1,12 +1,17 @@
 """The message log on SQLite: hot statements written by hand."""
 
-import sqlite3
+import asyncio
+from collections.abc import Iterable
 from datetime import datetime
 
-from cimcare.exchange.log import Direction, LogEntry, LogSelection, Outcome, Transport
-from cimcare.store.instants import from_micros, to_micros
+import msgspec
 
-__all__ = ["SqliteLog"]
+from cimcare.exchange.log import Direction, Expiry, LogEntry, LogSelection, Outcome, Transport
+from cimcare.store.instants import from_micros, to_micros
+from cimcare.store.sealing import Sealing
+from cimcare.store.sqlite_session import Session, Value, Values
+
+__all__ = ["SqliteLog", "SqliteLogReader"]
 
 _COLUMNS = (
     "received_at, direction, transport, partner, archetype, verb, noun, message_id, correlation_id, context, outcome,"
@@ -14,46 +19,31 @@ _COLUMNS = (
 )
 _INSERT = f"INSERT INTO messages ({_COLUMNS}, raw) VALUES ({', '.join('?' * 20)})"  # noqa: S608 - constants only
 _SELECT = f"SELECT sequence, {_COLUMNS} FROM messages"  # noqa: S608 - constants only
+_IN_WORK = "direction = 'in' AND outcome = '' AND repeat_of IS NULL"  # as in the partial index
+_LIVE = "state IN ('waiting', 'leased', 'awaiting', 'dead')"
+_FIND_ORIGINAL = (
+    f"{_SELECT} WHERE message_id = :id AND partner = :partner AND direction = 'in' AND repeat_of IS NULL"
+    " AND received_at >= :since AND outcome"
+)
+_IS_NEEDED = (
+    f"({_IN_WORK} OR EXISTS (SELECT 1 FROM deliveries WHERE message = m.sequence AND {_LIVE})"  # noqa: S608
+    f" OR EXISTS (SELECT 1 FROM deliveries WHERE cause = m.sequence AND {_LIVE})"
+    " OR direction = 'out' AND archetype IN ('ResponseMessage', 'FaultMessage')"
+    f" AND EXISTS (SELECT 1 FROM deliveries WHERE cause = m.answer_to AND {_LIVE}))"
+)
+_WALKED_TOGETHER = 1000
+"""Rows of one step of a long walk, between which others get to work."""
+
 _Row = tuple[
     int, int, str, str, str, str, str, str, str, str, str, str, str, int | None, int | None, bytes, str, int, int, int
 ]
 
 
-class SqliteLog:
-    """The message log over one connection."""
+class SqliteLogReader:
+    """The message log over one connection, to be read."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
-
-    async def append(self, entry: LogEntry, raw: bytes) -> int:
-        """Keep the message; return its sequence."""
-        cursor = self._connection.execute(
-            _INSERT,
-            (
-                to_micros(entry.received_at),
-                entry.direction.value,
-                entry.transport.value,
-                entry.partner,
-                entry.archetype,
-                entry.verb,
-                entry.noun,
-                entry.message_id,
-                entry.correlation_id,
-                entry.context,
-                entry.outcome.value,
-                " ".join(entry.codes),
-                entry.answer_to,
-                entry.repeat_of,
-                entry.digest,
-                entry.content_type,
-                entry.status,
-                entry.truncated,
-                entry.size_bytes,
-                raw,
-            ),
-        )
-        assert cursor.lastrowid is not None
-        return cursor.lastrowid
+    def __init__(self, session: Session) -> None:
+        self._session = session
 
     async def find(self, sequence: int) -> LogEntry | None:
         """The entry with this sequence."""
@@ -61,17 +51,14 @@ class SqliteLog:
 
     async def find_raw(self, sequence: int) -> bytes | None:
         """The bytes of the message with this sequence."""
-        row: tuple[bytes] | None = self._connection.execute(
-            "SELECT raw FROM messages WHERE sequence = ?", (sequence,)
-        ).fetchone()
+        row: tuple[bytes] | None = self._session.one("SELECT raw FROM messages WHERE sequence = ?", (sequence,))
         return None if row is None else row[0]
 
     async def find_original(self, partner: str, message_id: str, since: datetime) -> LogEntry | None:
-        """The first message of this partner with this identifier that was accepted since then."""
-        return self._find_one(
-            f"{_SELECT} WHERE message_id = ? AND partner = ? AND direction = 'in' AND repeat_of IS NULL"
-            " AND outcome IN ('OK', 'PARTIAL') AND received_at >= ? ORDER BY sequence LIMIT 1",
-            (message_id, partner, to_micros(since)),
+        """The first message of this partner with this identifier that was accepted since then, or the last in work."""
+        values: dict[str, Value] = {"id": message_id, "partner": partner, "since": to_micros(since)}
+        return self._find_one(f"{_FIND_ORIGINAL} IN ('OK', 'PARTIAL') ORDER BY sequence LIMIT 1", values) or (
+            self._find_one(f"{_FIND_ORIGINAL} = '' ORDER BY sequence DESC LIMIT 1", values)
         )
 
     async def find_answer(self, sequence: int) -> LogEntry | None:
@@ -91,10 +78,30 @@ class SqliteLog:
             (correlation_id, correlation_id),
         )
 
+    async def find_in_work(self, before: datetime, limit: int) -> tuple[LogEntry, ...]:
+        """What came in before then and has no outcome yet."""
+        return self._find_all(
+            f"{_SELECT} WHERE {_IN_WORK} AND received_at < ? ORDER BY received_at, sequence LIMIT ?",
+            (to_micros(before), limit),
+        )
+
+    async def find_expired(self, expiry: Expiry, *, after: int, limit: int) -> tuple[int, ...]:
+        """Sequences of messages that may be forgotten. Others get to work meanwhile, for the walk may be long."""
+        statement, values = _walk_of(expiry)
+        found: list[int] = []
+        while len(found) < limit:
+            rows: list[tuple[int, int, int]] = self._session.all(statement, (*values, after, _WALKED_TOGETHER))
+            found += [sequence for sequence, _, is_expired in rows if is_expired]
+            if not any(is_old for _, is_old, _ in rows):  # instants of receipt rise with sequences
+                break
+            after = rows[-1][0]
+            await asyncio.sleep(0)
+        return tuple(found[:limit])
+
     async def select(self, selection: LogSelection) -> tuple[LogEntry, ...]:
         """The entries that match, in the order asked for."""
         conditions: list[str] = []
-        values: list[str | int] = []
+        values: list[Value] = []
         for column, value in (
             ("verb", selection.verb),
             ("noun", selection.noun),
@@ -124,14 +131,90 @@ class SqliteLog:
         where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
         order = "DESC" if selection.newest_first else "ASC"
         values.append(selection.limit)
-        rows: list[_Row] = self._connection.execute(
-            f"{_SELECT}{where} ORDER BY sequence {order} LIMIT ?", values
-        ).fetchall()
-        return tuple(_entry_of(row) for row in rows)
+        return self._find_all(f"{_SELECT}{where} ORDER BY sequence {order} LIMIT ?", values)
 
-    def _find_one(self, statement: str, values: tuple[str | int, ...]) -> LogEntry | None:
-        row: _Row | None = self._connection.execute(statement, values).fetchone()
+    def _find_one(self, statement: str, values: Values) -> LogEntry | None:
+        row: _Row | None = self._session.one(statement, values)
         return None if row is None else _entry_of(row)
+
+    def _find_all(self, statement: str, values: Values) -> tuple[LogEntry, ...]:
+        return tuple(_entry_of(row) for row in self._session.all(statement, values))
+
+
+class SqliteLog(SqliteLogReader):
+    """The message log inside the transaction that is open. What it keeps or settles goes into `sealing`."""
+
+    def __init__(self, session: Session, sealing: Sealing) -> None:
+        super().__init__(session)
+        self._sealing = sealing
+
+    async def append(self, entry: LogEntry, raw: bytes) -> int:
+        """Keep the message; return its sequence."""
+        cursor = self._session.run(
+            _INSERT,
+            (
+                to_micros(entry.received_at),
+                entry.direction.value,
+                entry.transport.value,
+                entry.partner,
+                entry.archetype,
+                entry.verb,
+                entry.noun,
+                entry.message_id,
+                entry.correlation_id,
+                entry.context,
+                entry.outcome.value,
+                " ".join(entry.codes),
+                entry.answer_to,
+                entry.repeat_of,
+                entry.digest,
+                entry.content_type,
+                entry.status,
+                entry.truncated,
+                entry.size_bytes,
+                raw,
+            ),
+        )
+        assert cursor.lastrowid is not None
+        self._sealing.add(msgspec.structs.replace(entry, sequence=cursor.lastrowid), raw)
+        return cursor.lastrowid
+
+    async def settle(self, sequence: int, outcome: Outcome, codes: tuple[str, ...] = ()) -> bool:
+        """Give a message that was passed on its outcome."""
+        cursor = self._session.run(
+            "UPDATE messages SET outcome = ?, codes = ? WHERE sequence = ? AND direction = 'in' AND outcome = ''",
+            (outcome.value, " ".join(codes), sequence),
+        )
+        if cursor.rowcount != 1:
+            return False
+        entry, raw = await self.find(sequence), await self.find_raw(sequence)
+        assert entry is not None
+        assert raw is not None
+        self._sealing.add(entry, raw)
+        return True
+
+    async def remove(self, sequences: Iterable[int]) -> None:
+        """Forget messages for good."""
+        gone = list(sequences)
+        self._session.run_each("DELETE FROM messages WHERE sequence = ?", [(sequence,) for sequence in gone])
+        for sequence in gone:
+            self._sealing.drop(sequence)
+
+
+def _walk_of(expiry: Expiry) -> tuple[str, tuple[Value, ...]]:
+    """Statement that goes along the log, and its first values: sequence, whether old enough, whether it may go."""
+    outcome = "outcome IN ('FAILED', 'FAULT')"
+    conditions = [outcome if expiry.refused else f"NOT {outcome}"]
+    values: list[Value] = [to_micros(expiry.before), to_micros(expiry.before)]
+    for column, wanted in (("archetype", expiry.archetypes), ("verb", expiry.verbs)):
+        if wanted:
+            conditions.append(f"{column} IN ({', '.join('?' * len(wanted))})")
+            values.extend(wanted)
+    return (
+        f"SELECT sequence, received_at < ?, received_at < ? AND {' AND '.join(conditions)} AND NOT {_IS_NEEDED}"  # noqa: S608
+        " FROM messages AS m WHERE sequence > ? ORDER BY sequence LIMIT ?",
+        tuple(values),
+    )
 
 
 def _entry_of(row: _Row) -> LogEntry:

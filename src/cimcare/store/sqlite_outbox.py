@@ -1,168 +1,347 @@
 """The outbox on SQLite: hot statements written by hand.
 
-`state IN ('waiting', 'leased')` stands in them as in the partial indexes, which SQLite uses only then.
+`is_head` is kept with every step, so that claiming looks at nothing that stands behind others. Who is next of a key is
+one look-up in `delivery_keys`, which holds what waits or is leased. Decision 0040 has the reasons.
+
+Conditions stand in the statements as in the partial indexes, which SQLite uses only then.
 """
 
-import sqlite3
+from collections.abc import Collection, Iterable
 from datetime import datetime
+from heapq import merge
 
-from cimcare.exchange.outbox import Backlog, Delivery, DeliverySelection, DeliveryState, NewDelivery
+import msgspec
+
+from cimcare.exchange.outbox import (
+    Backlog,
+    Delivery,
+    DeliveryKind,
+    DeliverySelection,
+    DeliveryState,
+    NewDelivery,
+    Priority,
+)
 from cimcare.store.instants import from_micros, to_micros
+from cimcare.store.sqlite_session import Session, Value
 
-__all__ = ["SqliteOutbox"]
+__all__ = ["SqliteOutbox", "SqliteOutboxReader"]
 
-_NEW = "message, partner, object_key, verb, noun, message_id, created_at"
-_SELECT = (
-    f"SELECT number, {_NEW}, state, due_at, attempts, attempts_before, reason, received"  # noqa: S608 - constants only
-    " FROM deliveries"
+_COLUMNS = (
+    "number, message, cause, partner, kind, object_keys, priority, address, verb, noun, message_id, created_at, state,"
+    " is_head, due_at, attempts, attempts_before, reason, received"
 )
-_OPEN = "state IN ('waiting', 'leased')"
-# Both states may be claimed once they are due: of a leased one, `due_at` is the end of its lease.
-_DUE = (
-    f"SELECT number FROM deliveries AS d WHERE partner = ? AND {_OPEN} AND due_at <= ? AND NOT EXISTS"  # noqa: S608
-    " (SELECT 1 FROM deliveries AS e WHERE e.partner = d.partner AND e.object_key = d.object_key"
-    f" AND e.{_OPEN} AND e.number < d.number) ORDER BY number LIMIT ?"
+_Row = tuple[int, int, int, str, str, str, int, str, str, str, str, int, str, int, int, int, int, str, bytes]
+
+_FRESH = "is_head AND state = 'waiting' AND attempts = attempts_before"
+_TRIED = "state IN ('waiting', 'leased') AND attempts > attempts_before AND (is_head OR state = 'leased')"
+_LIVE = "state IN ('waiting', 'leased', 'awaiting', 'dead')"
+_OPEN = "state IN ('waiting', 'leased', 'awaiting')"
+_ENDED = "state IN ('delivered', 'discarded')"
+_LIVE_STATES = (DeliveryState.WAITING, DeliveryState.LEASED, DeliveryState.AWAITING, DeliveryState.DEAD)
+
+_SELECT = f"SELECT {_COLUMNS} FROM deliveries"  # noqa: S608 - constants only
+_FIND = f"{_SELECT} WHERE number = ?"
+_COUNTS = f"SELECT partner, state, count(*), min(number) FROM deliveries WHERE {_LIVE} GROUP BY partner, state"  # noqa: S608
+_NEXT_PARTNER = f"SELECT min(partner) FROM deliveries WHERE {_LIVE} AND partner > ?"  # noqa: S608 - constants only
+_COUNT_OPEN = f"SELECT count(*) FROM deliveries WHERE {_OPEN} AND partner = ? AND created_at >= ? AND created_at < ?"  # noqa: S608
+
+_INSERT = (
+    "INSERT INTO deliveries (message, cause, partner, kind, object_keys, priority, address, verb, noun, message_id,"
+    " created_at, state, is_head, due_at, attempts, attempts_before, reason, received)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'waiting', ?, ?, 0, 0, '', x'')"
 )
-_END = (
-    "UPDATE deliveries SET state = ?, due_at = ?, reason = ?, received = ?"
-    " WHERE number = ? AND state = 'leased' AND attempts = ?"
+_INSERT_KEY = "INSERT INTO delivery_keys (partner, object_key, number) VALUES (?, ?, ?)"
+_DELETE_KEY = "DELETE FROM delivery_keys WHERE partner = ? AND object_key = ? AND number = ?"
+_IS_TAKEN = "SELECT 1 FROM delivery_keys WHERE partner = ? AND object_key = ? AND number < ? LIMIT 1"
+_FIRST_OF_KEY = "SELECT min(number) FROM delivery_keys WHERE partner = ? AND object_key = ?"
+_NEXT_OF_KEY = f"{_FIRST_OF_KEY} AND number > ?"
+_PROMOTE = (
+    "UPDATE deliveries SET is_head = 1 WHERE number = ? AND NOT is_head AND NOT EXISTS (SELECT 1"
+    " FROM json_each(deliveries.object_keys) AS own CROSS JOIN delivery_keys AS older WHERE older.partner ="
+    " deliveries.partner AND older.object_key = own.value AND older.number < deliveries.number)"
 )
-_Row = tuple[int, int, str, str, str, str, str, int, str, int, int, int, str, bytes]
+_DEMOTE = "UPDATE deliveries SET is_head = 0 WHERE number = ? AND is_head"
+
+# A younger one of its objects may be under way still when a delivery is sent again: that one is waited for.
+_WAITS_FOR_YOUNGER = (
+    "attempts_before > 0 AND EXISTS (SELECT 1 FROM deliveries AS younger WHERE younger.partner = d.partner"
+    " AND younger.state = 'leased' AND younger.state IN ('waiting', 'leased')"
+    " AND younger.attempts > younger.attempts_before AND (younger.is_head OR younger.state = 'leased')"
+    " AND younger.due_at > :now AND younger.number > d.number AND EXISTS (SELECT 1"
+    " FROM json_each(d.object_keys) AS own CROSS JOIN delivery_keys AS shared WHERE shared.partner = d.partner"
+    " AND shared.object_key = own.value AND shared.number = younger.number))"
+)
+_OF_ONE_KIND = "SELECT number FROM deliveries AS d WHERE partner = :partner AND kind = :kind AND priority = :priority"
+_FRESH_OF_ONE_KIND = (
+    f"{_OF_ONE_KIND} AND {_FRESH} AND due_at <= :now AND NOT ({_WAITS_FOR_YOUNGER}) ORDER BY number LIMIT :limit"
+)
+_TRIED_OF_ONE_KIND = (
+    f"{_OF_ONE_KIND} AND {_TRIED} AND is_head AND state = 'waiting' AND due_at <= :now AND NOT ({_WAITS_FOR_YOUNGER})"
+    " ORDER BY due_at, number LIMIT :limit"
+)
+_ABANDONED = (
+    f"SELECT number, kind, priority FROM deliveries WHERE partner = ? AND {_TRIED}"  # noqa: S608 - constants only
+    " AND is_head AND state = 'leased' AND due_at <= ?"
+)
+_LEASE = "UPDATE deliveries SET state = 'leased', due_at = ?, attempts = attempts + 1 WHERE number = ?"
+
+_OF_ATTEMPT = "WHERE number = ? AND state = 'leased' AND attempts = ?"
+_END = f"UPDATE deliveries SET state = ?, due_at = ?, is_head = 1, reason = ?, received = ? {_OF_ATTEMPT}"  # noqa: S608
+_FAIL = f"UPDATE deliveries SET state = 'waiting', due_at = ?, reason = ?, received = ? {_OF_ATTEMPT}"  # noqa: S608
+_RENEW = f"UPDATE deliveries SET due_at = ? {_OF_ATTEMPT}"  # noqa: S608 - constants only
+_EXPIRED = "SELECT number FROM deliveries WHERE state = 'awaiting' AND due_at <= ? ORDER BY due_at, number LIMIT ?"
+_BURY_AWAITING = "UPDATE deliveries SET state = 'dead', due_at = ?, reason = ? WHERE number = ?"
+_ANSWER = "UPDATE deliveries SET state = 'delivered', due_at = ? WHERE number = ? AND state = 'awaiting'"
+_RESEND = (
+    "UPDATE deliveries SET state = 'waiting', due_at = ?, is_head = ?, attempts_before = attempts WHERE number = ?"
+)
+_DISCARD = "UPDATE deliveries SET state = 'discarded', due_at = ?, reason = ? WHERE number = ? AND state = 'dead'"
+_REMOVE_ENDED = (
+    "DELETE FROM deliveries WHERE number IN"  # noqa: S608 - constants only
+    f" (SELECT number FROM deliveries WHERE {_ENDED} AND due_at < ? ORDER BY due_at, number LIMIT ?)"
+)
+
+_encode = msgspec.json.Encoder().encode
+_keys_of = msgspec.json.Decoder(tuple[str, ...]).decode
 
 
-class SqliteOutbox:
-    """The outbox over one connection."""
+class SqliteOutboxReader:
+    """The outbox over one connection, to be read."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
+    def __init__(self, session: Session) -> None:
+        self._session = session
 
     async def find(self, number: int) -> Delivery | None:
         """The delivery with this number."""
-        row: _Row | None = self._connection.execute(f"{_SELECT} WHERE number = ?", (number,)).fetchone()
+        row: _Row | None = self._session.one(_FIND, (number,))
         return None if row is None else _delivery_of(row)
 
     async def select(self, selection: DeliverySelection) -> tuple[Delivery, ...]:
         """The deliveries that match."""
-        conditions: list[str] = ["number > ?"]
-        values: list[str | int] = [selection.after or 0]
-        for column, value in (
-            ("partner", selection.partner),
-            ("noun", selection.noun),
-            ("state", selection.state.value if selection.state else ""),
-        ):
-            if value:
-                conditions.append(f"{column} = ?")
-                values.append(value)
-        if selection.before is not None:
-            conditions.append("created_at <= ?")
-            values.append(to_micros(selection.before))
-        rows: list[_Row] = self._connection.execute(
-            f"{_SELECT} WHERE {' AND '.join(conditions)} ORDER BY number LIMIT ?", (*values, selection.limit)
-        ).fetchall()
-        return tuple(_delivery_of(row) for row in rows)
+        conditions, values = _conditions_of(selection)
+        is_by_message = selection.message is not None or selection.cause is not None
+        if is_by_message or not selection.states or not set(selection.states) <= set(_LIVE_STATES):
+            if selection.states:
+                conditions.append(f"state IN ({', '.join('?' * len(selection.states))})")
+                values.extend(state.value for state in selection.states)
+            return self._select(conditions, values, selection.limit)
+        # What is left of all that ever was is found by an index of its own: partner, state, number.
+        partners = [selection.partner] if selection.partner else self._partners()
+        found = [
+            self._select([*conditions, _LIVE, "partner = ?", "state = ?"], [*values, partner, state], selection.limit)
+            for partner in partners
+            for state in dict.fromkeys(selection.states)
+        ]
+        return tuple(merge(*found, key=lambda delivery: delivery.number))[: selection.limit]
 
     async def backlogs(self) -> tuple[Backlog, ...]:
-        """One for each partner that has any that wait or are dead."""
-        counts: dict[str, list[int | None]] = {}
-        for partner, waiting, oldest in self._connection.execute(
-            f"SELECT partner, count(*), min(created_at) FROM deliveries WHERE {_OPEN} GROUP BY partner"  # noqa: S608
-        ):
-            counts[partner] = [waiting, 0, oldest]
-        for partner, dead in self._connection.execute(
-            "SELECT partner, count(*) FROM deliveries WHERE state = 'dead' GROUP BY partner"
-        ):
-            counts.setdefault(partner, [0, 0, None])[1] = dead
-        return tuple(
-            Backlog(
-                partner=partner,
-                waiting=waiting or 0,
-                dead=dead or 0,
-                oldest_at=None if oldest is None else from_micros(oldest),
+        """One for each partner that has any that wait, await or are dead."""
+        counts: dict[str, dict[str, tuple[int, int]]] = {}
+        for partner, state, number_of, first in self._session.all(_COUNTS):
+            counts.setdefault(partner, {})[state] = (number_of, first)
+        return tuple(self._backlog_of(partner, counts[partner]) for partner in sorted(counts))
+
+    async def count_open(self, partner: str, since: datetime, until: datetime) -> int:
+        """How many of a partner's wait, are leased or await."""
+        counted: int = self._session.one(_COUNT_OPEN, (partner, to_micros(since), to_micros(until)))[0]
+        return counted
+
+    def _backlog_of(self, partner: str, counts: dict[str, tuple[int, int]]) -> Backlog:
+        waiting = [counts[state] for state in ("waiting", "leased") if state in counts]
+        oldest_at = None
+        if waiting:
+            oldest = min(first for _, first in waiting)
+            oldest_at = from_micros(
+                self._session.one("SELECT created_at FROM deliveries WHERE number = ?", (oldest,))[0]
             )
-            for partner, (waiting, dead, oldest) in sorted(counts.items())
+        return Backlog(
+            partner=partner,
+            waiting=sum(number_of for number_of, _ in waiting),
+            awaiting=counts.get("awaiting", (0, 0))[0],
+            dead=counts.get("dead", (0, 0))[0],
+            oldest_at=oldest_at,
         )
+
+    def _partners(self) -> list[str]:
+        """Partners that have anything left, by a look-up each."""
+        partners: list[str] = []
+        last = ""  # no partner is without a name
+        while (found := self._session.one(_NEXT_PARTNER, (last,))[0]) is not None:
+            last = found
+            partners.append(last)
+        return partners
+
+    def _select(self, conditions: list[str], values: list[Value], limit: int) -> tuple[Delivery, ...]:
+        statement = f"{_SELECT} WHERE {' AND '.join(conditions)} ORDER BY number LIMIT ?"
+        return tuple(_delivery_of(row) for row in self._session.all(statement, (*values, limit)))
+
+
+class SqliteOutbox(SqliteOutboxReader):
+    """The outbox inside the transaction that is open."""
 
     async def enqueue(self, new: NewDelivery) -> int:
         """Put a delivery in."""
         created_at = to_micros(new.created_at)
-        cursor = self._connection.execute(
-            f"INSERT INTO deliveries ({_NEW}, state, due_at, attempts, attempts_before, reason, received)"  # noqa: S608
-            " VALUES (?, ?, ?, ?, ?, ?, ?, 'waiting', ?, 0, 0, '', x'')",
+        keys = tuple(dict.fromkeys(new.object_keys))
+        is_head = not any(self._session.one(_FIRST_OF_KEY, (new.partner, key))[0] for key in keys)
+        cursor = self._session.run(
+            _INSERT,
             (
                 new.message,
+                new.cause,
                 new.partner,
-                new.object_key,
+                new.kind.value,
+                _encode(new.object_keys).decode(),
+                new.priority.value,
+                new.address,
                 new.verb,
                 new.noun,
                 new.message_id,
                 created_at,
+                is_head,
                 created_at,
             ),
         )
-        assert cursor.lastrowid is not None
-        return cursor.lastrowid
+        number = cursor.lastrowid
+        assert number is not None
+        self._session.run_each(_INSERT_KEY, [(new.partner, key, number) for key in keys])
+        return number
 
-    async def claim(self, partner: str, *, now: datetime, until: datetime, limit: int) -> tuple[Delivery, ...]:
+    async def claim(
+        self, partner: str, *, now: datetime, until: datetime, limit: int, only: Collection[DeliveryKind] = ()
+    ) -> tuple[Delivery, ...]:
         """Lease deliveries that are due."""
-        due: list[tuple[int]] = self._connection.execute(_DUE, (partner, to_micros(now), limit)).fetchall()
-        claimed = []
-        for (number,) in due:
-            self._connection.execute(
-                "UPDATE deliveries SET state = 'leased', due_at = ?, attempts = attempts + 1 WHERE number = ?",
-                (to_micros(until), number),
-            )
-            delivery = await self.find(number)
-            assert delivery is not None
-            claimed.append(delivery)
-        return tuple(claimed)
+        due = self._due(partner, to_micros(now), limit, [kind for kind in DeliveryKind if not only or kind in only])
+        self._session.run_each(_LEASE, [(to_micros(until), number) for number in due])
+        return tuple(_delivery_of(self._session.one(_FIND, (number,))) for number in due)
+
+    async def renew(self, number: int, attempt: int, *, until: datetime) -> bool:
+        """Make a lease longer."""
+        return self._session.run(_RENEW, (to_micros(until), number, attempt)).rowcount == 1
 
     async def succeed(self, number: int, attempt: int, *, now: datetime) -> bool:
         """The partner has it."""
-        return self._end("delivered", now, "", b"", number, attempt)
+        return self._end(DeliveryState.DELIVERED, now, "", b"", number, attempt)
+
+    async def wait_for_reply(self, number: int, attempt: int, *, until: datetime) -> bool:
+        """The partner has acknowledged a request."""
+        return self._end(DeliveryState.AWAITING, until, "", b"", number, attempt)
 
     async def fail(self, number: int, attempt: int, *, due_at: datetime, reason: str, received: bytes) -> bool:
-        """This attempt came to nothing."""
-        return self._end("waiting", due_at, reason, received, number, attempt)
+        """This attempt came to nothing. It keeps its place."""
+        return self._session.run(_FAIL, (to_micros(due_at), reason, received, number, attempt)).rowcount == 1
 
     async def bury(self, number: int, attempt: int, *, now: datetime, reason: str, received: bytes) -> bool:
         """Give up."""
-        return self._end("dead", now, reason, received, number, attempt)
+        return self._end(DeliveryState.DEAD, now, reason, received, number, attempt)
+
+    async def find_awaiting(self, message: int) -> Delivery | None:
+        """The delivery of this message that awaits its reply."""
+        row: _Row | None = self._session.one(
+            f"{_SELECT} WHERE message = ? AND state = 'awaiting' ORDER BY number LIMIT 1", (message,)
+        )
+        return None if row is None else _delivery_of(row)
+
+    async def answer(self, number: int, *, now: datetime) -> bool:
+        """The reply that was awaited has come."""
+        return self._session.run(_ANSWER, (to_micros(now), number)).rowcount == 1
+
+    async def expire(self, *, now: datetime, reason: str, limit: int) -> tuple[Delivery, ...]:
+        """Make dead letters of those that got no reply in time."""
+        expired: list[tuple[int]] = self._session.all(_EXPIRED, (to_micros(now), limit))
+        self._session.run_each(_BURY_AWAITING, [(to_micros(now), reason, number) for (number,) in expired])
+        return tuple(_delivery_of(self._session.one(_FIND, row)) for row in expired)
 
     async def resend(self, number: int, *, now: datetime) -> bool:
-        """Let a dead letter wait again."""
-        cursor = self._connection.execute(
-            "UPDATE deliveries SET state = 'waiting', due_at = ?, attempts_before = attempts"
-            " WHERE number = ? AND state = 'dead'",
-            (to_micros(now), number),
-        )
-        return cursor.rowcount == 1
+        """Let a dead letter wait again, before the younger ones of its objects."""
+        delivery = await self.find(number)
+        if delivery is None or delivery.state is not DeliveryState.DEAD:
+            return False
+        keys = [(delivery.partner, key, number) for key in dict.fromkeys(delivery.object_keys)]
+        is_head = not any(self._session.one(_IS_TAKEN, key) for key in keys)
+        self._session.run(_RESEND, (to_micros(now), is_head, number))
+        self._session.run_each(_INSERT_KEY, keys)
+        followers: Iterable[tuple[int | None]] = [self._session.one(_NEXT_OF_KEY, key) for key in keys]
+        self._session.run_each(_DEMOTE, [(follower,) for (follower,) in followers if follower is not None])
+        return True
 
     async def discard(self, number: int, *, now: datetime, reason: str) -> bool:
         """End a dead letter for good."""
-        cursor = self._connection.execute(
-            "UPDATE deliveries SET state = 'discarded', due_at = ?, reason = ? WHERE number = ? AND state = 'dead'",
-            (to_micros(now), reason, number),
-        )
-        return cursor.rowcount == 1
+        return self._session.run(_DISCARD, (to_micros(now), reason, number)).rowcount == 1
 
-    def _end(self, state: str, at: datetime, reason: str, received: bytes, number: int, attempt: int) -> bool:
-        return self._connection.execute(_END, (state, to_micros(at), reason, received, number, attempt)).rowcount == 1
+    async def remove_ended(self, before: datetime, *, limit: int) -> int:
+        """Forget deliveries that were delivered or discarded before then."""
+        return self._session.run(_REMOVE_ENDED, (to_micros(before), limit)).rowcount
+
+    def _due(self, partner: str, now: int, limit: int, kinds: list[DeliveryKind]) -> list[int]:
+        """Numbers of what may be claimed, by urgency and number.
+
+        Each look is one walk along an index, of `limit` rows at most; only leases that ran out are all looked at, which
+        are no more than what was under way.
+        """
+        abandoned: list[tuple[int, str, int]] = self._session.all(_ABANDONED, (partner, now))
+        due: list[int] = []
+        for priority in sorted(Priority, reverse=True):
+            found = [number for number, kind, of in abandoned if of == priority and kind in kinds]
+            for kind in kinds:
+                values = {"partner": partner, "kind": kind, "priority": priority.value, "now": now, "limit": limit}
+                for statement in (_FRESH_OF_ONE_KIND, _TRIED_OF_ONE_KIND):
+                    found += [number for (number,) in self._session.all(statement, values)]
+            due += sorted(found)
+            if len(due) >= limit:
+                break
+        return due[:limit]
+
+    def _end(self, state: DeliveryState, at: datetime, reason: str, received: bytes, number: int, attempt: int) -> bool:
+        """End an attempt so that nobody is held up by this delivery any more."""
+        if self._session.run(_END, (state.value, to_micros(at), reason, received, number, attempt)).rowcount != 1:
+            return False
+        partner, text = self._session.one("SELECT partner, object_keys FROM deliveries WHERE number = ?", (number,))
+        keys = tuple(dict.fromkeys(_keys_of(text)))
+        self._session.run_each(_DELETE_KEY, [(partner, key, number) for key in keys])
+        followers = {self._session.one(_FIRST_OF_KEY, (partner, key))[0] for key in keys}
+        self._session.run_each(_PROMOTE, [(follower,) for follower in followers if follower is not None])
+        return True
+
+
+def _conditions_of(selection: DeliverySelection) -> tuple[list[str], list[Value]]:
+    """Conditions of a selection and their values, without partner and states where these choose the index."""
+    conditions = ["number > ?"]
+    values: list[Value] = [selection.after or 0]
+    for condition, value in (
+        ("partner = ?", selection.partner or None),
+        ("noun = ?", selection.noun or None),
+        ("verb = ?", selection.verb or None),
+        ("message = ?", selection.message),
+        ("cause = ?", selection.cause),
+        ("created_at >= ?", None if selection.since is None else to_micros(selection.since)),
+        ("created_at <= ?", None if selection.before is None else to_micros(selection.before)),
+    ):
+        if value is not None:
+            conditions.append(condition)
+            values.append(value)
+    return conditions, values
 
 
 def _delivery_of(row: _Row) -> Delivery:
     return Delivery(
         number=row[0],
         message=row[1],
-        partner=row[2],
-        object_key=row[3],
-        verb=row[4],
-        noun=row[5],
-        message_id=row[6],
-        created_at=from_micros(row[7]),
-        state=DeliveryState(row[8]),
-        due_at=from_micros(row[9]),
-        attempts=row[10],
-        attempts_before=row[11],
-        reason=row[12],
-        received=row[13],
+        cause=row[2],
+        partner=row[3],
+        kind=DeliveryKind(row[4]),
+        object_keys=_keys_of(row[5]),
+        priority=Priority(row[6]),
+        address=row[7],
+        verb=row[8],
+        noun=row[9],
+        message_id=row[10],
+        created_at=from_micros(row[11]),
+        state=DeliveryState(row[12]),
+        is_head=bool(row[13]),
+        due_at=from_micros(row[14]),
+        attempts=row[15],
+        attempts_before=row[16],
+        reason=row[17],
+        received=row[18],
     )

@@ -1,6 +1,5 @@
 """Objects of the built-in systems on SQLite: bodies and keys as JSON, keys beside them as an index."""
 
-import sqlite3
 from functools import cache
 from typing import TypeVar
 
@@ -9,6 +8,7 @@ import msgspec
 from cimcare.exchange.ports import Collection, Key, Selection, Stored
 from cimcare.model.identity import MRID
 from cimcare.store.instants import from_micros, to_micros
+from cimcare.store.sqlite_session import Session
 
 __all__ = ["SqliteRecords"]
 
@@ -45,17 +45,17 @@ def _decoder_of(body: type[BodyT]) -> msgspec.json.Decoder[BodyT]:
 class SqliteRecords:
     """Objects over one connection."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
+    def __init__(self, session: Session) -> None:
+        self._session = session
 
     async def find(self, collection: Collection[BodyT], mrid: MRID) -> Stored[BodyT] | None:
         """The object with this mRID."""
-        row: _Row | None = self._connection.execute(_FIND, (collection.name, mrid)).fetchone()
+        row: _Row | None = self._session.one(_FIND, (collection.name, mrid))
         return None if row is None else _stored_of(collection, row)
 
     async def find_by_key(self, collection: Collection[BodyT], key: Key) -> tuple[Stored[BodyT], ...]:
         """All objects with this key, oldest first."""
-        rows: list[_Row] = self._connection.execute(_FIND_BY_KEY, (collection.name, key.sort, key.value)).fetchall()
+        rows: list[_Row] = self._session.all(_FIND_BY_KEY, (collection.name, key.sort, key.value))
         return tuple(_stored_of(collection, row) for row in rows)
 
     async def select(self, collection: Collection[BodyT], selection: Selection) -> tuple[Stored[BodyT], ...]:
@@ -81,9 +81,9 @@ class SqliteRecords:
             conditions.append(_COMES_AFTER)
             values.extend((collection.name, selection.after))
         values.append(selection.limit)
-        rows: list[_Row] = self._connection.execute(
+        rows: list[_Row] = self._session.all(
             f"{_SELECT} WHERE {' AND '.join(conditions)} ORDER BY created_at, id LIMIT ?", values
-        ).fetchall()
+        )
         return tuple(_stored_of(collection, row) for row in rows)
 
     async def save(self, collection: Collection[BodyT], stored: Stored[BodyT]) -> None:
@@ -92,33 +92,31 @@ class SqliteRecords:
         keys = sorted(stored.keys)
         body = _encode(stored.body)
         instants = (to_micros(stored.created_at), to_micros(stored.modified_at))
-        old: tuple[int, bytes] | None = self._connection.execute(_FIND_OLD, (name, stored.mrid)).fetchone()
+        old: tuple[int, bytes] | None = self._session.one(_FIND_OLD, (name, stored.mrid))
         if old is None:
-            cursor = self._connection.execute(
-                _INSERT, (name, stored.mrid, stored.state, *instants, _encode(keys), body)
-            )
+            cursor = self._session.run(_INSERT, (name, stored.mrid, stored.state, *instants, _encode(keys), body))
             assert cursor.lastrowid is not None
             record_id = cursor.lastrowid
             gone: set[Key] = set()
             new: list[Key] = keys
         else:
             record_id, before = old
-            self._connection.execute(_UPDATE, (stored.state, *instants, _encode(keys), body, record_id))
+            self._session.run(_UPDATE, (stored.state, *instants, _encode(keys), body, record_id))
             had = _keys_of(before)
             gone = set(had - stored.keys)
             new = [key for key in keys if key not in had]
-        self._connection.executemany(_DELETE_KEY, [(name, *key, record_id) for key in gone])
-        self._connection.executemany(_INSERT_KEY, [(name, *key, record_id) for key in new])
+        self._session.run_each(_DELETE_KEY, [(name, *key, record_id) for key in gone])
+        self._session.run_each(_INSERT_KEY, [(name, *key, record_id) for key in new])
 
     async def drop(self, collection: Collection[BodyT], mrid: MRID) -> None:
         """Remove the object; nothing happens if there is none."""
         name = collection.name
-        old: tuple[int, bytes] | None = self._connection.execute(_FIND_OLD, (name, mrid)).fetchone()
+        old: tuple[int, bytes] | None = self._session.one(_FIND_OLD, (name, mrid))
         if old is None:
             return
         record_id, keys = old
-        self._connection.executemany(_DELETE_KEY, [(name, *key, record_id) for key in _keys_of(keys)])
-        self._connection.execute("DELETE FROM records WHERE id = ?", (record_id,))
+        self._session.run_each(_DELETE_KEY, [(name, *key, record_id) for key in _keys_of(keys)])
+        self._session.run("DELETE FROM records WHERE id = ?", (record_id,))
 
 
 def _text_of(values: tuple[object, ...]) -> str:

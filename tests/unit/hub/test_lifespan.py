@@ -9,7 +9,7 @@ import pytest
 
 from cimcare.hub.lifespan import ListenError, running_hub, serve
 from cimcare.schema import SchemaFileError
-from cimcare.store.sqlite import DatabaseError
+from cimcare.store.errors import DatabaseError
 from tests.support.hub import hub_settings, local_hub
 
 

@@ -129,7 +129,7 @@ async def test_a_database_locked_by_another_refuses_and_recovers(store: SqliteSt
 
 async def test_reader_cannot_write(store: SqliteStore) -> None:
     """What reads for the console can never change anything."""
-    with pytest.raises(sqlite3.OperationalError, match="readonly"):
+    with pytest.raises(StoreError, match="readonly"):
         await store.reader.records.save(THINGS, a_thing("a"))
 
 

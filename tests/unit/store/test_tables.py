@@ -9,7 +9,8 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
 from cimcare.store import migrations
-from cimcare.store.sqlite import DatabaseError, SqliteStore, open_reader, path_of
+from cimcare.store.errors import DatabaseError
+from cimcare.store.sqlite import SqliteStore, open_reader, path_of
 from cimcare.store.tables import METADATA
 
 

@@ -8,11 +8,25 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
-__all__ = ["UnknownRevisionError", "upgrade"]
+__all__ = ["UnknownRevisionError", "is_current", "upgrade"]
 
 
 class UnknownRevisionError(Exception):
     """The database was written by a release that this one does not know."""
+
+
+def is_current(connection: Connection) -> bool:
+    """Whether the tables are those of this release. Looks, and changes nothing.
+
+    Raises:
+        UnknownRevisionError: The database is at a revision that is not among the migrations.
+    """
+    scripts = ScriptDirectory.from_config(_config())
+    known = {script.revision for script in scripts.walk_revisions()}
+    current = set(MigrationContext.configure(connection).get_current_heads())
+    if unknown := current - known:
+        raise UnknownRevisionError(", ".join(sorted(unknown)))
+    return current == set(scripts.get_heads())
 
 
 def upgrade(connection: Connection) -> None:
@@ -21,14 +35,15 @@ def upgrade(connection: Connection) -> None:
     Raises:
         UnknownRevisionError: The database is at a revision that is not among the migrations.
     """
+    if is_current(connection):
+        return
+    config = _config()
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def _config() -> Config:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
-    config.attributes["connection"] = connection
-    scripts = ScriptDirectory.from_config(config)
-    known = {script.revision for script in scripts.walk_revisions()}
-    current = MigrationContext.configure(connection).get_current_heads()
-    if unknown := set(current) - known:
-        raise UnknownRevisionError(", ".join(sorted(unknown)))
-    if set(current) != set(scripts.get_heads()):
-        command.upgrade(config, "head")
+    return config

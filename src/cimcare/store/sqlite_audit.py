@@ -1,0 +1,77 @@
+"""The audit trail on SQLite."""
+
+from cimcare.exchange.audit import START, Action, AuditRow, Note, chained
+from cimcare.store.instants import from_micros, to_micros
+from cimcare.store.sealing import messages_of, text_of
+from cimcare.store.sqlite_session import Session
+
+__all__ = ["SqliteAudit", "SqliteAuditReader"]
+
+_COLUMNS = "number, at, action, actor, subject, details, messages, previous, hash"
+_SELECT = f"SELECT {_COLUMNS} FROM audit WHERE number > ? ORDER BY number LIMIT ?"  # noqa: S608 - constants only
+_LAST = "SELECT number, hash FROM audit ORDER BY number DESC LIMIT 1"
+_INSERT = f"INSERT INTO audit ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - constants only
+
+
+class SqliteAuditReader:
+    """The trail over one connection, to be read."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    async def rows(self, after: int = 0, limit: int = 1000) -> tuple[AuditRow, ...]:
+        """Rows behind the number `after`."""
+        return tuple(
+            AuditRow(
+                number=number,
+                at=from_micros(at),
+                action=Action(action),
+                actor=actor,
+                subject=subject,
+                details=details,
+                messages=messages_of(messages),
+                previous=previous,
+                hash=hash_,
+            )
+            for number, at, action, actor, subject, details, messages, previous, hash_ in self._session.all(
+                _SELECT, (after, limit)
+            )
+        )
+
+
+class SqliteAudit(SqliteAuditReader):
+    """The trail inside the transaction that is open."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        self._end: tuple[int, bytes] | None = None
+
+    def forget_end(self) -> None:
+        """Another process may have gone on with the trail, or rows were undone: look anew for where it ends."""
+        self._end = None
+
+    async def append(self, note: Note) -> None:
+        """Put a row at the end."""
+        self.put(note)
+
+    def put(self, note: Note) -> None:
+        """Put a row at the end, at once."""
+        if self._end is None:
+            self._end = self._session.one(_LAST) or (0, START)
+        number, previous = self._end
+        row = chained(note, number + 1, previous)
+        self._session.run(
+            _INSERT,
+            (
+                row.number,
+                to_micros(row.at),
+                row.action.value,
+                row.actor,
+                row.subject,
+                row.details,
+                text_of(row.messages),
+                row.previous,
+                row.hash,
+            ),
+        )
+        self._end = (row.number, row.hash)

@@ -1,0 +1,64 @@
+"""The ledger on SQLite."""
+
+from datetime import datetime
+
+from cimcare.exchange.ledger import Account, Ends, Line, hour_of
+from cimcare.store.instants import from_micros, to_micros
+from cimcare.store.sqlite_session import Session, Value
+
+__all__ = ["SqliteLedger", "SqliteLedgerReader"]
+
+_COLUMNS = "received, delivered, refused, dead, repeats"
+_LINES = f"SELECT hour, partner, account, {_COLUMNS} FROM ledger WHERE hour >= ? AND hour < ?"  # noqa: S608
+_IN_WORK = (
+    "SELECT count(*) FROM messages WHERE direction = 'in' AND outcome = '' AND repeat_of IS NULL"
+    " AND partner = ? AND received_at >= ? AND received_at < ?"
+)
+_COUNT = {
+    column: f"INSERT INTO ledger (hour, partner, account, {_COLUMNS})"  # noqa: S608 - constants only
+    f" VALUES (?, ?, ?, {', '.join('?' if one is column else '0' for one in Ends)})"
+    f" ON CONFLICT (hour, partner, account) DO UPDATE SET {column} = {column} + excluded.{column}"
+    for column in Ends
+}
+
+
+class SqliteLedgerReader:
+    """The ledger over one connection, to be read."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    async def lines(self, since: datetime, until: datetime, partner: str = "") -> tuple[Line, ...]:
+        """Lines of these hours."""
+        values: list[Value] = [to_micros(since), to_micros(until)]
+        only = ""
+        if partner:
+            only = " AND partner = ?"
+            values.append(partner)
+        rows = self._session.all(f"{_LINES}{only} ORDER BY hour, partner, account", values)
+        return tuple(
+            Line(
+                hour=from_micros(hour),
+                partner=of,
+                account=Account(account),
+                received=received,
+                delivered=delivered,
+                refused=refused,
+                dead=dead,
+                repeats=repeats,
+            )
+            for hour, of, account, received, delivered, refused, dead, repeats in rows
+        )
+
+    async def count_in_work(self, partner: str, since: datetime, until: datetime) -> int:
+        """How many of these messages have no outcome yet."""
+        counted: int = self._session.one(_IN_WORK, (partner, to_micros(since), to_micros(until)))[0]
+        return counted
+
+
+class SqliteLedger(SqliteLedgerReader):
+    """The ledger inside the transaction that is open."""
+
+    async def count(self, partner: str, at: datetime, account: Account, column: Ends, by: int = 1) -> None:
+        """Add to a column."""
+        self._session.run(_COUNT[column], (to_micros(hour_of(at)), partner, account.value, by))

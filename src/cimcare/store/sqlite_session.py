@@ -1,0 +1,79 @@
+"""Statements over one connection to SQLite, and what its errors mean."""
+
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from cimcare.exchange.store import StoreError
+
+__all__ = ["Session", "Value", "Values", "WritingSession", "is_busy", "store_error"]
+
+Value: TypeAlias = str | int | bytes | None
+Values: TypeAlias = Sequence[Value] | Mapping[str, Value]
+
+
+class Session:
+    """Statements over one connection. All raise StoreError where the database fails."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        self.path = path
+        self.connection = connection
+
+    def run(self, statement: str, values: Values = ()) -> sqlite3.Cursor:
+        """Run a statement that writes; its cursor says how many rows, and the number of a new one."""
+        try:
+            return self.connection.execute(statement, values)
+        except sqlite3.Error as error:
+            raise store_error(self.path, error) from error
+
+    def run_each(self, statement: str, rows: Iterable[Sequence[Value]]) -> None:
+        """Run a statement that writes once for each row."""
+        try:
+            self.connection.executemany(statement, rows)
+        except sqlite3.Error as error:
+            raise store_error(self.path, error) from error
+
+    # The columns of a row are as the statement says, which its type cannot tell.
+
+    def all(self, statement: str, values: Values = ()) -> list[Any]:
+        """All rows."""
+        try:
+            return self.connection.execute(statement, values).fetchall()
+        except sqlite3.Error as error:
+            raise store_error(self.path, error) from error
+
+    def one(self, statement: str, values: Values = ()) -> Any:
+        """The first row; None if there is none."""
+        try:
+            return self.connection.execute(statement, values).fetchone()
+        except sqlite3.Error as error:
+            raise store_error(self.path, error) from error
+
+
+class WritingSession(Session):
+    """Statements inside a transaction. None runs outside of it, where it would be kept whatever becomes of the rest."""
+
+    def run(self, statement: str, values: Values = ()) -> sqlite3.Cursor:
+        """Run a statement that writes."""
+        self._require_transaction()
+        return super().run(statement, values)
+
+    def run_each(self, statement: str, rows: Iterable[Sequence[Value]]) -> None:
+        """Run a statement that writes once for each row."""
+        self._require_transaction()
+        super().run_each(statement, rows)
+
+    def _require_transaction(self) -> None:
+        if not self.connection.in_transaction:
+            raise StoreError(f"{self.path}: undone by the database after an error of the disk")
+
+
+def is_busy(error: sqlite3.Error) -> bool:
+    """Whether the error says that another process has the file just now."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
+
+
+def store_error(path: Path, error: sqlite3.Error) -> StoreError:
+    """What the database raised, in words of the store."""
+    return StoreError(f"{path}: {error}")
