@@ -174,6 +174,7 @@ _TABLE = (
     _row("EXC-132", "message altered after it was kept", "5.3", 500, soap="Server", acts="operator"),
     _row("EXC-133", "message missing from the log", "5.3", 500, soap="Server", acts="operator"),
     _row("EXC-134", "not covered by the audit trail", "5.3", 500, soap="Server", acts="operator"),
+    _row("EXC-120", "too many streams", "5.1", 503, soap="Server", acts="nobody"),
     # NET-1xx: transport
     _row("NET-101", "method not allowed", "1.8", 405),
     _row("NET-102", "media type not served", "1.8", 415),

@@ -10,6 +10,8 @@ from typing import Protocol
 
 import msgspec
 
+from cimcare.model.verbs import EVENT_VERBS
+
 __all__ = [
     "Direction",
     "Expiry",
@@ -19,6 +21,7 @@ __all__ = [
     "MessageReader",
     "Outcome",
     "Transport",
+    "is_event",
 ]
 
 
@@ -83,6 +86,18 @@ class LogEntry(msgspec.Struct, frozen=True, kw_only=True):
     status: int = 0
     truncated: bool = False
     size_bytes: int = 0
+
+
+def is_event(entry: LogEntry) -> bool:
+    """Whether a message is an event as it happened: told by the hub itself, or come from a partner and accepted.
+
+    Each happened once: repeats are none, nor is what was sent to partners.
+    """
+    if entry.archetype not in ("EventMessage", "Message") or entry.verb not in EVENT_VERBS:
+        return False
+    if entry.direction is Direction.OUT:
+        return entry.transport is Transport.INTERNAL
+    return entry.repeat_of is None and entry.outcome not in (Outcome.FAILED, Outcome.FAULT)
 
 
 class LogSelection(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ Pure. The standard leaves subscribing to the transport; the filters are our own 
 import msgspec
 
 from cimcare.exchange.facts import Facts, fold
+from cimcare.model.envelope import OperationSet
 from cimcare.model.nouns import find_noun
 
 __all__ = ["Filter", "Matcher", "Subscription", "is_wanted"]
@@ -48,6 +49,12 @@ class Matcher:
         self._areas = frozenset(map(fold, wanted.areas))
         self._sources = frozenset(wanted.sources)
         self._properties = wanted.properties
+
+    def may_accept(self, verb: str, noun: str) -> bool:
+        """False if verb and noun of the header alone rule an event out, so that its content need not be read."""
+        if noun == OperationSet.XML_TYPE:  # what its operations are, the header does not say
+            return True
+        return (not self._verbs or verb in self._verbs) and (not self._nouns or noun in self._nouns)
 
     def accepts(self, facts: Facts) -> bool:
         """Whether the event passes."""

@@ -18,10 +18,20 @@ from starlette.routing import Route
 
 from cimcare import __version__
 from cimcare.errors import Finding, finding_of
-from cimcare.hub.filters import FilterError, read_message_filters, read_object_filters
+from cimcare.hub.events import Events
+from cimcare.hub.filters import (
+    EVENT_FILTERS,
+    STREAM_FILTERS,
+    FilterError,
+    read_event_filters,
+    read_last_event_id,
+    read_message_filters,
+    read_object_filters,
+)
 from cimcare.hub.metrics import Metrics
 from cimcare.hub.openapi import build_openapi
 from cimcare.hub.queries import Queries
+from cimcare.hub.streaming import Streams, TooManyStreamsError
 from cimcare.hub.views import MessageList, ObjectList, view_message, view_object
 from cimcare.model.nouns import ENTRIES, Noun
 from cimcare.transport.http import AsgiApp, ReceiveEvent, Scope, Send, problem_of
@@ -38,6 +48,8 @@ _LARGEST = 2**63 - 1
 
 def build_api(
     queries: Queries,
+    events: Events,
+    streams: Streams,
     metrics: Metrics,
     is_ready: Callable[[], Awaitable[str]],
     services: list[str],
@@ -47,12 +59,14 @@ def build_api(
 
     Args:
         queries: The read side.
+        events: The feed of events.
+        streams: The same as a stream.
         metrics: Counters.
         is_ready: Why messages cannot be taken now; empty if they can.
         services: Names of the strongly typed services, for the first page.
         logger: Where errors of the program are noted.
     """
-    pages = _Pages(queries, metrics, is_ready, services)
+    pages = _Pages(queries, events, streams, metrics, is_ready, services)
     pages_app = Starlette(
         routes=[
             Route("/", pages.index),
@@ -63,6 +77,8 @@ def build_api(
             Route("/api/v1/messages", pages.list_messages),
             Route("/api/v1/messages/{sequence}", pages.get_message),
             Route("/api/v1/messages/{sequence}/raw", pages.get_raw),
+            Route("/api/v1/events", pages.list_events),
+            Route("/api/v1/events/stream", pages.stream_events),
             Route("/api/v1/{noun}", pages.list_objects),
             Route("/api/v1/{noun}/{mrid:path}", pages.get_object),
         ],
@@ -82,9 +98,17 @@ class _Pages:
     """Handlers of the routes."""
 
     def __init__(
-        self, queries: Queries, metrics: Metrics, is_ready: Callable[[], Awaitable[str]], services: list[str]
+        self,
+        queries: Queries,
+        events: Events,
+        streams: Streams,
+        metrics: Metrics,
+        is_ready: Callable[[], Awaitable[str]],
+        services: list[str],
     ) -> None:
         self._queries = queries
+        self._events = events
+        self._streams = streams
         self._metrics = metrics
         self._is_ready = is_ready
         self._services = services
@@ -147,6 +171,31 @@ class _Pages:
         # As plain text whatever it is: a browser must not run what a partner sent.
         return Response(raw, headers=_SAFE | {"content-type": "text/plain; charset=utf-8"})
 
+    async def list_events(self, request: Request) -> Response:
+        asked = read_event_filters(request.query_params.multi_items(), EVENT_FILTERS)
+        page = await self._events.page(asked.wanted, after=asked.after or 0, limit=asked.limit)
+        items = [msgspec.Raw(told.body) for told in page.items]
+        return _json(_EventList(items=items, last=page.last, next=_next(request, None if page.is_end else page.last)))
+
+    async def stream_events(self, request: Request) -> Response:
+        asked = read_event_filters(request.query_params.multi_items(), STREAM_FILTERS)
+        known = read_last_event_id(request.headers.get("last-event-id", ""))
+        try:
+            return self._streams.open(asked.wanted, after=asked.after if known is None else known, headers=_SAFE)
+        except TooManyStreamsError as error:
+            finding = finding_of(
+                error.code, request.url.path, str(error), "a later attempt, or the feed without stream"
+            )
+            return _problem(finding, {"retry-after": "30"})
+
+
+class _EventList(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of events, each in JSON already."""
+
+    items: list[msgspec.Raw]
+    last: int
+    next: str | None
+
 
 def _noun_of(request: Request) -> Noun | None:
     name = request.path_params["noun"]
@@ -181,7 +230,7 @@ def _no_message(request: Request) -> Response:
 
 
 def _no_resource(request: Request) -> Response:
-    accepted = f"messages, openapi.json, or one of {', '.join(Noun)}"
+    accepted = f"messages, events, subscriptions, openapi.json, or one of {', '.join(Noun)}"
     return _problem(finding_of("NET-103", request.url.path, "no such resource", accepted))
 
 
@@ -230,7 +279,7 @@ built in: customer information, outage management, work management, third party.
 <li><code>POST /messages</code>, the envelope as XML or JSON (our profile)</li></ul>
 <details><summary>Strongly typed services</summary><ul>{typed}</ul></details>
 <h2>Read</h2>
-<ul>{link("/api/v1/messages?order=newest", "Messages, newest first")}{nouns}
+<ul>{link("/api/v1/messages?order=newest", "Messages, newest first")}{link("/api/v1/events", "Events")}{nouns}
 {link("/api/v1/openapi.json", "Description of the REST interface (OpenAPI)")}</ul>
 <h2>Operation</h2>
 <ul>{link("/healthz")}{link("/readyz")}{link("/metrics")}</ul>

@@ -14,10 +14,12 @@ from cimcare.exchange.ports import Clock, NewID
 from cimcare.exchange.store import Store, StoreError
 from cimcare.hub.api import build_api
 from cimcare.hub.builtin import SYSTEMS
+from cimcare.hub.events import Events
 from cimcare.hub.metrics import Metrics
 from cimcare.hub.pipeline import Pipeline
 from cimcare.hub.queries import Queries
 from cimcare.hub.settings import Settings
+from cimcare.hub.streaming import Streams
 from cimcare.schema import Catalog
 from cimcare.schema.documents import render_schema, render_wsdl
 from cimcare.schema.wsdl import GENERIC, SERVICES, operation_name
@@ -43,10 +45,20 @@ TYPED_SERVICES: dict[str, TypedService] = {
 class Hub:
     """A hub with everything in it but the server that listens. Make it with `open`, end it with `close`."""
 
-    def __init__(self, *, settings: Settings, store: Store, pipeline: Pipeline, queries: Queries, app: AsgiApp):
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        store: Store,
+        pipeline: Pipeline,
+        queries: Queries,
+        streams: Streams,
+        app: AsgiApp,
+    ):
         self.settings = settings
         self.pipeline = pipeline
         self.queries = queries
+        self.streams = streams
         self.app = app
         self._store = store
 
@@ -94,17 +106,19 @@ class Hub:
             logger=logger,
         )
         queries = Queries(store.reader)
+        events = Events(store.reader, logger)
+        streams = Streams(events, logger)
         endpoints = MessageEndpoints(
             pipeline.receive,
             services=TYPED_SERVICES,
             documents=_Documents(catalog),
             otherwise=build_api(
-                queries, metrics, _readiness(pipeline, queries, settings), list(TYPED_SERVICES), logger
+                queries, events, streams, metrics, _readiness(pipeline, queries, settings), list(TYPED_SERVICES), logger
             ),
             max_bytes=settings.limits.max_bytes,
             receive_seconds=settings.hub.receive_seconds,
         )
-        return cls(settings=settings, store=store, pipeline=pipeline, queries=queries, app=endpoints)
+        return cls(settings=settings, store=store, pipeline=pipeline, queries=queries, streams=streams, app=endpoints)
 
     async def close(self) -> None:
         """Make durable what waits, and close the database."""

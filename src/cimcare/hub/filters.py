@@ -7,13 +7,23 @@ import msgspec
 
 from cimcare.errors import CimcareError, Finding, finding_of
 from cimcare.exchange.log import Direction, LogSelection, Outcome
+from cimcare.exchange.subscriptions import Filter
 from cimcare.hub.queries import MOST_PER_PAGE, ObjectFilter
+from cimcare.model.envelope import OperationSet
+from cimcare.model.nouns import Noun
+from cimcare.model.verbs import EVENT_VERBS
 
 __all__ = [
+    "EVENT_FILTERS",
     "MESSAGE_FILTERS",
     "OBJECT_FILTERS",
+    "PAGE_FILTERS",
+    "STREAM_FILTERS",
+    "EventFilter",
     "FilterError",
     "Parameter",
+    "read_event_filters",
+    "read_last_event_id",
     "read_message_filters",
     "read_object_filters",
 ]
@@ -22,12 +32,44 @@ _LARGEST = 2**63 - 1
 
 
 class Parameter(msgspec.Struct, frozen=True, kw_only=True):
-    """One parameter: the field it sets, how its text is read, and how it is described."""
+    """One parameter: the field it sets, how its text is read, and how it is described.
+
+    One that `repeats` may be given several times, with alternatives; its schema is that of one of them.
+    """
 
     field: str
     read: Callable[[str], object]
     schema: dict[str, object]
     text: str
+    repeats: bool = False
+
+
+class EventFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which events are wanted, and from where on; `after` is None where that was not said.
+
+    The other fields are those of `Filter`; `having` is one property by name and value.
+    """
+
+    verbs: tuple[str, ...] = ()
+    nouns: tuple[str, ...] = ()
+    premises: tuple[str, ...] = ()
+    areas: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+    having: tuple[str, str] | None = None
+    after: int | None = None
+    limit: int = 100
+
+    @property
+    def wanted(self) -> Filter:
+        """The filter."""
+        return Filter(
+            verbs=self.verbs,
+            nouns=self.nouns,
+            premises=self.premises,
+            areas=self.areas,
+            sources=self.sources,
+            properties=dict([self.having]) if self.having else {},
+        )
 
 
 class FilterError(CimcareError):
@@ -63,8 +105,28 @@ def _read_integer(least: int, most: int) -> Callable[[str], int]:
     return read
 
 
+def _read_property(text: str) -> tuple[str, str]:
+    name, _, value = text.partition(":")
+    return _read_text(name), value
+
+
 def _read_order(text: str) -> bool:
     return {"newest": True, "oldest": False}[text]
+
+
+_EVENT_NOUNS = (*(noun.value for noun in Noun), OperationSet.XML_TYPE)
+
+
+_EVENT_VERBS = tuple(sorted(verb.value for verb in EVENT_VERBS))
+
+
+def _read_one_of(literals: tuple[str, ...]) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text not in literals:
+            raise ValueError(text)
+        return text
+
+    return read
 
 
 def _text(field: str, text: str) -> Parameter:
@@ -82,6 +144,10 @@ def _integer(field: str, least: int, most: int, text: str) -> Parameter:
 
 def _choice(field: str, literals: Iterable[str], read: Callable[[str], object], text: str) -> Parameter:
     return Parameter(field=field, read=read, schema={"type": "string", "enum": list(literals)}, text=text)
+
+
+def _many(parameter: Parameter) -> Parameter:
+    return msgspec.structs.replace(parameter, repeats=True)
 
 
 _LIMIT = _integer("limit", 1, MOST_PER_PAGE, "Most items of the page; 100 if not said.")
@@ -116,6 +182,52 @@ MESSAGE_FILTERS: dict[str, Parameter] = {
 """Parameters of a list of messages."""
 
 
+_AFTER = _integer("after", 0, _LARGEST, "Sequence of the last event that is known; from the beginning if not said.")
+
+EVENT_FILTERS: dict[str, Parameter] = {
+    "verb": _many(_choice("verbs", _EVENT_VERBS, _read_one_of(_EVENT_VERBS), "Verb of the event, or of an operation.")),
+    "noun": _many(_choice("nouns", _EVENT_NOUNS, _read_one_of(_EVENT_NOUNS), "Noun of the event, or of an operation.")),
+    "premises": _many(_text("premises", "mRID or name of a service location or usage point; case does not count.")),
+    "area": _many(_text("areas", "Town, section, postal code or state of an address; case does not count.")),
+    "source": _many(_text("sources", "Header/Source.")),
+    "property": Parameter(
+        field="having",
+        read=_read_property,
+        schema={"type": "string", "pattern": "^[^:]+(:.*)?$"},
+        text="Header/Property as `Name:Value`, or `Name` for any value.",
+    ),
+    "after": _AFTER,
+    "limit": _LIMIT,
+}
+"""Parameters of the feed of events. Values of one name are alternatives, names add up."""
+
+STREAM_FILTERS = {
+    **{name: one for name, one in EVENT_FILTERS.items() if name != "limit"},
+    "after": msgspec.structs.replace(_AFTER, text="Sequence of the last event that is known; from now on if not said."),
+}
+"""Parameters of the stream of events."""
+
+PAGE_FILTERS = {"after": _AFTER, "limit": _LIMIT}
+"""Parameters of the events of a stored subscription."""
+
+
+def read_event_filters(given: Iterable[tuple[str, str]], table: dict[str, Parameter]) -> EventFilter:
+    """Filters of the feed, of a stream, or of a page. Raises FilterError."""
+    return msgspec.structs.replace(EventFilter(), **_read(given, table))
+
+
+def read_last_event_id(text: str) -> int | None:
+    """Header Last-Event-ID, with which a client comes again; None if it is not given. Raises FilterError."""
+    if not text:
+        return None
+    try:
+        return _read_integer(0, _LARGEST)(text)
+    except ValueError as error:
+        raise FilterError(
+            finding_of("EXC-110", "Last-Event-ID", f"value {text[:100]!r}", "the `id` of an event")
+        ) from error
+
+
 def read_object_filters(given: Iterable[tuple[str, str]]) -> ObjectFilter:
     """Filters of a list of objects. Raises FilterError."""
     return msgspec.structs.replace(ObjectFilter(), **_read(given, OBJECT_FILTERS))
@@ -132,13 +244,17 @@ def _read(given: Iterable[tuple[str, str]], table: dict[str, Parameter]) -> dict
         parameter = table.get(name)
         if parameter is None:
             raise FilterError(_finding(name, "no such filter", f"one of {', '.join(table)}"))
-        if parameter.field in values:
+        known = values.get(parameter.field)
+        if known is not None and not parameter.repeats:
             raise FilterError(_finding(name, "given more than once", "once"))
         try:
-            values[parameter.field] = parameter.read(text)
+            value = parameter.read(text)
         except (ValueError, KeyError, msgspec.ValidationError) as error:
             accepted = ", ".join(f"{key} {value}" for key, value in parameter.schema.items())
             raise FilterError(_finding(name, f"value {text[:100]!r}", accepted)) from error
+        values[parameter.field] = (
+            (*known, value) if isinstance(known, tuple) else (value,) if parameter.repeats else value
+        )
     return values
 
 

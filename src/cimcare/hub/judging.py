@@ -17,7 +17,7 @@ from cimcare.schema import Catalog, check_message
 from cimcare.transport.channel import Opened
 from cimcare.validation import read_compressed
 
-__all__ = ["Judged", "Readable", "Refusal", "asked_of", "check_header", "is_fatal", "judge"]
+__all__ = ["Judged", "Readable", "Refusal", "asked_of", "check_header", "is_fatal", "judge", "settle"]
 
 Readable = RequestMessage | EventMessage | ResponseMessage
 """Messages that can be served."""
@@ -104,7 +104,7 @@ def judge(opened: Opened, *, catalog: Catalog, limits: Limits, context: str) -> 
         found = finding_of("EXC-105", where, f"context {glimpse.context}", f"{context}, or no Context", _CLAUSE)
         raise Refusal((*findings, found))
     try:
-        message = _unpack(_settle(read_message(opened.element)), catalog, limits)
+        message = _unpack(settle(read_message(opened.element)), catalog, limits)
     except InputError as error:
         raise Refusal((*findings, error.finding)) from error
     return Judged(message=message, notes=findings)
@@ -126,7 +126,7 @@ def _check_words(glimpse: Glimpse) -> tuple[Finding, ...]:
     return tuple(findings)
 
 
-def _settle(message: AnyMessage) -> Readable:
+def settle(message: AnyMessage) -> Readable:
     """The generic form as the one that its verb calls for."""
     if isinstance(message, Message):
         verb, parts = message.header.verb, message

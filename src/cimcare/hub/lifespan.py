@@ -33,9 +33,10 @@ class ListenError(CimcareError):
 class _Server(uvicorn.Server):
     """uvicorn without its signal handlers, which would end the process before the database is closed."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, config: uvicorn.Config, on_stop: Callable[[], None]) -> None:
         super().__init__(config)
         self.listening = asyncio.Event()
+        self._on_stop = on_stop
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to take connections, and say so."""
@@ -43,6 +44,11 @@ class _Server(uvicorn.Server):
             await super().startup(sockets)
         finally:
             self.listening.set()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Say that it is time to go, take no connection any more, and wait for requests under way."""
+        self._on_stop()
+        await super().shutdown(sockets)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -130,7 +136,8 @@ async def _serving(hub: Hub, listener: socket.socket) -> AsyncIterator[_Server]:
             server_header=False,
             backlog=_BACKLOG,
             timeout_graceful_shutdown=hub.settings.hub.drain_seconds,
-        )
+        ),
+        hub.streams.stop,
     )
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     try:

@@ -5,7 +5,8 @@ import msgspec
 from cimcare import __version__
 from cimcare.errors import Finding
 from cimcare.hub.builtin import collection_of
-from cimcare.hub.filters import MESSAGE_FILTERS, OBJECT_FILTERS, Parameter
+from cimcare.hub.events import EventView
+from cimcare.hub.filters import EVENT_FILTERS, MESSAGE_FILTERS, OBJECT_FILTERS, STREAM_FILTERS, Parameter
 from cimcare.hub.views import MessageView
 from cimcare.model.envelope import AnyMessage
 from cimcare.model.nouns import ENTRIES, NounEntry
@@ -21,8 +22,8 @@ _XML = {"schema": {"type": "string", "description": "Envelope of IEC 61968-100:2
 def build_openapi() -> Json:
     """The whole document."""
     bodies = {entry.noun: collection_of(entry.noun).body for entry in ENTRIES}
-    (message, finding, view, *objects), components = msgspec.json.schema_components(
-        [AnyMessage, Finding, MessageView, *bodies.values()], ref_template=_REFERENCE
+    (message, finding, view, event, *objects), components = msgspec.json.schema_components(
+        [AnyMessage, Finding, MessageView, EventView, *bodies.values()], ref_template=_REFERENCE
     )
     by_noun = dict(zip(bodies, objects, strict=True))
     schemas: Json = {
@@ -41,6 +42,7 @@ def build_openapi() -> Json:
             },
         },
         "MessagePage": _page(view),
+        "EventPage": _event_page(event),
     }
     paths: Json = {"/messages": {"post": _post_message()}}
     for entry in ENTRIES:
@@ -60,6 +62,7 @@ def build_openapi() -> Json:
         schemas[f"{entry.noun}Page"] = _page(item)
         paths |= _noun_paths(entry, item)
     paths |= _message_paths(view)
+    paths |= _event_paths()
     paths |= _operations()
     return {
         "openapi": "3.1.0",
@@ -72,6 +75,7 @@ def build_openapi() -> Json:
         "servers": [{"url": "/"}],
         "tags": [
             {"name": "messages", "description": "Messages in and the log of messages."},
+            {"name": "events", "description": "What happened, to be read by whoever was away, or as it comes."},
             {"name": "objects", "description": "Objects of the nouns, to be read."},
             {"name": "operation", "description": "How the hub is."},
         ],
@@ -91,6 +95,16 @@ def _page(item: object) -> Json:
     }
 
 
+def _event_page(item: object) -> Json:
+    text = "Place up to which the log was looked through: `after` of the next time."
+    more: Json = {
+        "type": "object",
+        "required": ["last"],
+        "properties": {"last": {"type": "integer", "description": text}},
+    }
+    return {"allOf": [_page(item), more]}
+
+
 def _problem(text: str) -> Json:
     content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {"description": text, "content": content}
@@ -102,7 +116,13 @@ def _json(text: str, schema: object) -> Json:
 
 def _parameters(table: dict[str, Parameter]) -> list[Json]:
     return [
-        {"name": name, "in": "query", "required": False, "description": one.text, "schema": one.schema}
+        {
+            "name": name,
+            "in": "query",
+            "required": False,
+            "description": one.text,
+            "schema": {"type": "array", "items": one.schema} if one.repeats else one.schema,
+        }
         for name, one in table.items()
     ]
 
@@ -193,6 +213,44 @@ def _message_paths(view: object) -> Json:
                 "parameters": [sequence],
                 "responses": missing
                 | {"200": {"description": "The bytes.", "content": {"text/plain": {"schema": {"type": "string"}}}}},
+            }
+        },
+    }
+
+
+def _event_paths() -> Json:
+    bad = _problem("A filter that is not served, or a value that it cannot have.")
+    stream: Json = {"text/event-stream": {"schema": {"type": "string"}}}
+    known = {
+        "name": "Last-Event-ID",
+        "in": "header",
+        "required": False,
+        "description": "The `id` with which a client comes again; it goes before `after`.",
+        "schema": {"type": "integer", "minimum": 0, "maximum": 2**63 - 1},
+    }
+    return {
+        "/api/v1/events": {
+            "get": {
+                "operationId": "listEvents",
+                "tags": ["events"],
+                "summary": "Events behind a place in the log, oldest first, each once. A page may be empty and not the"
+                " last.",
+                "parameters": _parameters(EVENT_FILTERS),
+                "responses": {"200": _json("A page.", {"$ref": "#/components/schemas/EventPage"}), "400": bad},
+            }
+        },
+        "/api/v1/events/stream": {
+            "get": {
+                "operationId": "streamEvents",
+                "tags": ["events"],
+                "summary": "Events as they come: server-sent events with the sequence as `id`, `verb.noun` as `event`"
+                " and the event in JSON as `data`.",
+                "parameters": [*_parameters(STREAM_FILTERS), known],
+                "responses": {
+                    "200": {"description": "The stream, without end.", "content": stream},
+                    "400": bad,
+                    "503": _problem("As many clients listen as may; see Retry-After."),
+                },
             }
         },
     }

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cimcare.exchange.facts import Facts, facts_of
-from cimcare.exchange.subscriptions import Filter, is_wanted
+from cimcare.exchange.subscriptions import Filter, Matcher, is_wanted
 from cimcare.model.envelope import EventMessage
 from cimcare.model.nouns import Noun
 from cimcare.model.verbs import EVENT_VERBS, Verb
@@ -107,3 +107,12 @@ def test_a_filter_with_an_unknown_kind_is_not_read() -> None:
     """A misspelt kind that was ignored would let everything through."""
     with pytest.raises(msgspec.ValidationError, match="premise"):
         msgspec.convert({"premise": ["SL-7"]}, Filter)
+
+
+@given(values=st.fixed_dictionaries({name: _SOME.map(tuple) for name in ("verbs", "nouns")}))
+def test_the_header_alone_rules_out_nothing_that_would_pass(values: dict[str, tuple[str, ...]]) -> None:
+    """Reading only what may pass is quicker, and must not be another filter."""
+    matcher = Matcher(Filter(**values))
+    for facts in (FACTS, EXECUTED):
+        assert matcher.may_accept(facts.verb, facts.noun) or not matcher.accepts(facts)
+    assert not matcher.may_accept("changed", "WorkRequests") or not (values["verbs"] or values["nouns"])
