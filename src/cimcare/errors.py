@@ -169,12 +169,12 @@ _TABLE = (
     _row("EXC-112", "answer cut off", "0.2", 200, level=Level.WARNING, acts="nobody"),
     _row("EXC-113", "operation undone because of another", "5.9"),
     _row("EXC-114", "operation not attempted", "5.2"),
+    _row("EXC-120", "too many streams", "5.1", 503, soap="Server", acts="nobody"),
     _row("EXC-130", "row of the audit trail missing or moved", "5.3", 500, soap="Server", acts="operator"),
     _row("EXC-131", "row of the audit trail altered", "5.3", 500, soap="Server", acts="operator"),
     _row("EXC-132", "message altered after it was kept", "5.3", 500, soap="Server", acts="operator"),
     _row("EXC-133", "message missing from the log", "5.3", 500, soap="Server", acts="operator"),
     _row("EXC-134", "not covered by the audit trail", "5.3", 500, soap="Server", acts="operator"),
-    _row("EXC-120", "too many streams", "5.1", 503, soap="Server", acts="nobody"),
     # NET-1xx: transport
     _row("NET-101", "method not allowed", "1.8", 405),
     _row("NET-102", "media type not served", "1.8", 415),
