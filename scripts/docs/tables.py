@@ -9,7 +9,9 @@ import yaml
 
 from cimcare.cli import main
 from cimcare.errors import ERRORS
-from cimcare.hub.settings import SETTINGS, Plain
+from cimcare.hub.keys import Setting, written
+from cimcare.hub.partner_keys import PARTNER_KEYS, SUBSCRIPTION_KEYS
+from cimcare.hub.settings import SETTINGS
 from docs.markdown import code, fence, page, table
 
 __all__ = ["ROOT", "pages", "read_requirements"]
@@ -77,31 +79,63 @@ whole finding.
 
 def _settings_page() -> str:
     rows = [
-        [code(each.name), each.kind, code(_toml(each.default)), each.unit, code(each.variable), each.text]
+        [code(each.name), each.kind, code(written(each.default)), each.unit, code(each.variable), each.text]
         for each in SETTINGS
     ]
     return page(
         "Settings",
-        "`cimcare.hub.settings`",
+        "`cimcare.hub.settings` and `cimcare.hub.partner_keys`",
         """\
 Settings stand in a TOML file: the one that `--config` names, else the one that the variable `CIMCARE_CONFIG` names,
 else `cimcare.toml` in the working directory, which may be missing. Variables of the environment win over the file,
-options of a command over both. What is unknown, of the wrong type or out of range is refused, with file, line and what
-would pass.""",
+options of a command over both; a list is given there as one text, parted by commas or blanks. What is unknown, of the
+wrong type, out of range or does not go together is refused, with file, line and what would pass; `cimcare config check`
+shows all of it at once.""",
         table(["Setting", "Value", "Default", "Unit", "Variable", "Meaning"], rows),
         "## Example",
         fence('port = 8080\n\n[hub]\ncontext = "TESTING"\n\n[limits]\nmax_bytes = 16777216', "toml"),
+        "## Partners",
+        """\
+`[systems.<role>]` with a `url` is the remote system that plays the role `cis`, `oms`, `wms` or `third-party`; without
+it the role is built in. `[partners.<name>]` is any other partner. A partner that plays no role and owns no noun only
+listens. Keys of a role may also come from the environment, such as `CIMCARE_SYSTEMS_OMS_URL` or
+`CIMCARE_SYSTEMS_THIRD_PARTY_KIND`. Files are looked for from the working directory.""",
+        _keys_table(PARTNER_KEYS),
+        "## Subscriptions",
+        """\
+`[subscriptions.<name>]` says which events a partner wants. Values of one key are alternatives, keys add up. In place of
+`partner` it may have a `url` and the other keys of a partner but `owns`, `forward`, `replies` and `reply_seconds`; that
+makes a partner of the subscription's name which only listens.""",
+        _keys_table(SUBSCRIPTION_KEYS),
+        "## Example with partners",
+        fence(_EXAMPLE, "toml"),
     )
 
 
-def _toml(value: Plain) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, tuple):
-        return f"[{', '.join(_toml(each) for each in value)}]"
-    return f'"{value}"' if isinstance(value, str) else str(value)
+_EXAMPLE = """\
+[systems.oms]
+source = "OMS"
+url = "https://oms.example/soap"
+
+[partners.billing]
+kind = "rest"
+url = "https://billing.example/messages"
+owns = ["CustomerAgreements"]
+
+[subscriptions.field-app]
+kind = "webhook"
+url = "https://field.example/events"
+secret_file = "/etc/cimcare/field-app.key"
+nouns = ["ServiceOrders", "WorkRequests"]
+areas = ["Northlake"]"""
+
+
+def _keys_table(keys: tuple[Setting, ...]) -> str:
+    rows = [
+        [code(each.name), each.kind, "" if each.default == "" else code(written(each.default)), each.unit, each.text]
+        for each in keys
+    ]
+    return table(["Key", "Value", "Default", "Unit", "Meaning"], rows)
 
 
 def _cli_page() -> str:

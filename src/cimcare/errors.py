@@ -188,6 +188,18 @@ _TABLE = (
     _row("SET-103", "schema file unusable", "5.3", 500, soap="Server", acts="operator"),
     _row("SET-104", "database cannot be used", "5.3", 500, soap="Server", acts="operator"),
     _row("SET-105", "address cannot be listened on", "5.3", 500, soap="Server", acts="operator"),
+    _row("SET-106", "name cannot be used, or used twice", "5.3", 500, soap="Server", acts="operator"),
+    _row("SET-107", "address cannot be used", "5.3", 500, soap="Server", acts="operator"),
+    _row("SET-108", "noun without one owner", "5.3", 500, soap="Server", acts="operator"),
+    _row("SET-109", "source used twice", "5.3", 500, soap="Server", acts="operator"),
+    _row("SET-110", "partner unknown", "5.3", 500, soap="Server", acts="operator"),
+    _row("SET-111", "verb or noun unknown", "5.3", 500, soap="Server", acts="operator"),
+    _row("SET-112", "edition not spoken", "5.3", 500, soap="Server", acts="operator"),
+    _row("SET-113", "file of a partner cannot be used", "5.3", 500, soap="Server", acts="operator"),
+    _row("SET-114", "settings do not go together", "5.3", 500, soap="Server", acts="operator"),
+    _row("SET-115", "kept for too short a time", "5.3", 500, soap="Server", acts="operator"),
+    _row("SET-116", "setting missing", "5.3", 500, soap="Server", acts="operator"),
+    _row("SET-117", "cannot be changed alone", "5.3", 500, soap="Server", acts="operator"),
 )
 
 ERRORS: dict[str, ErrorRow] = {row.code: row for row in _TABLE}

@@ -1,53 +1,59 @@
 """Every setting: type, default, unit, one sentence; and how a file and the environment give values.
 
 Values come from `cimcare.toml` and then from the environment, where `hub.queue_limit` is `CIMCARE_HUB_QUEUE_LIMIT`.
-What is unknown, of the wrong type or out of range is refused with file, line, what would pass and the nearest name.
+What is unknown, of the wrong type, out of range or does not go together is refused with file, line, what would pass and
+the nearest name. Partners and subscriptions are in `cimcare.hub.partnering`.
 """
 
-import difflib
 import re
 import tomllib
-import types
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Literal, NamedTuple
 
 import msgspec
-from msgspec import Meta
 
 from cimcare.codec.limits import Limits
-from cimcare.errors import CimcareError, Finding, finding_of
+from cimcare.errors import CimcareError, Finding
 from cimcare.exchange.partners import Partner
 from cimcare.exchange.subscriptions import Subscription
+from cimcare.hub.clashes import find_wrong_address
+from cimcare.hub.keys import PREFIX, Mistake, Place, Plain, Setting, closest, described, keys_of, nearest, read_value
+from cimcare.hub.lines import lines_of
+from cimcare.hub.partner_keys import ROLE_KEYS, role_variables
+from cimcare.hub.partnering import read_tables
 from cimcare.model.nouns import Role
 
-__all__ = ["DEFAULT_FILE", "SETTINGS", "Setting", "Settings", "SettingsError", "load_settings", "read_settings"]
+__all__ = [
+    "DEFAULT_FILE",
+    "SETTINGS",
+    "Judged",
+    "Plain",
+    "Setting",
+    "Settings",
+    "SettingsError",
+    "judge_file",
+    "judge_settings",
+    "load_settings",
+    "read_settings",
+]
 
 DEFAULT_FILE = "cimcare.toml"
 """File that is read from the working directory if it is there and none is named."""
 
-_PREFIX = "CIMCARE_"
 _FILE_VARIABLE = "CIMCARE_CONFIG"
-
-Plain: TypeAlias = str | int | float | bool | tuple[str, ...] | None
-
-
-def _meta(text: str, *, unit: str = "", least: float | None = None, most: float | None = None) -> Meta:
-    return Meta(description=text, ge=least, le=most, extra={"unit": unit})
-
-
-def _text(text: str) -> Meta:
-    return Meta(description=text, extra={"unit": ""})
+_ENVIRONMENT = "environment"
+_ROLES = [role.value for role in Role]
 
 
 class LimitSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Upper bounds of one message."""
 
-    max_bytes: Annotated[int, _meta("Longest message that is read.", unit="bytes", least=1024)] = 8 * 1024 * 1024
-    max_elements: Annotated[int, _meta("Most XML elements of a message.", least=100)] = 200_000
-    max_attributes: Annotated[int, _meta("Most XML attributes of a message.", least=100)] = 100_000
+    max_bytes: Annotated[int, described("Longest message that is read.", unit="bytes", least=1024)] = 8 * 1024 * 1024
+    max_elements: Annotated[int, described("Most XML elements of a message.", least=100)] = 200_000
+    max_attributes: Annotated[int, described("Most XML attributes of a message.", least=100)] = 100_000
     max_unpacked_bytes: Annotated[
-        int, _meta("Longest compressed content after unpacking.", unit="bytes", least=1024)
+        int, described("Longest compressed content after unpacking.", unit="bytes", least=1024)
     ] = 32 * 1024 * 1024
 
     @property
@@ -65,7 +71,7 @@ class SchemaSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """Schemas."""
 
     directory: Annotated[
-        str | None, _text("Folder with XSD files that take the place of the built-in ones of the same namespace.")
+        str | None, described("Folder with XSD files that take the place of the built-in ones of the same namespace.")
     ] = None
 
 
@@ -73,26 +79,28 @@ class HubSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """The hub."""
 
     context: Annotated[
-        str, _text("The only Header/Context that is served, such as PRODUCTION; empty serves all of them.")
+        str, described("The only Header/Context that is served, such as PRODUCTION; empty serves all of them.")
     ] = ""
     lenient: Annotated[
-        bool, _text("Whether variants met in the field (spelling of verbs, older namespaces) are read and reported.")
+        bool,
+        described("Whether variants met in the field (spelling of verbs, older namespaces) are read and reported."),
     ] = False
     repeat_window_days: Annotated[
-        int, _meta("How long a message is known again when it is repeated.", unit="days", least=0, most=3650)
+        int, described("How long a message is known again when it is repeated.", unit="days", least=0, most=3650)
     ] = 7
     queue_limit: Annotated[
-        int, _meta("Most messages in work at once; more are answered with code 5.1 and status 503.", least=1)
+        int, described("Most messages in work at once; more are answered with code 5.1 and status 503.", least=1)
     ] = 1000
     retry_after_seconds: Annotated[
-        int, _meta("When a sender that met an overload may come again.", unit="seconds", least=1, most=3600)
+        int, described("When a sender that met an overload may come again.", unit="seconds", least=1, most=3600)
     ] = 2
     receive_seconds: Annotated[
-        float, _meta("Longest time in which the body of a request must arrive.", unit="seconds", least=0.1)
+        float,
+        described("Longest time in which the body of a request must arrive.", unit="seconds", least=0.1, most=3600),
     ] = 60.0
     wait_seconds: Annotated[
         float,
-        _meta(
+        described(
             "A message that would wait longer than this for its turn is refused with code 5.1.",
             unit="seconds",
             least=0.1,
@@ -100,29 +108,32 @@ class HubSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         ),
     ] = 10.0
     hazard_reserve: Annotated[
-        int, _meta("Places beyond `hub.queue_limit` that are kept for hazards and life support.", least=0)
+        int, described("Places beyond `hub.queue_limit` that are kept for hazards and life support.", least=0)
     ] = 100
     address: Annotated[
         str,
-        _text(
+        described(
             "Address under which partners reach this hub, such as https://hub.example:8968; needed where a partner"
             " replies later."
         ),
     ] = ""
     reply_hosts: Annotated[
         tuple[str, ...],
-        _text(
+        described(
             "Hosts besides those of partners to which the ReplyAddress of a message or the address of a subscription"
-            ' may point; "*" is any.'
+            ' may point; "*" is any.',
+            is_parted=True,
         ),
     ] = ("127.0.0.1", "localhost", "::1")
     reply_objects: Annotated[
-        int, _meta("Most objects of one later reply; more are sent as several, PARTIAL but for the last.", least=1)
+        int, described("Most objects of one later reply; more are sent as several, PARTIAL but for the last.", least=1)
     ] = 200
     drain_seconds: Annotated[
-        int, _meta("Longest time that requests under way are given on stopping.", unit="seconds", least=0)
+        int, described("Longest time that requests under way are given on stopping.", unit="seconds", least=0)
     ] = 10
-    log_level: Annotated[Literal["debug", "info", "warning", "error"], _text("Least severity that is logged.")] = "info"
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], described("Least severity that is logged.")] = (
+        "info"
+    )
 
 
 class DeliverySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -130,7 +141,7 @@ class DeliverySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
     lease_seconds: Annotated[
         float,
-        _meta(
+        described(
             "How long a delivery belongs to the process that began it; work of one that died is taken over after it.",
             unit="seconds",
             least=1,
@@ -139,7 +150,7 @@ class DeliverySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     ] = 15.0
     poll_seconds: Annotated[
         float,
-        _meta(
+        described(
             "How often one looks for work, and for a changed configuration, that another process left.",
             unit="seconds",
             least=0.05,
@@ -148,7 +159,7 @@ class DeliverySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     ] = 1.0
     circuit_after: Annotated[
         int,
-        _meta(
+        described(
             "Attempts in a row without any answer after which a partner is probed by one delivery at a time.", least=1
         ),
     ] = 5
@@ -158,21 +169,23 @@ class RetentionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     """How long what has ended is kept. What waits, is under way or failed is never removed."""
 
     requests_days: Annotated[
-        int, _meta("How long requests that change something are kept.", unit="days", least=1, most=36500)
+        int, described("How long requests that change something are kept.", unit="days", least=1, most=36500)
     ] = 400
-    events_days: Annotated[int, _meta("How long events are kept.", unit="days", least=1, most=36500)] = 90
+    events_days: Annotated[int, described("How long events are kept.", unit="days", least=1, most=36500)] = 90
     queries_days: Annotated[
-        int, _meta("How long requests that only ask (get) are kept.", unit="days", least=1, most=36500)
+        int, described("How long requests that only ask (get) are kept.", unit="days", least=1, most=36500)
     ] = 14
     refused_days: Annotated[
-        int, _meta("How long messages that were refused are kept.", unit="days", least=1, most=36500)
+        int, described("How long messages that were refused are kept.", unit="days", least=1, most=36500)
     ] = 90
     deliveries_days: Annotated[
-        int, _meta("How long deliveries that have ended are kept.", unit="days", least=1, most=36500)
+        int, described("How long deliveries that have ended are kept.", unit="days", least=1, most=36500)
     ] = 30
     every_minutes: Annotated[
         int,
-        _meta("How often what is too old is removed; 0 never removes anything.", unit="minutes", least=0, most=10080),
+        described(
+            "How often what is too old is removed; 0 never removes anything.", unit="minutes", least=0, most=10080
+        ),
     ] = 60
 
 
@@ -180,31 +193,32 @@ class AlarmSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """When an alarm is raised."""
 
     queue_seconds: Annotated[
-        int, _meta("The oldest delivery to a partner waits longer than this.", unit="seconds", least=1)
+        int, described("The oldest delivery to a partner waits longer than this.", unit="seconds", least=1)
     ] = 300
     silence_minutes: Annotated[
-        int, _meta("Nothing came from a partner for so long; 0 is off.", unit="minutes", least=0)
+        int, described("Nothing came from a partner for so long; 0 is off.", unit="minutes", least=0)
     ] = 0
     failure_percent: Annotated[
         int,
-        _meta("More than this part of the attempts to deliver to a partner failed.", unit="percent", least=1, most=100),
+        described(
+            "More than this part of the attempts to deliver to a partner failed.", unit="percent", least=1, most=100
+        ),
     ] = 20
-    every_seconds: Annotated[int, _meta("How often this is looked at.", unit="seconds", least=1, most=3600)] = 15
+    every_seconds: Annotated[int, described("How often this is looked at.", unit="seconds", least=1, most=3600)] = 15
 
 
 class SystemSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One built-in system."""
 
-    source: Annotated[
-        str, Meta(min_length=1, description="Header/Source of the system's messages.", extra={"unit": ""})
-    ]
+    source: Annotated[str, described("Header/Source of the system's messages, built in or remote.", shortest=1)]
 
 
 class SystemsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The built-in systems."""
 
     seed_town: Annotated[
-        bool, _text("Whether the CIS is given the customers and premises of a small made-up town at the first start.")
+        bool,
+        described("Whether the CIS is given the customers and premises of a small made-up town at the first start."),
     ] = True
     cis: SystemSettings = SystemSettings(source="CIS")
     oms: SystemSettings = SystemSettings(source="OMS")
@@ -224,11 +238,13 @@ class SystemsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All settings."""
 
-    host: Annotated[str, _text("Address on which the hub listens.")] = "127.0.0.1"
-    port: Annotated[int, _meta("Port on which the hub listens; 0 lets the system choose.", least=0, most=65535)] = 8968
+    host: Annotated[str, described("Address on which the hub listens.")] = "127.0.0.1"
+    port: Annotated[int, described("Port on which the hub listens; 0 lets the system choose.", least=0, most=65535)] = (
+        8968
+    )
     database: Annotated[
         str,
-        _text(
+        described(
             "Database: sqlite:/// and a file, relative to the working directory, or"
             " postgresql://user:password@host:port/name."
         ),
@@ -244,21 +260,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     subscriptions: tuple[Subscription, ...] = ()
 
 
-class Setting(msgspec.Struct, frozen=True, kw_only=True):
-    """Facts about one setting. `kind` says in words what would pass."""
-
-    name: str
-    kind: str
-    default: Plain
-    unit: str
-    text: str
-
-    @property
-    def variable(self) -> str:
-        """Its name in the environment."""
-        return _PREFIX + self.name.replace(".", "_").replace("-", "_").upper()
-
-
 class SettingsError(CimcareError):
     """A setting, or the file of settings, cannot be used."""
 
@@ -268,114 +269,218 @@ class SettingsError(CimcareError):
         self.code = finding.code
 
 
-def _walk(default: msgspec.Struct, prefix: str = "") -> Iterator[tuple[Setting, object]]:
-    """Each setting with its annotated type."""
-    hints = get_type_hints(type(default), include_extras=True)
-    for field, name in zip(default.__struct_fields__, default.__struct_encode_fields__, strict=True):
-        value = getattr(default, field)
-        if isinstance(value, msgspec.Struct):
-            yield from _walk(value, f"{prefix}{name}.")
-            continue
-        hint = hints[field]
-        if get_origin(hint) is not Annotated:  # tables whose names are the user's
-            continue
-        inner, meta = get_args(hint)[:2]
-        yield (
-            Setting(
-                name=f"{prefix}{name}",
-                kind=_kind(inner, meta),
-                default=value,
-                unit=(meta.extra or {}).get("unit", ""),
-                text=meta.description or "",
-            ),
-            hint,
-        )
+class Judged(NamedTuple):
+    """Settings, or all that is wrong with them: those of the file by line, then those of the environment."""
+
+    settings: Settings | None
+    mistakes: tuple[Mistake, ...]
+
+    def require(self) -> Settings:
+        """The settings. Raises SettingsError with the first mistake if there is one."""
+        if self.settings is None:
+            file, finding = self.mistakes[0]
+            raise SettingsError(finding, file)
+        return self.settings
 
 
-def _kind(inner: object, meta: Meta) -> str:
-    if get_origin(inner) is Literal:
-        return "one of " + ", ".join(f'"{literal}"' for literal in get_args(inner))
-    if get_origin(inner) in (Union, types.UnionType):
-        inner = next(part for part in get_args(inner) if part is not type(None))
-    if get_origin(inner) is tuple:
-        return "a list of texts, or one text that parts them by commas or blanks"
-    words = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
-    kind = next((word for plain, word in words.items() if inner is plain), "a value")
-    if meta.min_length:
-        return f"{kind} that is not empty"
-    if meta.ge is not None and meta.le is not None:
-        return f"{kind} from {meta.ge:g} to {meta.le:g}"
-    return kind if meta.ge is None else f"{kind} from {meta.ge:g}"
+_KEYS = {key.setting.name: key for key in keys_of(Settings())}
 
-
-_HINTS: dict[str, object] = {}
-_BY_NAME: dict[str, Setting] = {}
-for _setting, _hint in _walk(Settings()):
-    _BY_NAME[_setting.name] = _setting
-    _HINTS[_setting.name] = _hint
-
-SETTINGS: tuple[Setting, ...] = tuple(_BY_NAME.values())
-"""All settings, in the order of the reference page."""
+SETTINGS: tuple[Setting, ...] = tuple(key.setting for key in _KEYS.values())
+"""All settings whose names are ours, in the order of the reference page."""
 
 _BY_VARIABLE = {setting.variable: setting for setting in SETTINGS}
+_OF_ROLES = role_variables()
+_KNOWN = [*_KEYS, *(f"systems.{role}.{key}" for role in _ROLES for key in sorted(ROLE_KEYS))]
+_TABLES = ("partners", "subscriptions")
+_SECTIONS = [*dict.fromkeys(name.partition(".")[0] for name in _KEYS if "." in name), *_TABLES]
 
 
-def load_settings(file: Path | None = None, environment: Mapping[str, str] | None = None) -> Settings:
+def load_settings(
+    file: Path | None = None, environment: Mapping[str, str] | None = None, *, files: bool = True
+) -> Settings:
     """Settings from a file and the environment.
 
     Args:
         file: File to read. If None, the one that CIMCARE_CONFIG names, else `cimcare.toml` in the working
             directory, which may be missing.
         environment: Variables; those that start with CIMCARE_ count.
+        files: Whether files that partners need for TLS and signatures are opened to see that they can be used. Who
+            only wants to know where the database is need not be able to read a key.
 
     Raises:
-        SettingsError: SET-102 the file cannot be read, SET-101 a setting is unknown or has no value that would pass.
+        SettingsError: SET-102 the file cannot be read; else the first mistake in it.
     """
+    return judge_file(file, environment, files=files).require()
+
+
+def read_settings(
+    text: str, environment: Mapping[str, str] | None = None, *, file: str = DEFAULT_FILE, files: bool = True
+) -> Settings:
+    """Settings from the text of a file and the environment. Raises SettingsError as `load_settings` does."""
+    return judge_settings(text, environment, file=file, files=files).require()
+
+
+def judge_file(file: Path | None = None, environment: Mapping[str, str] | None = None, *, files: bool = True) -> Judged:
+    """The settings that `load_settings` would return, or all mistakes that are in them."""
     environment = environment or {}
-    named = file or (Path(environment[_FILE_VARIABLE]) if environment.get(_FILE_VARIABLE) else None)
-    path = named or Path(DEFAULT_FILE)
+    path = find_file(file, environment)
     text = ""
-    if named is not None or path.exists():
+    if path is not None:
         try:
             text = path.read_text("utf-8")
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "not in UTF-8"
-            raise SettingsError(
-                finding_of("SET-102", "/", str(reason), "a readable file of settings"), str(path)
-            ) from (error)
-    return read_settings(text, environment, file=str(path))
+            place = Place(str(path), "/")
+            return Judged(None, (Mistake.at(place, "SET-102", str(reason), "a readable file of settings"),))
+    return judge_settings(text, environment, file=str(path or DEFAULT_FILE), files=files)
 
 
-def read_settings(text: str, environment: Mapping[str, str] | None = None, *, file: str = DEFAULT_FILE) -> Settings:
-    """Settings from the text of a file and the environment. Raises SettingsError as `load_settings` does."""
+def find_file(file: Path | None, environment: Mapping[str, str]) -> Path | None:
+    """The file that is to be read: the one that is named, else the usual one if it is there."""
+    if file is None and environment.get(_FILE_VARIABLE):
+        file = Path(environment[_FILE_VARIABLE])
+    usual = Path(DEFAULT_FILE)
+    return file or (usual if usual.exists() else None)
+
+
+def judge_settings(
+    text: str, environment: Mapping[str, str] | None = None, *, file: str = DEFAULT_FILE, files: bool = True
+) -> Judged:
+    """Settings from the text of a file and the environment, or all mistakes that are in them."""
+    environment = environment or {}
     try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        content = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         where = re.search(r"line (\d+)", str(error))
-        line = int(where[1]) if where else None
-        raise SettingsError(finding_of("SET-102", "/", str(error), "a file in TOML", line=line), file) from error
-    values: dict[str, object] = {}
-    for name, value in _flatten(table):
-        if name not in _BY_NAME:
-            finding = _unknown(name, list(_BY_NAME), _line_of(name, text))
-            raise SettingsError(finding, file)
-        values[name] = _convert(name, value, file, strict=True, line=_line_of(name, text))
-    for variable, given in sorted((environment or {}).items()):
-        if not variable.startswith(_PREFIX) or variable == _FILE_VARIABLE:
-            continue
-        setting = _BY_VARIABLE.get(variable)
-        if setting is None:
-            raise SettingsError(_unknown(variable, list(_BY_VARIABLE), None), "environment")
-        values[setting.name] = _convert(setting.name, given, "environment", strict=False, line=None)
-    return msgspec.convert(_nest(values), Settings)
+        place = Place(file, "/", int(where[1]) if where else None)
+        return Judged(None, (Mistake.at(place, "SET-102", str(error), "a file in TOML"),))
+    reading = _Reading(file, lines_of(text))
+    reading.read_plain(content)
+    reading.read_environment(environment)
+    plain = msgspec.convert(_nest(reading.values), Settings)
+    reading.check_together(plain)
+    tables = read_tables(
+        content,
+        environment,
+        file=file,
+        lines=reading.lines,
+        sources={role: plain.systems.source_of(role) for role in Role},
+        address=plain.hub.address,
+        files=files,
+    )
+    mistakes = sorted((*reading.mistakes, *tables.mistakes), key=_order)
+    settings = msgspec.structs.replace(plain, partners=tables.partners, subscriptions=tables.subscriptions)
+    return Judged(None if mistakes else settings, tuple(mistakes))
 
 
-def _flatten(table: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
-    for key, value in table.items():
-        if isinstance(value, dict) and (value or any(name.startswith(f"{prefix}{key}.") for name in _BY_NAME)):
-            yield from _flatten(value, f"{prefix}{key}.")
+def _order(mistake: Mistake) -> tuple[bool, int]:
+    return (mistake.file == _ENVIRONMENT, mistake.finding.line or 0)
+
+
+class _Reading:
+    """Reads the settings whose names are ours, and gathers the mistakes."""
+
+    def __init__(self, file: str, lines: Mapping[tuple[str, ...], int]) -> None:
+        self._file = file
+        self.lines = lines
+        self.values: dict[str, object] = {}
+        self._places: dict[str, Place] = {}
+        self.mistakes: list[Mistake] = []
+
+    def read_plain(self, content: Mapping[str, object]) -> None:
+        """What the file says."""
+        for path, value in _flatten(content):
+            name = ".".join(path)
+            place = Place(self._file, name, self.lines.get(path))
+            if name in _KEYS:
+                self._read(name, value, place)
+            else:
+                self.mistakes.append(_unknown(path, place))
+
+    def read_environment(self, environment: Mapping[str, str]) -> None:
+        """What the environment says instead."""
+        for variable, value in sorted(environment.items()):
+            if not variable.startswith(PREFIX) or variable == _FILE_VARIABLE or variable in _OF_ROLES:
+                continue
+            setting = _BY_VARIABLE.get(variable)
+            place = Place(_ENVIRONMENT, variable)
+            if setting is None:
+                near = nearest(variable, [*_BY_VARIABLE, *_OF_ROLES])
+                accepted = f"perhaps {near}" if near else f"one of {', '.join(_BY_VARIABLE)}"
+                self.mistakes.append(Mistake.at(place, "SET-101", "no such setting", accepted))
+            else:
+                self._read(setting.name, value, place, strict=False)
+
+    def _read(self, name: str, value: object, place: Place, *, strict: bool = True) -> None:
+        read = read_value(_KEYS[name], value, place, strict=strict)
+        self._places[name] = place
+        if isinstance(read, Mistake):
+            self.mistakes.append(read)
         else:
-            yield f"{prefix}{key}", value
+            self.values[name] = read
+
+    def check_together(self, plain: Settings) -> None:
+        """What several settings must be together, and addresses."""
+        address = plain.hub.address
+        if address and (wrong := find_wrong_address(address)):
+            accepted = "an address such as https://hub.example:8968, without name, password and fragment"
+            self._note("hub.address", "SET-107", wrong, accepted)
+        for host in plain.hub.reply_hosts:
+            if "/" in host:
+                accepted = 'the name or number of a host, such as crm.example, or "*"'
+                self._note("hub.reply_hosts", "SET-107", f"{host!r}", accepted)
+        speakers: dict[str, Role] = {}
+        for role in Role:
+            source = plain.systems.source_of(role)
+            other = speakers.setdefault(source, role)
+            if other is not role:
+                name = f"systems.{role if f'systems.{role}.source' in self._places else other}.source"
+                found = f"source {source!r} of {other} and of {role}"
+                why = "who sent a message is known by its Header/Source"
+                self._note(name, "SET-109", found, "a source of its own for each role", why)
+        if plain.retention.every_minutes:
+            self._check_retention(plain.retention, plain.hub.repeat_window_days)
+
+    def _check_retention(self, retention: RetentionSettings, window: int) -> None:
+        for name in ("requests_days", "events_days", "queries_days"):
+            days = getattr(retention, name)
+            if days < window:
+                setting = f"retention.{name}"
+                place = setting if setting in self._places else "hub.repeat_window_days"
+                found = f"{setting} of {days} days, shorter than hub.repeat_window_days of {window}"
+                why = "a message that is forgotten cannot be known again"
+                self._note(place, "SET-115", found, "a retention that is not shorter than the window", why)
+
+    def _note(self, name: str, code: str, found: str, accepted: str, why: str = "") -> None:
+        self.mistakes.append(Mistake.at(self._places[name], code, found, accepted, why))
+
+
+def _unknown(path: tuple[str, ...], place: Place) -> Mistake:
+    """A setting that is not there, with the one that may be meant."""
+    name = ".".join(path)
+    if any(known.startswith(f"{name}.") for known in _KNOWN):
+        accepted = f"a table [{name}]"
+    elif path[0] == "systems" and len(path) == 3 and path[1] not in _ROLES:
+        role = closest(path[1], _ROLES)
+        near = f"perhaps systems.{role}" if role else f"one of the roles {', '.join(_ROLES)}"
+        accepted = f"{near}, or a table [partners.{path[1]}]"
+    else:
+        section = closest(path[0], _SECTIONS) if len(path) > 1 and path[0] not in _SECTIONS else ""
+        near = closest(name, _KNOWN) or section or nearest(name, _KNOWN)
+        accepted = f"perhaps {near}" if near else f"one of {', '.join(_KEYS)}"
+    return Mistake.at(place, "SET-101", "no such setting", accepted)
+
+
+def _flatten(table: Mapping[str, object], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], object]]:
+    """Values by path, but for tables whose names are the user's, and what makes a role remote."""
+    for key, value in table.items():
+        at = (*path, key)
+        if at[0] in _TABLES or (len(at) == 3 and at[0] == "systems" and at[1] in _ROLES and at[2] in ROLE_KEYS):
+            continue
+        if isinstance(value, dict) and (value or any(name.startswith(f"{'.'.join(at)}.") for name in _KEYS)):
+            yield from _flatten(value, at)
+        else:
+            yield at, value
 
 
 def _nest(values: Mapping[str, object]) -> dict[str, object]:
@@ -389,40 +494,3 @@ def _nest(values: Mapping[str, object]) -> dict[str, object]:
             at = inner
         at[last] = value
     return nested
-
-
-def _convert(name: str, value: object, file: str, *, strict: bool, line: int | None) -> object:
-    setting = _BY_NAME[name]
-    hint = _HINTS[name]
-    if isinstance(setting.default, tuple) and isinstance(value, str):
-        value = value.replace(",", " ").split()
-    try:
-        converted: object = msgspec.convert(value, hint, strict=strict)
-    except msgspec.ValidationError as error:
-        unit = f" ({setting.unit})" if setting.unit else ""
-        path = name if strict else setting.variable
-        finding = finding_of("SET-101", path, repr(value), f"{setting.kind}{unit}", setting.text, line=line)
-        raise SettingsError(finding, file) from error
-    return converted
-
-
-def _unknown(name: str, known: list[str], line: int | None) -> Finding:
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-    last = name.rpartition(".")[2]
-    near = near or [other for other in known if other.rpartition(".")[2] == last]
-    accepted = f"perhaps {near[0]}" if near else f"one of {', '.join(known)}"
-    return finding_of("SET-101", name, "no such setting", accepted, line=line)
-
-
-def _line_of(name: str, text: str) -> int | None:
-    """Line on which a setting stands in a file in TOML; None if it is not written in one of the usual ways."""
-    table = ""
-    for number, line in enumerate(text.splitlines(), start=1):
-        header = re.match(r"\s*\[\s*([^\[\]]+?)\s*\]", line)
-        if header:
-            table = f"{header[1]}."
-            continue
-        key = re.match(r"\s*([A-Za-z0-9_.\"'-]+)\s*=", line)
-        if key and f"{table}{key[1]}".replace('"', "").replace("'", "") == name:
-            return number
-    return None

@@ -6,7 +6,8 @@ import msgspec
 import pytest
 
 from cimcare.codec.limits import Limits
-from cimcare.hub.settings import SETTINGS, Settings, SettingsError, load_settings, read_settings
+from cimcare.hub.partner_keys import PARTNER_KEYS, SUBSCRIPTION_KEYS
+from cimcare.hub.settings import SETTINGS, Settings, SettingsError, judge_settings, load_settings, read_settings
 from cimcare.model.nouns import Role
 
 
@@ -24,7 +25,7 @@ def test_every_setting_has_its_facts() -> None:
     """The reference page is made of them."""
     names = [setting.name for setting in SETTINGS]
     assert len(names) == len(set(names)) == len({setting.variable for setting in SETTINGS})
-    for setting in SETTINGS:
+    for setting in (*SETTINGS, *PARTNER_KEYS, *SUBSCRIPTION_KEYS):
         assert setting.text.endswith("."), setting
         assert setting.kind != "a value", setting
         if setting.name.endswith(("_seconds", "_bytes", "_days", "_minutes", "_percent")):
@@ -57,6 +58,31 @@ def test_every_setting_is_read_from_file_and_environment(setting: object) -> Non
     assert read_settings("", {setting.variable: given}) == put(expected, path)
 
 
+def test_all_mistakes_are_found_at_once() -> None:
+    """Who mends a file wants to do it in one go; those of the environment come last."""
+    text = "[hub]\nlenient = 1\nqueue_limit = 0\n[partners.a]\nurl = 'x'\n"
+    environment = {"CIMCARE_PORT": "x", "CIMCARE_SYSTEMS_OMS_URL": "y", "CIMCARE_HUB_ADDRESS": "z"}
+    settings, mistakes = judge_settings(text, environment, file="f.toml")
+    assert settings is None
+    assert [(one.file, one.finding.line, one.finding.path) for one in mistakes] == [
+        ("f.toml", 2, "hub.lenient"),
+        ("f.toml", 3, "hub.queue_limit"),
+        ("f.toml", 5, "partners.a.url"),
+        ("environment", None, "CIMCARE_PORT"),
+        ("environment", None, "CIMCARE_HUB_ADDRESS"),
+        ("environment", None, "CIMCARE_SYSTEMS_OMS_URL"),
+    ]
+    with pytest.raises(SettingsError) as caught:
+        read_settings(text, environment, file="f.toml")
+    assert str(caught.value) == mistakes[0].describe()
+
+
+def test_what_is_never_removed_may_be_known_for_any_time() -> None:
+    """Without removal nothing is forgotten, whatever the ages say."""
+    text = "hub.repeat_window_days = 100\nretention.every_minutes = 0"
+    assert read_settings(text).hub.repeat_window_days == 100
+
+
 def test_environment_wins_over_file() -> None:
     """A container changes one value without touching the file."""
     assert read_settings("port = 1", {"CIMCARE_PORT": "2", "PORT": "3"}).port == 2
@@ -69,7 +95,26 @@ def test_environment_wins_over_file() -> None:
         ("\n[hub]\nqueue_limt = 3", r"f\.toml:3: hub\.queue_limt: SET-101 no such setting; perhaps hub\.queue_limit"),
         ("[hub]\nport = 3", r"f\.toml:2: hub\.port: SET-101 no such setting; perhaps port"),
         ("[zzz]\nqqq = 3", r"f\.toml:2: zzz\.qqq: SET-101 no such setting; one of host, port"),
-        ("hub = 3", r"f\.toml:1: hub: SET-101 no such setting"),
+        ("hub = 3", r"f\.toml:1: hub: SET-101 no such setting; a table \[hub\]"),
+        ("[hbu]\nlenient = true", r"f\.toml:2: hbu\.lenient: SET-101 no such setting; perhaps hub\.lenient"),
+        ("[partner.x]\nurl = ''", r"f\.toml:2: partner\.x\.url: SET-101 no such setting; perhaps partners"),
+        (
+            "[systems.billing]\nurl = ''",
+            r"one of the roles cis, oms, wms, third-party, or a table \[partners\.billing\]",
+        ),
+        ("[systems.third_party]\nsource = 'X'", r"perhaps systems\.third-party, or a table \[partners\.third_party\]"),
+        ("systems.oms.source = 'WMS'", r"f\.toml:1: systems\.oms\.source: SET-109 source 'WMS' of oms and of wms"),
+        ("systems.wms.source = 'OMS'", r"f\.toml:1: systems\.wms\.source: SET-109 source 'OMS' of oms and of wms"),
+        ("hub.address = 'hub:8968'", r"f\.toml:1: hub\.address: SET-107 'hub:8968' is neither http nor https"),
+        ("hub.reply_hosts = ['a', 'http://b']", r"f\.toml:1: hub\.reply_hosts: SET-107 'http://b'; the name or number"),
+        ("hub.reply_hosts = 3", r"3; a list of texts, or one text that parts them by commas or blanks"),
+        ("limits = {max_bytes = {}}", r"f\.toml:1: limits\.max_bytes: SET-101 a table; a whole number from 1024"),
+        ("[retention]\nqueries_days = 3", r"f\.toml:2: retention\.queries_days: SET-115 .*of 3 days.*window_days of 7"),
+        (
+            "[hub]\nrepeat_window_days = 15",
+            r"f\.toml:2: hub\.repeat_window_days: SET-115 retention\.queries_days of 14",
+        ),
+        ("x = " + "[" * 5000 + "]" * 5000, r"f\.toml: /: SET-102 maximum recursion depth"),
         ("port = '8968'", r"f\.toml:1: port: SET-101 '8968'; a whole number from 0 to 65535"),
         ("port = 70000", r"70000; a whole number from 0 to 65535"),
         ("[hub]\n# why\nlenient = 1", r"f\.toml:3: hub\.lenient: SET-101 1; true or false"),
