@@ -30,7 +30,7 @@ ALL_STORES = ["postgresql", "sqlite"]
 LASTING_STORES = ["postgresql", "sqlite"]
 """Those whose database is there when the store is not."""
 
-FULL_STORES = ["sqlite"]
+FULL_STORES = ["postgresql", "sqlite"]
 """Those that keep deliveries, ledger and audit trail."""
 
 NOON = datetime(2030, 6, 1, 12, 0, 0, 123456, tzinfo=UTC)

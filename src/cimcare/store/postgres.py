@@ -10,7 +10,7 @@ Decision 0030 has the reasons.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import TypeVar
 
@@ -18,11 +18,18 @@ import asyncpg
 import sqlalchemy
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from cimcare.exchange.audit import START, AuditReader
+from cimcare.exchange.ledger import LedgerReader
 from cimcare.exchange.log import MessageReader
+from cimcare.exchange.outbox import OutboxReader, Priority
 from cimcare.exchange.ports import Records
 from cimcare.exchange.store import Reader, StoreError, Transaction
 from cimcare.store import migrations
-from cimcare.store.postgres_log import Page, PostgresLog, PostgresLogReader
+from cimcare.store.postgres_audit import PostgresAudit, PostgresAuditReader
+from cimcare.store.postgres_ledger import PostgresLedger, PostgresLedgerReader
+from cimcare.store.postgres_log import PostgresLog, PostgresLogReader
+from cimcare.store.postgres_outbox import PostgresOutbox, PostgresOutboxReader
+from cimcare.store.postgres_pending import Undoable
 from cimcare.store.postgres_records import PostgresRecords
 from cimcare.store.postgres_session import (
     LOCK,
@@ -35,6 +42,7 @@ from cimcare.store.postgres_session import (
     Value,
     store_error,
 )
+from cimcare.store.turns import Turns
 
 __all__ = ["PostgresStore", "open_postgres_reader"]
 
@@ -49,14 +57,24 @@ _UNDO = "ROLLBACK TO SAVEPOINT message"
 _PART = "SAVEPOINT part"
 _UNDO_PART = "ROLLBACK TO SAVEPOINT part"
 _KEEP_PART = "RELEASE SAVEPOINT part"
-_FACTS = "SELECT pg_current_xact_id()::text AS number, last_value, is_called FROM messages_sequence_seq"
-_COMMIT = "SELECT setval('messages_sequence_seq', {}); COMMIT"
+_FACTS = (
+    "SELECT pg_current_xact_id()::text AS number, messages.last_value AS message, messages.is_called AS has_messages,"
+    " deliveries.last_value AS delivery, deliveries.is_called AS has_deliveries, audit.number AS row, audit.hash"
+    " FROM messages_sequence_seq AS messages CROSS JOIN deliveries_number_seq AS deliveries"
+    " LEFT JOIN (SELECT number, hash FROM audit ORDER BY number DESC LIMIT 1) AS audit ON true"
+)
+_GO_ON = "SELECT setval('{}', {}); "
 _DURABLE = "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
 _END_REST = (
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
     " WHERE pid = $1 AND backend_xid = ($2::text::xid8)::xid AND pid <> pg_backend_pid()"
 )
 _BECAME = "SELECT pg_xact_status($1::text::xid8)"
+
+_RECLAIM = (
+    "SET vacuum_cost_delay = '2ms'",  # as gentle as what the server does by itself
+    "VACUUM (ANALYZE, SKIP_LOCKED) messages, deliveries, delivery_keys, records, record_keys, ledger",
+)
 
 _MOST_TOGETHER = 64
 """Messages of one commit: more would make the other hubs wait."""
@@ -73,37 +91,82 @@ _LOST = (asyncpg.PostgresConnectionError, asyncpg.AdminShutdownError, asyncpg.In
 
 
 class _Access:
-    """Log and objects inside one transaction."""
+    """What may be written together inside one database transaction, message by message."""
 
-    def __init__(self, batch: "_Batch") -> None:
-        self.log = PostgresLog(batch, batch.page, batch.write)
+    def __init__(self, batch: "_Batch", facts: Row) -> None:
         self.records: Records = PostgresRecords(batch)
+        self.outbox = PostgresOutbox(batch, last=facts["delivery"] if facts["has_deliveries"] else 0)
+        self.log = PostgresLog(
+            batch, last=facts["message"] if facts["has_messages"] else 0, write_outbox=self.outbox.write
+        )
+        self.ledger = PostgresLedger(batch, write_log=self.log.write)
+        self.audit = PostgresAudit(batch, number=facts["row"] or 0, end=facts["hash"] or START)
         self._batch = batch
+        self._pending: Sequence[Undoable] = (
+            self.log.pending,
+            self.outbox.pending,
+            self.ledger.pending,
+            self.audit.pending,
+        )
+        self.undo = self._mark()
+
+    def begin(self) -> None:
+        """A message begins: from now on `undo` forgets what was kept for it, which is undone in the database too."""
+        self.log.sealing.clear()
+        self.undo = self._mark()
+
+    def seal(self) -> None:
+        """A message ends: its row of the audit trail."""
+        note = self.log.sealing.note()
+        if note is not None:
+            self.audit.put(note)
+
+    async def write(self) -> None:
+        """Write what is only in memory. Raises StoreError."""
+        await self.log.write()
+        await self.outbox.write()
+        await self.ledger.write()
+        await self.audit.write()
 
     @asynccontextmanager
     async def savepoint(self) -> AsyncIterator[None]:
         """A part that can be undone alone. PostgreSQL takes the innermost of several parts with one name."""
-        mark = self._batch.page.mark_part()
+        undo = self._mark()
         await self._batch.fetch(_PART)
         try:
             yield
         except BaseException:
-            await _to_the_end(self._undo(mark))
+            await _to_the_end(self._undo_part(undo))
             raise
         await self._batch.fetch(_KEEP_PART)
 
-    async def _undo(self, mark: tuple[int, int, int]) -> None:
+    async def _undo_part(self, undo: Callable[[], None]) -> None:
         await self._batch.fetch(_UNDO_PART)
         await self._batch.fetch(_KEEP_PART)
-        self._batch.page.undo_part(mark)
+        undo()
+
+    def _mark(self) -> Callable[[], None]:
+        """What forgets all that is added from now on."""
+        marks = [pending.mark() for pending in self._pending]
+        sealed = self.log.sealing.mark()
+
+        def undo() -> None:
+            for pending, mark in zip(self._pending, marks, strict=True):
+                pending.undo(mark)
+            self.log.sealing.undo(sealed)
+
+        return undo
 
 
 class _ReadAccess:
-    """Log and objects, to be read."""
+    """What is committed, to be read."""
 
     def __init__(self, session: Session) -> None:
         self.log: MessageReader = PostgresLogReader(session)
         self.records: Records = PostgresRecords(session)
+        self.outbox: OutboxReader = PostgresOutboxReader(session)
+        self.ledger: LedgerReader = PostgresLedgerReader(session)
+        self.audit: AuditReader = PostgresAuditReader(session)
 
 
 class _Batch:
@@ -114,8 +177,7 @@ class _Batch:
         self.connection = connection
         self.number: str = facts["number"]
         self.process: int = connection.get_server_pid()
-        self.page = Page(facts["last_value"] if facts["is_called"] else 0)
-        self.access: Transaction = _Access(self)
+        self.access = _Access(self, facts)
         self.waiters: list[asyncio.Future[None]] = []
         self.begun_at = asyncio.get_running_loop().time()
 
@@ -133,12 +195,23 @@ class _Batch:
         except TROUBLE as error:
             raise store_error(self._place, error) from error
 
-    async def write(self) -> None:
-        """Write the entries of the log that are not written yet. Raises StoreError."""
+    async def copy(self, table: str, columns: Sequence[str], rows: Sequence[tuple[Value, ...]]) -> None:
+        """Write rows, all at once. Raises StoreError."""
         try:
-            await self.page.write(self.connection)
+            await self.connection.copy_records_to_table(table, records=rows, columns=list(columns))
         except TROUBLE as error:
             raise store_error(self._place, error) from error
+
+    @property
+    def commit(self) -> str:
+        """Statements that move the sequences of the database on and commit."""
+        log, outbox = self.access.log, self.access.outbox
+        moved = [
+            _GO_ON.format(name, part.last)
+            for name, part in (("messages_sequence_seq", log), ("deliveries_number_seq", outbox))
+            if part.pending
+        ]
+        return f"{''.join(moved)}COMMIT"
 
     def new_waiter(self) -> asyncio.Future[None]:
         """Done when the work of one more message is on disk, or lost."""
@@ -179,7 +252,7 @@ class PostgresStore:
         self._pool = pool
         self._on_commit = on_commit
         self._read = _ReadAccess(ReadingSession(place.shown, pool))
-        self._turn = asyncio.Lock()
+        self._turn = Turns()
         self._queued = 0
         self._batch: _Batch | None = None
         self._rest: tuple[int, str] | None = None
@@ -218,9 +291,9 @@ class PostgresStore:
         return self._read
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Transaction]:
+    async def transaction(self, priority: Priority = Priority.NORMAL) -> AsyncIterator[Transaction]:
         """One transaction, as `Store.transaction` promises. Commits together with its neighbours."""
-        await self._take_turn()
+        await self._take_turn(priority)
         try:
             if self._is_closed:
                 raise StoreError(f"{self._place.shown}: closed")
@@ -230,6 +303,7 @@ class PostgresStore:
             except BaseException:
                 await _to_the_end(self._undo(batch))
                 raise
+            batch.access.seal()
             waiter = batch.new_waiter()
         finally:
             try:
@@ -237,6 +311,29 @@ class PostgresStore:
             finally:
                 self._turn.release()
         await waiter
+
+    async def reclaim(self) -> None:
+        """Make the room of removed rows free for new ones, and give the end of the tables back to the disk.
+
+        Neither readers nor writers wait for it.
+
+        Raises:
+            StoreError: The server cannot be reached, or refuses.
+        """
+        connection = await self._connect_beside()
+        try:
+            for statement in _RECLAIM:
+                await connection.execute(statement)
+        except TROUBLE as error:
+            raise store_error(self._place.shown, error) from error
+        finally:
+            connection.terminate()
+
+    async def _connect_beside(self) -> Connection:
+        try:
+            return await self._place.connect(statement_seconds=None)
+        except TROUBLE as error:
+            raise store_error(self._place.shown, error) from error
 
     async def close(self) -> None:
         """Commit what waits, and close."""
@@ -259,10 +356,10 @@ class PostgresStore:
 
     # ---------------------------------------------------------------------------------------------- turns
 
-    async def _take_turn(self) -> None:
+    async def _take_turn(self, priority: Priority = Priority.NORMAL) -> None:
         self._queued += 1
         try:
-            await self._turn.acquire()
+            await self._turn.acquire(priority)
         except BaseException:
             if self._queued == 1:  # the one before left the commit to us
                 task = asyncio.ensure_future(self._commit_what_was_left())
@@ -273,8 +370,11 @@ class PostgresStore:
             self._queued -= 1
 
     async def _commit_what_was_left(self) -> None:
-        async with self._turn:
+        await self._turn.acquire()
+        try:
             await self._end_turn()
+        finally:
+            self._turn.release()
 
     async def _end_turn(self) -> None:
         if self._batch is not None and (self._queued == 0 or self._batch.is_full):
@@ -294,7 +394,7 @@ class PostgresStore:
                 self._batch = await self._open_batch()
             except TROUBLE as error:
                 raise store_error(self._place.shown, error) from error
-        self._batch.page.mark()
+        self._batch.access.begin()
         return self._batch
 
     async def _open_batch(self) -> _Batch:
@@ -339,7 +439,7 @@ class PostgresStore:
         except TROUBLE as error:
             self._lose(error)
         else:
-            batch.page.undo()
+            batch.access.undo()
 
     def _lose(self, error: BaseException) -> None:
         """Give up the open transaction, which the database undoes."""
@@ -363,12 +463,12 @@ class PostgresStore:
                 self._lose(error)
             return
         try:
-            await batch.write()
+            await batch.access.write()
         except StoreError as error:
             self._lose(error)
             return
         try:
-            done = await batch.connection.execute(_commit_of(batch))
+            done = await batch.connection.execute(batch.commit)
         except TROUBLE as error:
             if isinstance(error, asyncpg.PostgresError) and not batch.connection.is_closed():
                 self._lose(error)
@@ -420,10 +520,6 @@ class PostgresStore:
             connection.terminate()
             raise
         return became
-
-
-def _commit_of(batch: _Batch) -> str:
-    return _COMMIT.format(batch.page.last) if batch.page.last else "COMMIT"
 
 
 async def _to_the_end(work: Coroutine[object, object, T]) -> T:

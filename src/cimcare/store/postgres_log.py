@@ -1,15 +1,18 @@
 """The message log on PostgreSQL: read by statement, written by COPY together with its neighbours."""
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from datetime import datetime
+from typing import TypeAlias
 
 import msgspec
 
-from cimcare.exchange.log import Direction, LogEntry, LogSelection, Outcome, Transport
+from cimcare.exchange.log import Direction, Expiry, LogEntry, LogSelection, Outcome, Transport
 from cimcare.store.instants import from_micros, to_micros
-from cimcare.store.postgres_session import Connection, Row, Session, Value, as_text
+from cimcare.store.postgres_pending import Pending
+from cimcare.store.postgres_session import Row, Session, Value, WritingSession, as_text
+from cimcare.store.sealing import Sealing
 
-__all__ = ["Page", "PostgresLog", "PostgresLogReader"]
+__all__ = ["PostgresLog", "PostgresLogReader"]
 
 _COLUMNS = (
     "sequence", "received_at", "direction", "transport", "partner", "archetype", "verb", "noun", "message_id",
@@ -19,9 +22,11 @@ _COLUMNS = (
 _SELECT = f"SELECT {', '.join(_COLUMNS)} FROM messages"  # noqa: S608 - constants only
 _FIND = f"{_SELECT} WHERE sequence = $1"
 _FIND_RAW = "SELECT raw FROM messages WHERE sequence = $1"
+# The first that was accepted; behind those, the last that was passed on and has no outcome.
 _FIND_ORIGINAL = (
     f"{_SELECT} WHERE message_id = $1 AND partner = $2 AND direction = 'in' AND repeat_of IS NULL"
-    " AND outcome IN ('OK', 'PARTIAL') AND received_at >= $3 ORDER BY sequence LIMIT 1"
+    " AND outcome IN ('OK', 'PARTIAL', '') AND received_at >= $3"
+    " ORDER BY outcome = '', CASE outcome WHEN '' THEN -sequence ELSE sequence END LIMIT 1"
 )
 _FIND_ANSWER = (
     f"{_SELECT} WHERE answer_to = $1 AND direction = 'out' AND archetype IN ('ResponseMessage', 'FaultMessage')"
@@ -32,11 +37,37 @@ _FIND_CORRELATED = (
     " AND archetype IN ('RequestMessage', 'EventMessage', 'Message') AND outcome NOT IN ('FAILED', 'FAULT')"
     " ORDER BY sequence LIMIT 1"
 )
+_IN_WORK = "direction = 'in' AND outcome = '' AND repeat_of IS NULL"  # as in the index
+_FIND_IN_WORK = f"{_SELECT} WHERE {_IN_WORK} AND received_at < $1 ORDER BY received_at, sequence LIMIT $2"
+_SETTLE = (
+    f"UPDATE messages SET outcome = $2, codes = $3 WHERE sequence = $1 AND {_IN_WORK}"  # noqa: S608
+    f" RETURNING {', '.join(_COLUMNS)}, raw"
+)
+_LIVE = "FROM deliveries AS d WHERE d.state NOT IN ('delivered', 'discarded')"
+# Some rows along the log: the last of them, whether any is old enough, and which may be forgotten.
+_WALK = (
+    "WITH walked AS MATERIALIZED (SELECT sequence, received_at, direction, archetype, verb, outcome, answer_to,"  # noqa: S608
+    " repeat_of FROM messages WHERE sequence > $1 ORDER BY sequence LIMIT $2)"
+    " SELECT (SELECT max(sequence) FROM walked) AS last,"
+    " EXISTS (SELECT FROM walked WHERE received_at < $3) AS is_old,"
+    " ARRAY (SELECT sequence FROM walked AS m WHERE received_at < $3"
+    " AND (cardinality($4::text[]) = 0 OR archetype = ANY($4)) AND (cardinality($5::text[]) = 0 OR verb = ANY($5))"
+    f" AND (outcome IN ('FAILED', 'FAULT')) = $6 AND NOT ({_IN_WORK})"
+    f" AND NOT EXISTS (SELECT {_LIVE} AND d.message = m.sequence)"
+    f" AND NOT EXISTS (SELECT {_LIVE} AND d.cause = m.sequence)"
+    f" AND NOT EXISTS (SELECT {_LIVE} AND d.cause = m.answer_to"
+    " AND m.direction = 'out' AND m.archetype IN ('ResponseMessage', 'FaultMessage'))"
+    " ORDER BY sequence) AS expired"
+)
+_WALKED_TOGETHER = 1000
+_REMOVE = "DELETE FROM messages WHERE sequence = ANY($1)"
 
 _ACCEPTED = frozenset({Outcome.OK, Outcome.PARTIAL})
 _REFUSED = frozenset({Outcome.FAILED, Outcome.FAULT})
 _ANSWERS = frozenset({"ResponseMessage", "FaultMessage"})
 _CAUSES = frozenset({"RequestMessage", "EventMessage", "Message"})
+
+_Kept: TypeAlias = tuple[LogEntry, bytes]
 
 
 class PostgresLogReader:
@@ -55,7 +86,7 @@ class PostgresLogReader:
         return None if row is None else bytes(row["raw"])
 
     async def find_original(self, partner: str, message_id: str, since: datetime) -> LogEntry | None:
-        """The first message of this partner with this identifier that was accepted since then."""
+        """The first message of this partner with this identifier that was accepted since then, or is in work."""
         return await self._find_one(_FIND_ORIGINAL, as_text(message_id), as_text(partner), to_micros(since))
 
     async def find_answer(self, sequence: int) -> LogEntry | None:
@@ -65,6 +96,28 @@ class PostgresLogReader:
     async def find_correlated(self, correlation_id: str) -> LogEntry | None:
         """The first request or event with this MessageID or CorrelationID that was not refused."""
         return await self._find_one(_FIND_CORRELATED, as_text(correlation_id))
+
+    async def find_in_work(self, before: datetime, limit: int) -> tuple[LogEntry, ...]:
+        """Messages that came in before then, were passed on and have no outcome yet, oldest first."""
+        rows = await self._session.fetch(_FIND_IN_WORK, to_micros(before), limit)
+        return tuple(_entry_of(row) for row in rows)
+
+    async def find_expired(self, expiry: Expiry, *, after: int, limit: int) -> tuple[int, ...]:
+        """Sequences behind `after` of messages that match and that no live or failed work needs, oldest first."""
+        wanted: tuple[Value, ...] = (
+            to_micros(expiry.before),
+            [as_text(archetype) for archetype in expiry.archetypes],
+            [as_text(verb) for verb in expiry.verbs],
+            expiry.refused,
+        )
+        found: list[int] = []
+        while len(found) < limit:
+            row = await self._session.fetch_one(_WALK, after, _WALKED_TOGETHER, *wanted)
+            if row is None or not row["is_old"]:  # instants of receipt rise with sequences
+                break
+            found += row["expired"]
+            after = row["last"]
+        return tuple(found[:limit])
 
     async def select(self, selection: LogSelection) -> tuple[LogEntry, ...]:
         """The entries that match, in the order asked for."""
@@ -99,82 +152,81 @@ class PostgresLogReader:
         return None if row is None else _entry_of(row)
 
 
-class Page:
-    """Entries of one database transaction, in memory until they are written all at once.
+class PostgresLog(PostgresLogReader):
+    """The message log inside one transaction. Every answer covers what was not written yet.
 
-    `last` is the sequence given last. What was written for a message that is then undone counts as not written.
+    `pending` are the messages that were kept.
     """
 
-    def __init__(self, last: int) -> None:
-        self.last = last
-        self._entries: list[tuple[LogEntry, bytes]] = []
-        self._written = 0
-        self._mark = (last, 0, 0)
-
-    def mark(self) -> None:
-        """A message begins."""
-        self._mark = self.mark_part()
-
-    def undo(self) -> None:
-        """The message that began last was undone, in the database too."""
-        self.undo_part(self._mark)
-
-    def mark_part(self) -> tuple[int, int, int]:
-        """Where a part of the message begins, for `undo_part`."""
-        return self.last, len(self._entries), self._written
-
-    def undo_part(self, mark: tuple[int, int, int]) -> None:
-        """What was added since the mark was undone, in the database too."""
-        self.last, kept, self._written = mark
-        del self._entries[kept:]
-
-    def add(self, entry: LogEntry, raw: bytes) -> int:
-        """Keep an entry; its sequence."""
-        self.last += 1
-        self._entries.append((msgspec.structs.replace(entry, sequence=self.last), raw))
-        return self.last
+    def __init__(self, session: WritingSession, *, last: int, write_outbox: Callable[[], Awaitable[None]]) -> None:
+        """Begin behind the sequence `last`."""
+        super().__init__(session)
+        self._writing = session
+        self._last = last
+        self._write_outbox = write_outbox
+        self.pending: Pending[_Kept] = Pending()
+        self.sealing = Sealing()
 
     @property
-    def unwritten(self) -> list[tuple[LogEntry, bytes]]:
-        """What the database does not have yet, oldest first."""
-        return self._entries[self._written :]
-
-    async def write(self, connection: Connection) -> None:
-        """Write what was not written yet."""
-        if not (rows := self.unwritten):
-            return
-        await connection.copy_records_to_table(
-            "messages", records=[_row_of(entry, raw) for entry, raw in rows], columns=[*_COLUMNS, "raw"]
-        )
-        self._written = len(self._entries)
-
-
-class PostgresLog(PostgresLogReader):
-    """The message log inside one transaction. Every answer covers what was not written yet."""
-
-    def __init__(self, session: Session, page: Page, write: Callable[[], Awaitable[None]]) -> None:
-        super().__init__(session)
-        self._page = page
-        self._write = write
+    def last(self) -> int:
+        """The sequence given last."""
+        return self._last + len(self.pending)
 
     async def append(self, entry: LogEntry, raw: bytes) -> int:
         """Keep the message; return its sequence."""
-        return self._page.add(entry, raw)
+        kept = _as_stored(entry, self.last + 1)
+        self.pending.add((kept, raw))
+        self.sealing.add(kept, raw)
+        return kept.sequence
+
+    async def write(self) -> None:
+        """Write what was not written yet. Raises StoreError."""
+        if rows := self.pending.unwritten:
+            await self._writing.copy("messages", (*_COLUMNS, "raw"), [_row_of(entry, raw) for entry, raw in rows])
+            self.pending.note_written()
+
+    async def settle(self, sequence: int, outcome: Outcome, codes: tuple[str, ...] = ()) -> bool:
+        """Give a message that was passed on its outcome."""
+        if sequence > self.last - len(self.pending.unwritten):
+            await self.write()
+        row = await self._session.fetch_one(_SETTLE, sequence, outcome.value, as_text(" ".join(codes)))
+        if row is None:
+            return False
+        self.sealing.add(_entry_of(row), bytes(row["raw"]))
+        return True
+
+    async def remove(self, sequences: Iterable[int]) -> None:
+        """Forget messages for good."""
+        gone = list(sequences)
+        await self.write()
+        await self._session.fetch(_REMOVE, gone)
+        for sequence in gone:
+            self.sealing.drop(sequence)
 
     async def select(self, selection: LogSelection) -> tuple[LogEntry, ...]:
         """The entries that match."""
-        await self._write()
+        await self.write()
         return await super().select(selection)
+
+    async def find_in_work(self, before: datetime, limit: int) -> tuple[LogEntry, ...]:
+        """Messages that came in before then, were passed on and have no outcome yet."""
+        await self.write()
+        return await super().find_in_work(before, limit)
+
+    async def find_expired(self, expiry: Expiry, *, after: int, limit: int) -> tuple[int, ...]:
+        """Sequences of messages that match and that no live or failed work needs."""
+        await self.write()
+        await self._write_outbox()
+        return await super().find_expired(expiry, after=after, limit=limit)
 
     async def find(self, sequence: int) -> LogEntry | None:
         """The entry with this sequence."""
-        return self._first(entry for entry, _ in self._page.unwritten if entry.sequence == sequence) or (
-            await super().find(sequence)
-        )
+        found = next((entry for entry, _ in self.pending.unwritten if entry.sequence == sequence), None)
+        return found or await super().find(sequence)
 
     async def find_raw(self, sequence: int) -> bytes | None:
         """The bytes of the message with this sequence."""
-        for entry, raw in self._page.unwritten:
+        for entry, raw in self.pending.unwritten:
             if entry.sequence == sequence:
                 return raw
         return await super().find_raw(sequence)
@@ -182,39 +234,67 @@ class PostgresLog(PostgresLogReader):
     # What is not written yet is younger than all that is: it counts where the database knows nothing.
 
     async def find_original(self, partner: str, message_id: str, since: datetime) -> LogEntry | None:
-        """The first message of this partner with this identifier that was accepted since then."""
-        return await super().find_original(partner, message_id, since) or self._first(
+        """The first message of this partner with this identifier that was accepted since then, or is in work."""
+        stored = await super().find_original(partner, message_id, since)
+        if stored is not None and stored.outcome in _ACCEPTED:
+            return stored
+        partner, message_id = as_text(partner), as_text(message_id)
+        candidates = [
             entry
-            for entry, _ in self._page.unwritten
+            for entry in self._unwritten()
             if entry.message_id == message_id
             and entry.partner == partner
             and entry.direction is Direction.IN
             and entry.repeat_of is None
-            and entry.outcome in _ACCEPTED
             and entry.received_at >= since
-        )
+        ]
+        accepted = (entry for entry in candidates if entry.outcome in _ACCEPTED)
+        in_work = (entry for entry in reversed(candidates) if entry.outcome is Outcome.NONE)
+        return next(accepted, None) or next(in_work, None) or stored
 
     async def find_answer(self, sequence: int) -> LogEntry | None:
         """The reply that was sent to the message with this sequence."""
-        return await super().find_answer(sequence) or self._first(
+        stored = await super().find_answer(sequence)
+        answers = (
             entry
-            for entry, _ in self._page.unwritten
+            for entry in self._unwritten()
             if entry.answer_to == sequence and entry.direction is Direction.OUT and entry.archetype in _ANSWERS
         )
+        return stored or next(answers, None)
 
     async def find_correlated(self, correlation_id: str) -> LogEntry | None:
         """The first request or event with this MessageID or CorrelationID that was not refused."""
-        return await super().find_correlated(correlation_id) or self._first(
+        stored = await super().find_correlated(correlation_id)
+        correlation_id = as_text(correlation_id)
+        causes = (
             entry
-            for entry, _ in self._page.unwritten
+            for entry in self._unwritten()
             if correlation_id in (entry.message_id, entry.correlation_id)
             and entry.archetype in _CAUSES
             and entry.outcome not in _REFUSED
         )
+        return stored or next(causes, None)
 
-    @staticmethod
-    def _first(entries: Iterable[LogEntry]) -> LogEntry | None:
-        return next(iter(entries), None)
+    def _unwritten(self) -> Iterator[LogEntry]:
+        return (entry for entry, _ in self.pending.unwritten)
+
+
+def _as_stored(entry: LogEntry, sequence: int) -> LogEntry:
+    """The entry as it will be read: the audit trail holds a hash of it."""
+    return msgspec.structs.replace(
+        entry,
+        sequence=sequence,
+        received_at=from_micros(to_micros(entry.received_at)),
+        partner=as_text(entry.partner),
+        archetype=as_text(entry.archetype),
+        verb=as_text(entry.verb),
+        noun=as_text(entry.noun),
+        message_id=as_text(entry.message_id),
+        correlation_id=as_text(entry.correlation_id),
+        context=as_text(entry.context),
+        codes=tuple(as_text(" ".join(entry.codes)).split()),
+        content_type=as_text(entry.content_type),
+    )
 
 
 def _row_of(entry: LogEntry, raw: bytes) -> tuple[Value, ...]:
@@ -223,19 +303,19 @@ def _row_of(entry: LogEntry, raw: bytes) -> tuple[Value, ...]:
         to_micros(entry.received_at),
         entry.direction.value,
         entry.transport.value,
-        as_text(entry.partner),
-        as_text(entry.archetype),
-        as_text(entry.verb),
-        as_text(entry.noun),
-        as_text(entry.message_id),
-        as_text(entry.correlation_id),
-        as_text(entry.context),
+        entry.partner,
+        entry.archetype,
+        entry.verb,
+        entry.noun,
+        entry.message_id,
+        entry.correlation_id,
+        entry.context,
         entry.outcome.value,
-        as_text(" ".join(entry.codes)),
+        " ".join(entry.codes),
         entry.answer_to,
         entry.repeat_of,
         entry.digest,
-        as_text(entry.content_type),
+        entry.content_type,
         entry.status,
         entry.truncated,
         entry.size_bytes,

@@ -1,5 +1,6 @@
 """Connections to PostgreSQL: how one is made, what its errors mean, how texts are made to fit, reading by a pool."""
 
+from collections.abc import Sequence
 from hashlib import sha256
 from typing import Protocol, TypeAlias
 
@@ -17,6 +18,8 @@ __all__ = [
     "ReadingSession",
     "Row",
     "Session",
+    "Value",
+    "WritingSession",
     "as_key",
     "as_text",
     "store_error",
@@ -24,7 +27,7 @@ __all__ = [
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 Row: TypeAlias = asyncpg.Record
-Value: TypeAlias = str | int | bytes | bool | list[str] | None
+Value: TypeAlias = str | int | bytes | bool | list[str] | list[int] | list[bool] | list[bytes] | None
 
 TROUBLE = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 """What the driver raises when the server, the network or a statement fails; running out of time is an OSError."""
@@ -129,6 +132,14 @@ class Session(Protocol):
 
     async def fetch_one(self, statement: str, *values: Value) -> Row | None:
         """The first row; None if there is none."""
+        ...
+
+
+class WritingSession(Session, Protocol):
+    """Where statements run inside a transaction."""
+
+    async def copy(self, table: str, columns: Sequence[str], rows: Sequence[tuple[Value, ...]]) -> None:
+        """Write rows, all at once."""
         ...
 
 

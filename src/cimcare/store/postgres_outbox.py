@@ -1,0 +1,440 @@
+"""The outbox on PostgreSQL: put in together with its neighbours, and every step from there on in one statement.
+
+`is_head` is kept with every step, so that claiming looks at nothing that stands behind others. Who is next of a key is
+one look-up in `delivery_keys`, which holds what waits or is leased. All parts of a statement see what was there before
+it. Decisions 0040 and 0042 have the reasons.
+
+Conditions stand in the statements as in the partial indexes, which PostgreSQL uses only then.
+"""
+
+from collections.abc import Collection
+from datetime import datetime
+
+import msgspec
+
+from cimcare.exchange.outbox import (
+    Backlog,
+    Delivery,
+    DeliveryKind,
+    DeliverySelection,
+    DeliveryState,
+    NewDelivery,
+    Priority,
+)
+from cimcare.store.instants import from_micros, to_micros
+from cimcare.store.postgres_pending import Pending
+from cimcare.store.postgres_session import Row, Session, Value, as_key, as_text
+
+__all__ = ["PostgresOutbox", "PostgresOutboxReader"]
+
+_COLUMNS = (
+    "number", "message", "cause", "partner", "kind", "object_keys", "priority", "address", "verb", "noun", "message_id",
+    "created_at", "state", "is_head", "due_at", "attempts", "attempts_before", "reason", "received",
+)  # fmt: skip
+_ALL = ", ".join(f"d.{column}" for column in _COLUMNS)
+
+_FRESH = "d.is_head AND d.state = 'waiting' AND d.attempts = d.attempts_before"
+_TRIED = "d.state IN ('waiting', 'leased') AND d.attempts > d.attempts_before AND (d.is_head OR d.state = 'leased')"
+_OPEN = "d.state IN ('waiting', 'leased', 'awaiting')"
+_LIVE = "d.state IN ('waiting', 'leased', 'awaiting', 'dead')"
+_ENDED = "d.state IN ('delivered', 'discarded')"
+
+_SELECT = f"SELECT {_ALL} FROM deliveries AS d"  # noqa: S608 - constants only
+_FIND = f"{_SELECT} WHERE d.number = $1"
+_COUNTS = (
+    "SELECT d.partner, d.state, count(*) AS counted, min(d.created_at) AS oldest FROM deliveries AS d"
+    " WHERE {} GROUP BY d.partner, d.state"
+)
+_COUNT_OPEN = (
+    f"SELECT count(*) FROM deliveries AS d WHERE {_OPEN} AND d.partner = $1"  # noqa: S608
+    " AND d.created_at >= $2 AND d.created_at < $3"
+)
+
+_KEYS = "json_array_elements_text({}.object_keys::json) AS own (key)"
+# As `as_key` has it.
+_KEY = (
+    "CASE WHEN octet_length(own.key) <= 2000 THEN own.key"
+    r" ELSE E'\x01' || encode(sha256(convert_to(own.key, 'UTF8')), 'hex') END"
+)
+
+# Rows of one transaction among each other are looked at before: `is_first`.
+_WRITE = (
+    "WITH key AS MATERIALIZED (SELECT * FROM unnest($13::text[], $14::text[], $15::bigint[])"
+    " AS key (partner, object_key, number)),"
+    " kept AS (INSERT INTO delivery_keys (partner, object_key, number) SELECT partner, object_key, number FROM key),"
+    " blocked AS MATERIALIZED (SELECT key.number FROM key WHERE EXISTS (SELECT FROM delivery_keys AS older"
+    " WHERE older.partner = key.partner AND older.object_key = key.object_key))"
+    " INSERT INTO deliveries (number, message, cause, partner, kind, object_keys, priority, address, verb, noun,"
+    " message_id, created_at, state, is_head, due_at, attempts, attempts_before, reason, received)"
+    " SELECT number, message, cause, partner, kind, object_keys, priority, address, verb, noun, message_id, created_at,"
+    " 'waiting', is_first AND number NOT IN (SELECT number FROM blocked), created_at, 0, 0, '', ''"
+    " FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::smallint[],"
+    " $8::text[], $9::text[], $10::text[], $11::text[], $12::bigint[], $16::boolean[]) AS new (number, message, cause,"
+    " partner, kind, object_keys, priority, address, verb, noun, message_id, created_at, is_first)"
+)
+
+# One sent again waits for a younger one of its objects that is under way still.
+_IS_FREE = (
+    "(d.attempts_before = 0 OR NOT EXISTS (SELECT FROM "
+    f"{_KEYS.format('d')} JOIN busy ON busy.key = own.key AND busy.number > d.number))"
+)
+_OF_ONE_KIND = (
+    "SELECT d.number FROM deliveries AS d WHERE d.partner = $1 AND d.kind = sort.kind AND d.priority = sort.priority"
+)
+# Each part is one walk along an index, of $4 rows at most; only leases that ran out are all looked at, which are no
+# more than what was under way.
+_CLAIM = (
+    "WITH busy AS MATERIALIZED (SELECT own.key, max(d.number) AS number FROM deliveries AS d CROSS JOIN LATERAL"  # noqa: S608
+    f" {_KEYS.format('d')} WHERE d.partner = $1 AND {_TRIED} AND d.state = 'leased' AND d.due_at > $2"
+    " GROUP BY own.key),"
+    " due AS MATERIALIZED (SELECT one.number FROM unnest($5::varchar[]) AS kinds (kind)"
+    " CROSS JOIN unnest($6::smallint[]) AS priorities (priority)"
+    " CROSS JOIN LATERAL (SELECT kinds.kind, priorities.priority) AS sort CROSS JOIN LATERAL ("
+    f"(({_OF_ONE_KIND} AND {_FRESH} AND d.due_at <= $2 AND {_IS_FREE} ORDER BY d.number LIMIT $4)"
+    f" UNION ALL ({_OF_ONE_KIND} AND {_TRIED} AND d.is_head AND d.state = 'waiting' AND d.due_at <= $2 AND {_IS_FREE}"
+    " ORDER BY d.due_at LIMIT $4)"
+    f" UNION ALL {_OF_ONE_KIND} AND {_TRIED} AND d.is_head AND d.state = 'leased' AND d.due_at <= $2)"
+    ") AS one ORDER BY sort.priority DESC, one.number LIMIT $4)"
+    " UPDATE deliveries AS d SET state = 'leased', due_at = $3, attempts = d.attempts + 1 FROM due"
+    f" WHERE d.number = due.number RETURNING {_ALL}"
+)
+
+_OF_ATTEMPT = "d.number = $1 AND d.state = 'leased' AND d.attempts = $2"
+_RENEW = f"UPDATE deliveries AS d SET due_at = $3 WHERE {_OF_ATTEMPT} RETURNING 1"  # noqa: S608 - constants only
+_FAIL = (
+    "UPDATE deliveries AS d SET state = 'waiting', due_at = $3, reason = $4, received = $5"  # noqa: S608
+    f" WHERE {_OF_ATTEMPT} RETURNING 1"
+)
+_OWN_KEYS = (
+    f"key AS MATERIALIZED (SELECT DISTINCT changed.partner, changed.number, {_KEY} AS object_key"  # noqa: S608
+    f" FROM changed CROSS JOIN LATERAL {_KEYS.format('changed')})"
+)
+_SHARES_WITH_OLDER = (
+    f"EXISTS (SELECT FROM {_KEYS.format('d')} JOIN delivery_keys AS older ON older.partner = d.partner"
+    f" AND older.object_key = {_KEY} AND older.number < d.number{{}})"
+)
+_END = (
+    "WITH changed AS (UPDATE deliveries AS d SET state = $3, due_at = $4, is_head = true, reason = $5,"  # noqa: S608
+    f" received = $6 WHERE {_OF_ATTEMPT} RETURNING d.number, d.partner, d.object_keys), {_OWN_KEYS},"
+    " gone AS (DELETE FROM delivery_keys AS d USING key WHERE d.partner = key.partner AND d.object_key = key.object_key"
+    " AND d.number = key.number),"
+    " follower AS MATERIALIZED (SELECT DISTINCT (SELECT min(d.number) FROM delivery_keys AS d"
+    " WHERE d.partner = key.partner AND d.object_key = key.object_key AND d.number <> key.number) AS number FROM key),"
+    " promoted AS (UPDATE deliveries AS d SET is_head = true FROM follower WHERE d.number = follower.number"
+    f" AND NOT d.is_head AND NOT {_SHARES_WITH_OLDER.format(' AND older.number <> $1')})"
+    " SELECT FROM changed"
+)
+_RESEND = (
+    "WITH changed AS (UPDATE deliveries AS d SET state = 'waiting', due_at = $2,"  # noqa: S608
+    f" attempts_before = d.attempts, is_head = NOT {_SHARES_WITH_OLDER.format('')}"
+    " WHERE d.number = $1 AND d.state = 'dead'"
+    f" RETURNING d.number, d.partner, d.object_keys), {_OWN_KEYS},"
+    " kept AS (INSERT INTO delivery_keys (partner, object_key, number) SELECT partner, object_key, number FROM key),"
+    " follower AS MATERIALIZED (SELECT DISTINCT (SELECT min(d.number) FROM delivery_keys AS d"
+    " WHERE d.partner = key.partner AND d.object_key = key.object_key AND d.number > key.number) AS number FROM key),"
+    " demoted AS (UPDATE deliveries AS d SET is_head = false FROM follower WHERE d.number = follower.number"
+    " AND d.is_head)"
+    " SELECT FROM changed"
+)
+_FIND_AWAITING = f"{_SELECT} WHERE d.message = $1 AND d.state = 'awaiting' ORDER BY d.number LIMIT 1"
+_ANSWER = (
+    "UPDATE deliveries AS d SET state = 'delivered', due_at = $2 WHERE d.number = $1 AND d.state = 'awaiting'"
+    " RETURNING 1"
+)
+_EXPIRE = (
+    "WITH found AS MATERIALIZED (SELECT number, due_at FROM deliveries WHERE state = 'awaiting' AND due_at <= $1"  # noqa: S608
+    " ORDER BY due_at, number LIMIT $3)"
+    " UPDATE deliveries AS d SET state = 'dead', due_at = $1, reason = $2 FROM found WHERE d.number = found.number"
+    f" RETURNING {_ALL}, found.due_at AS was_due_at"
+)
+_DISCARD = (
+    "UPDATE deliveries AS d SET state = 'discarded', due_at = $2, reason = $3 WHERE d.number = $1 AND d.state = 'dead'"
+    " RETURNING 1"
+)
+_REMOVE_ENDED = (
+    "DELETE FROM deliveries WHERE number = ANY(ARRAY("  # noqa: S608
+    f"SELECT d.number FROM deliveries AS d WHERE {_ENDED} AND d.due_at < $1 ORDER BY d.due_at, d.number LIMIT $2))"
+    " RETURNING 1"
+)
+
+_LIVE_STATES = frozenset(DeliveryState) - {DeliveryState.DELIVERED, DeliveryState.DISCARDED}
+
+_encode = msgspec.json.Encoder().encode
+_decode_keys = msgspec.json.Decoder(tuple[str, ...]).decode
+
+
+class PostgresOutboxReader:
+    """The outbox over one session, to be read."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    async def find(self, number: int) -> Delivery | None:
+        """The delivery with this number."""
+        row = await self._session.fetch_one(_FIND, number)
+        return None if row is None else _delivery_of(row)
+
+    async def select(self, selection: DeliverySelection) -> tuple[Delivery, ...]:
+        """The deliveries that match, oldest first."""
+        conditions, values = _conditions_of(selection)
+        by_message = selection.message is not None or selection.cause is not None
+        if selection.states and not by_message and _LIVE_STATES.issuperset(selection.states):
+            values += [
+                as_text(selection.partner) or None,
+                [str(state) for state in dict.fromkeys(selection.states)],
+                selection.limit,
+            ]
+            statement = _select_live(conditions, len(values))
+        else:
+            if selection.partner:
+                values.append(as_text(selection.partner))
+                conditions.append(f"d.partner = ${len(values)}")
+            if selection.states:
+                values.append([str(state) for state in selection.states])
+                conditions.append(f"d.state = ANY(${len(values)})")
+            values.append(selection.limit)
+            order = "d.number + 0" if by_message else "d.number"  # by the few of that message, not along all
+            statement = (
+                f"{_SELECT} WHERE {' AND '.join(['d.number > $1', *conditions])} ORDER BY {order} LIMIT ${len(values)}"
+            )
+        return tuple(_delivery_of(row) for row in await self._session.fetch(statement, *values))
+
+    async def backlogs(self) -> tuple[Backlog, ...]:
+        """One for each partner that has any that wait, await or are dead."""
+        counts: dict[str, dict[DeliveryState, Row]] = {}
+        for condition in (_OPEN, "d.state = 'dead'"):
+            for row in await self._session.fetch(_COUNTS.format(condition)):
+                counts.setdefault(row["partner"], {})[DeliveryState(row["state"])] = row
+        return tuple(_backlog_of(partner, counts[partner]) for partner in sorted(counts))
+
+    async def count_open(self, partner: str, since: datetime, until: datetime) -> int:
+        """How many of a partner's wait, are leased or await."""
+        row = await self._session.fetch_one(_COUNT_OPEN, as_text(partner), to_micros(since), to_micros(until))
+        assert row is not None
+        counted: int = row["count"]
+        return counted
+
+
+class PostgresOutbox(PostgresOutboxReader):
+    """The outbox inside one transaction. Every answer covers what was not written yet, which waits and was not tried.
+
+    What ends an attempt, an expectation or a dead letter finds none there, so it writes nothing before.
+    """
+
+    def __init__(self, session: Session, *, last: int) -> None:
+        """Begin behind the number `last`."""
+        super().__init__(session)
+        self._last = last
+        self.pending: Pending[tuple[int, NewDelivery]] = Pending()
+
+    @property
+    def last(self) -> int:
+        """The number given last."""
+        return self._last + len(self.pending)
+
+    async def find(self, number: int) -> Delivery | None:
+        """The delivery with this number."""
+        await self.write()
+        return await super().find(number)
+
+    async def select(self, selection: DeliverySelection) -> tuple[Delivery, ...]:
+        """The deliveries that match."""
+        await self.write()
+        return await super().select(selection)
+
+    async def backlogs(self) -> tuple[Backlog, ...]:
+        """One for each partner that has any that wait, await or are dead."""
+        await self.write()
+        return await super().backlogs()
+
+    async def count_open(self, partner: str, since: datetime, until: datetime) -> int:
+        """How many of a partner's wait, are leased or await."""
+        await self.write()
+        return await super().count_open(partner, since, until)
+
+    async def enqueue(self, new: NewDelivery) -> int:
+        """Put a delivery in; its number."""
+        number = self.last + 1
+        self.pending.add((number, new))
+        return number
+
+    async def claim(
+        self, partner: str, *, now: datetime, until: datetime, limit: int, only: Collection[DeliveryKind] = ()
+    ) -> tuple[Delivery, ...]:
+        """Lease deliveries that are due, the urgent first, then the oldest."""
+        await self.write()
+        rows = await self._session.fetch(
+            _CLAIM,
+            as_text(partner),
+            to_micros(now),
+            to_micros(until),
+            limit,
+            [kind.value for kind in DeliveryKind if not only or kind in only],
+            [priority.value for priority in Priority],
+        )
+        claimed = (_delivery_of(row) for row in rows)
+        return tuple(sorted(claimed, key=lambda delivery: (-delivery.priority, delivery.number)))
+
+    async def renew(self, number: int, attempt: int, *, until: datetime) -> bool:
+        """Make a lease longer."""
+        return await self._does(_RENEW, number, attempt, to_micros(until))
+
+    async def succeed(self, number: int, attempt: int, *, now: datetime) -> bool:
+        """The partner has it."""
+        return await self._end(number, attempt, DeliveryState.DELIVERED, now, "", b"")
+
+    async def wait_for_reply(self, number: int, attempt: int, *, until: datetime) -> bool:
+        """The partner has acknowledged a request."""
+        return await self._end(number, attempt, DeliveryState.AWAITING, until, "", b"")
+
+    async def fail(self, number: int, attempt: int, *, due_at: datetime, reason: str, received: bytes) -> bool:
+        """This attempt came to nothing. The delivery keeps its place."""
+        return await self._does(_FAIL, number, attempt, to_micros(due_at), as_text(reason), received)
+
+    async def bury(self, number: int, attempt: int, *, now: datetime, reason: str, received: bytes) -> bool:
+        """Give up."""
+        return await self._end(number, attempt, DeliveryState.DEAD, now, reason, received)
+
+    async def find_awaiting(self, message: int) -> Delivery | None:
+        """The delivery of this message that awaits its reply."""
+        row = await self._session.fetch_one(_FIND_AWAITING, message)
+        return None if row is None else _delivery_of(row)
+
+    async def answer(self, number: int, *, now: datetime) -> bool:
+        """The reply that was awaited has come."""
+        return await self._does(_ANSWER, number, to_micros(now))
+
+    async def expire(self, *, now: datetime, reason: str, limit: int) -> tuple[Delivery, ...]:
+        """Make dead letters of those that got no reply in time."""
+        rows = await self._session.fetch(_EXPIRE, to_micros(now), as_text(reason), limit)
+        rows.sort(key=lambda row: (row["was_due_at"], row["number"]))
+        return tuple(_delivery_of(row) for row in rows)
+
+    async def resend(self, number: int, *, now: datetime) -> bool:
+        """Let a dead letter wait again, before the younger ones of its objects."""
+        return await self._does(_RESEND, number, to_micros(now))
+
+    async def discard(self, number: int, *, now: datetime, reason: str) -> bool:
+        """End a dead letter for good."""
+        return await self._does(_DISCARD, number, to_micros(now), as_text(reason))
+
+    async def remove_ended(self, before: datetime, *, limit: int) -> int:
+        """Forget deliveries that were delivered or discarded before then."""
+        return len(await self._session.fetch(_REMOVE_ENDED, to_micros(before), limit))
+
+    async def write(self) -> None:
+        """Write what was not written yet. Raises StoreError."""
+        if not (rows := self.pending.unwritten):
+            return
+        keys: list[tuple[str, str, int]] = []
+        firsts: list[bool] = []
+        taken: set[tuple[str, str]] = set()
+        for number, new in rows:
+            partner = as_text(new.partner)
+            own = {(partner, as_key(as_text(key))) for key in new.object_keys}
+            firsts.append(own.isdisjoint(taken))
+            taken |= own
+            keys += [(*key, number) for key in sorted(own)]
+        await self._session.fetch(
+            _WRITE,
+            [number for number, _ in rows],
+            [new.message for _, new in rows],
+            [new.cause for _, new in rows],
+            [as_text(new.partner) for _, new in rows],
+            [new.kind.value for _, new in rows],
+            [_encode([as_text(key) for key in new.object_keys]).decode() for _, new in rows],
+            [new.priority.value for _, new in rows],
+            [as_text(new.address) for _, new in rows],
+            [as_text(new.verb) for _, new in rows],
+            [as_text(new.noun) for _, new in rows],
+            [as_text(new.message_id) for _, new in rows],
+            [to_micros(new.created_at) for _, new in rows],
+            [partner for partner, _, _ in keys],
+            [key for _, key, _ in keys],
+            [number for _, _, number in keys],
+            firsts,
+        )
+        self.pending.note_written()
+
+    async def _end(
+        self, number: int, attempt: int, state: DeliveryState, at: datetime, reason: str, received: bytes
+    ) -> bool:
+        """End an attempt so that nobody is held up by this delivery any more."""
+        return await self._does(_END, number, attempt, state.value, to_micros(at), as_text(reason), received)
+
+    async def _does(self, statement: str, *values: Value) -> bool:
+        return bool(await self._session.fetch(statement, *values))
+
+
+def _conditions_of(selection: DeliverySelection) -> tuple[list[str], list[Value]]:
+    """Conditions of a selection and their values, but for the page, which is the first value, partner and states."""
+    conditions: list[str] = []
+    values: list[Value] = [selection.after or 0]
+    for condition, value in (
+        ("d.noun =", as_text(selection.noun) or None),
+        ("d.verb =", as_text(selection.verb) or None),
+        ("d.message =", selection.message),
+        ("d.cause =", selection.cause),
+        ("d.created_at >=", None if selection.since is None else to_micros(selection.since)),
+        ("d.created_at <=", None if selection.before is None else to_micros(selection.before)),
+    ):
+        if value is not None:
+            values.append(value)
+            conditions.append(f"{condition} ${len(values)}")
+    return conditions, values
+
+
+def _select_live(conditions: list[str], values: int) -> str:
+    """What is left of all that ever was, by an index of its own: for each partner and state one walk along it.
+
+    The last three values are the partner, None for all; the states; the limit.
+    """
+    return (
+        f"WITH RECURSIVE known AS (SELECT coalesce(${values - 2}, (SELECT min(partner) FROM deliveries AS d"  # noqa: S608
+        f" WHERE {_LIVE})) AS partner UNION ALL SELECT (SELECT min(d.partner) FROM deliveries AS d WHERE {_LIVE}"
+        f" AND d.partner > known.partner) FROM known WHERE known.partner IS NOT NULL AND ${values - 2} IS NULL)"
+        f" SELECT {_ALL} FROM known CROSS JOIN unnest(${values - 1}::varchar[]) AS wanted (state)"
+        # Said so that no other index will do.
+        f" CROSS JOIN LATERAL (SELECT * FROM deliveries AS d WHERE {_LIVE}"
+        " AND (d.partner, d.state, d.number) > (known.partner, wanted.state, $1)"
+        " AND (d.partner, d.state) <= (known.partner, wanted.state)"
+        f"{''.join(f' AND {condition}' for condition in conditions)}"
+        f" ORDER BY d.partner, d.state, d.number LIMIT ${values}) AS d"
+        f" ORDER BY d.number LIMIT ${values}"
+    )
+
+
+def _backlog_of(partner: str, counts: dict[DeliveryState, Row]) -> Backlog:
+    waiting = [counts[state] for state in (DeliveryState.WAITING, DeliveryState.LEASED) if state in counts]
+    awaiting, dead = counts.get(DeliveryState.AWAITING), counts.get(DeliveryState.DEAD)
+    return Backlog(
+        partner=partner,
+        waiting=sum(row["counted"] for row in waiting),
+        awaiting=0 if awaiting is None else awaiting["counted"],
+        dead=0 if dead is None else dead["counted"],
+        oldest_at=from_micros(min(row["oldest"] for row in waiting)) if waiting else None,
+    )
+
+
+def _delivery_of(row: Row) -> Delivery:
+    return Delivery(
+        number=row[0],
+        message=row[1],
+        cause=row[2],
+        partner=row[3],
+        kind=DeliveryKind(row[4]),
+        object_keys=_decode_keys(row[5]),
+        priority=Priority(row[6]),
+        address=row[7],
+        verb=row[8],
+        noun=row[9],
+        message_id=row[10],
+        created_at=from_micros(row[11]),
+        state=DeliveryState(row[12]),
+        is_head=row[13],
+        due_at=from_micros(row[14]),
+        attempts=row[15],
+        attempts_before=row[16],
+        reason=row[17],
+        received=row[18],
+    )
