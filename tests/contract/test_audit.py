@@ -9,9 +9,7 @@ import pytest
 from cimcare.exchange.audit import START, Action, AuditRow, Note, Sealed, chained, hash_of_message, hash_of_row
 from cimcare.exchange.log import Direction, LogEntry, Outcome, Transport
 from cimcare.exchange.store import Reader, Store
-from tests.support.stored import FULL_STORES, NOON, an_entry, save
-
-pytestmark = pytest.mark.parametrize("store_kind", FULL_STORES, indirect=True)
+from tests.support.stored import NOON, an_entry, save
 
 
 def a_note(**changes: object) -> Note:

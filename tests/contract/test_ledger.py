@@ -8,9 +8,7 @@ import pytest
 from cimcare.exchange.ledger import Account, Ends, Line
 from cimcare.exchange.log import Direction, Outcome
 from cimcare.exchange.store import Store
-from tests.support.stored import FULL_STORES, NOON, an_entry
-
-pytestmark = pytest.mark.parametrize("store_kind", FULL_STORES, indirect=True)
+from tests.support.stored import NOON, an_entry
 
 HOUR = NOON.replace(minute=0, second=0, microsecond=0)
 NEXT = HOUR + timedelta(hours=1)

@@ -19,9 +19,7 @@ from cimcare.exchange.outbox import (
 )
 from cimcare.exchange.store import Store
 from tests.support.steps import steps_of
-from tests.support.stored import FULL_STORES, NOON, a_delivery
-
-pytestmark = pytest.mark.parametrize("store_kind", FULL_STORES, indirect=True)
+from tests.support.stored import NOON, a_delivery
 
 LEASE = timedelta(seconds=30)
 LATER = NOON + timedelta(minutes=1)

@@ -7,9 +7,7 @@ import pytest
 from cimcare.exchange.log import Direction, Expiry, LogSelection, Outcome
 from cimcare.exchange.outbox import DeliveryKind
 from cimcare.exchange.store import Store
-from tests.support.stored import FULL_STORES, NOON, a_delivery, an_entry
-
-pytestmark = pytest.mark.parametrize("store_kind", FULL_STORES, indirect=True)
+from tests.support.stored import NOON, a_delivery, an_entry
 
 LATER = NOON + timedelta(minutes=1)
 

@@ -10,10 +10,10 @@ from cimcare.exchange.ports import Key, Selection
 from cimcare.exchange.store import Store, StoreError
 from cimcare.model.identity import MRID
 from cimcare.store.opening import open_reader, open_store
-from tests.support.stored import FULL_STORES, LASTING_STORES, THINGS, a_thing, an_entry, save, stored_in
+from tests.support.stored import LASTING_STORES, THINGS, a_thing, an_entry, save, stored_in
 
 lasting = pytest.mark.parametrize("store_kind", LASTING_STORES, indirect=True)
-full = pytest.mark.parametrize("store_kind", FULL_STORES, indirect=True)
+full = pytest.mark.parametrize("store_kind", indirect=True)
 
 
 async def test_many_transactions_share_few_commits(store_url: str) -> None:
@@ -258,7 +258,6 @@ async def test_sequences_go_on_after_a_restart(store_url: str) -> None:
     assert given == sorted(set(given))
 
 
-@full
 async def test_the_most_urgent_is_next_then_the_oldest(store: Store) -> None:
     """A danger to life does not stand behind a hundred meter readings; among equals nobody is overtaken."""
     entered, may_leave = asyncio.Event(), asyncio.Event()
@@ -291,7 +290,6 @@ async def test_the_most_urgent_is_next_then_the_oldest(store: Store) -> None:
     assert order == ["h1", "h2", "l1", "l2", "n1", "n2"]
 
 
-@full
 async def test_space_is_given_back_while_others_write(store: Store) -> None:
     """Clean-up runs beside the work; it loses nothing of it."""
     async with store.transaction() as transaction:

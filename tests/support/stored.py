@@ -12,7 +12,6 @@ from cimcare.model.identity import MRID
 
 __all__ = [
     "ALL_STORES",
-    "FULL_STORES",
     "LASTING_STORES",
     "NOON",
     "THINGS",
@@ -24,14 +23,11 @@ __all__ = [
     "stored_in",
 ]
 
-ALL_STORES = ["postgresql", "sqlite"]
+ALL_STORES = ["memory", "postgresql", "sqlite"]
 """Every store that `open_store` opens."""
 
 LASTING_STORES = ["postgresql", "sqlite"]
 """Those whose database is there when the store is not."""
-
-FULL_STORES = ["postgresql", "sqlite"]
-"""Those that keep deliveries, ledger and audit trail."""
 
 NOON = datetime(2030, 6, 1, 12, 0, 0, 123456, tzinfo=UTC)
 

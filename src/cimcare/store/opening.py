@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from importlib.util import find_spec
 
 from cimcare.exchange.store import Reader, Store
-from cimcare.store import sqlite
+from cimcare.store import memory, sqlite
 from cimcare.store.errors import DatabaseError
 from cimcare.store.urls import is_postgres, shown_url
 
@@ -18,12 +18,15 @@ async def open_store(url: str, *, on_commit: Callable[[int], None] = lambda _: N
     """Open the database that a URL names; make its tables or bring them up to date where needed.
 
     Args:
-        url: `sqlite:///file` or `postgresql://user:password@host:port/name`.
+        url: `sqlite:///file`, `postgresql://user:password@host:port/name`, or `memory:` for an empty store that ends
+            with the process.
         on_commit: Told after each commit how many transactions it made durable.
 
     Raises:
         DatabaseError: A URL of another kind, or a database that cannot be used.
     """
+    if url == memory.URL:
+        return memory.MemoryStore(on_commit=on_commit)
     if not is_postgres(url):
         return sqlite.SqliteStore.open(sqlite.path_of(url), on_commit=on_commit)
     _require_packages()
@@ -39,6 +42,8 @@ async def open_reader(url: str) -> AsyncIterator[Reader]:
     Raises:
         DatabaseError: A URL of another kind, no such database, or none of this release.
     """
+    if url == memory.URL:
+        raise DatabaseError("database memory: is seen by the process alone that opened it; accepted: one that lasts")
     if not is_postgres(url):
         reader, close = sqlite.open_reader(sqlite.path_of(url))
         try:
