@@ -99,7 +99,8 @@ shows all of it at once.""",
 `[systems.<role>]` with a `url` is the remote system that plays the role `cis`, `oms`, `wms` or `third-party`; without
 it the role is built in. `[partners.<name>]` is any other partner. A partner that plays no role and owns no noun only
 listens. Keys of a role may also come from the environment, such as `CIMCARE_SYSTEMS_OMS_URL` or
-`CIMCARE_SYSTEMS_THIRD_PARTY_KIND`. Files are looked for from the working directory.""",
+`CIMCARE_SYSTEMS_THIRD_PARTY_KIND`. Files are looked for from the working directory. How to:
+[Connect a system](../guides/connect-a-system.md).""",
         _keys_table(PARTNER_KEYS),
         "## Subscriptions",
         """\

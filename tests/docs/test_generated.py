@@ -10,6 +10,7 @@ from docs.tables import ROOT
 
 from cimcare.cli import main
 from cimcare.errors import ERRORS
+from cimcare.hub.partner_keys import PARTNER_KEYS, SUBSCRIPTION_KEYS
 from cimcare.hub.settings import SETTINGS
 from cimcare.model.nouns import ENTRIES, NounEntry
 from cimcare.model.structure import elements_of
@@ -78,7 +79,8 @@ def test_every_code_setting_and_command_has_its_entry() -> None:
     errors = (REFERENCE / "errors.md").read_text("utf-8")
     assert [code for code in ERRORS if f"| `{code}` |" not in errors] == []
     settings = (REFERENCE / "settings.md").read_text("utf-8")
-    assert [one.name for one in SETTINGS if f"| `{one.name}` |" not in settings] == []
+    named = (*SETTINGS, *PARTNER_KEYS, *SUBSCRIPTION_KEYS)
+    assert [one.name for one in named if f"| `{one.name}` |" not in settings] == []
     commands = (REFERENCE / "cli.md").read_text("utf-8")
     context = click.Context(main)
     assert [name for name in main.list_commands(context) if f"\n## cimcare {name}\n" not in commands] == []

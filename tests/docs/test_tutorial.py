@@ -50,6 +50,13 @@ def test_own_schemas_take_their_place_as_shown(hub: HubProcess, tmp_path: Path) 
     assert run_page(DOCS / "guides/own-schemas.md", tmp_path, hub.address) == 3
 
 
+def test_a_system_is_connected_as_shown(tmp_path: Path) -> None:
+    """Beside a running hub of its own: what is put in force here would lead other pages astray."""
+    with hub_process(tmp_path) as running:
+        (tmp_path / "cimcare.db").symlink_to(tmp_path / "hub.db")
+        assert run_page(DOCS / "guides/connect-a-system.md", tmp_path, running.address) == 6
+
+
 @needs_curl
 def test_operation_is_as_shown(hub: HubProcess, hub_folder: Path, tmp_path: Path) -> None:
     """Commands that are looked up at night have to work, the copy of a running hub's database above all."""

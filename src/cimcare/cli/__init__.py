@@ -13,6 +13,7 @@ from cimcare import __version__
 __all__ = ["main"]
 
 _COMMANDS = {
+    "config": "cimcare.cli.configuring",
     "convert": "cimcare.cli.documents",
     "demo": "cimcare.cli.running",
     "messages": "cimcare.cli.stored",

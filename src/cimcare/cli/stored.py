@@ -42,7 +42,7 @@ class _Place(NamedTuple):
 
     def find(self) -> str:
         try:
-            return self.database or load_settings(self.config, os.environ).database
+            return self.database or load_settings(self.config, os.environ, files=False).database
         except CimcareError as error:
             fail(error, code=2)
 

@@ -3,7 +3,7 @@
 Pure.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -12,7 +12,7 @@ from cimcare.exchange.subscriptions import Subscription
 from cimcare.hub.keys import nearest
 from cimcare.model.nouns import ENTRIES, Noun, Role
 
-__all__ = ["Clash", "clashes_of", "find_wrong_address"]
+__all__ = ["Clash", "clashes_of", "find_wrong_address", "owners_of"]
 
 
 class Clash(NamedTuple):
@@ -75,6 +75,14 @@ def _lost(subscriptions: Sequence[Subscription], names: set[str]) -> Iterator[Cl
             others = f", or one of {', '.join(sorted(names))}" if names else ""
             accepted, why = f"perhaps {near}" if near else f"a table [partners.{wanted}]{others}", ""
         yield Clash(subscription, "partner", "SET-110", f"partner {wanted!r}", accepted, why)
+
+
+def owners_of(partners: Iterable[Partner]) -> dict[Noun, Partner | Role]:
+    """Who owns each noun: a partner, or the built-in system of a role."""
+    owners: dict[Noun, Partner | Role] = {entry.noun: entry.owner for entry in ENTRIES}
+    for partner in partners:
+        owners.update((noun, partner) for noun in partner.owns)
+    return owners
 
 
 def find_wrong_address(url: str) -> str:

@@ -32,6 +32,7 @@ __all__ = [
     "Setting",
     "Settings",
     "SettingsError",
+    "find_file",
     "judge_file",
     "judge_settings",
     "load_settings",

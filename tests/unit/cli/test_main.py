@@ -12,7 +12,7 @@ from cimcare import __version__
 from cimcare.cli import main
 from tests.unit.cli.conftest import Run
 
-NAMED = ["convert", "demo", "messages", "sample", "schema", "send", "serve", "validate"]
+NAMED = ["config", "convert", "demo", "messages", "sample", "schema", "send", "serve", "validate"]
 
 
 def commands(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
@@ -33,6 +33,9 @@ def test_all_commands_are_there() -> None:
     """The names are promised to scripts."""
     assert [words[0] for words in ALL if len(words) == 1] == NAMED
     assert {" ".join(words) for words in ALL if len(words) > 1} == {
+        "config apply",
+        "config check",
+        "config plan",
         "messages list",
         "messages show",
         "schema compare",
