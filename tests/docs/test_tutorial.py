@@ -42,7 +42,7 @@ def test_the_soap_client_works_as_shown(hub: HubProcess, tmp_path: Path) -> None
 @needs_curl
 def test_events_are_got_as_shown(hub: HubProcess, tmp_path: Path) -> None:
     """Whoever connects the second system wants to hear of what happens in the first."""
-    assert run_page(DOCS / "guides/subscribe.md", tmp_path, hub.address) == 3
+    assert run_page(DOCS / "guides/subscribe.md", tmp_path, hub.address) == 6
 
 
 def test_own_schemas_take_their_place_as_shown(hub: HubProcess, tmp_path: Path) -> None:

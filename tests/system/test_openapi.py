@@ -40,7 +40,7 @@ def test_everything_behaves_as_described(described: schemathesis.BaseSchema) -> 
 
         check()
         seen += 1
-    assert seen >= 20
+    assert seen >= 25
 
 
 def test_description_is_valid(described: schemathesis.BaseSchema) -> None:

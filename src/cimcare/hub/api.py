@@ -6,7 +6,6 @@ Errors are problem details (RFC 9457) with the finding. Our own profile.
 import html
 import traceback
 from collections.abc import Awaitable, Callable
-from urllib.parse import urlencode
 
 import msgspec
 import structlog
@@ -17,32 +16,27 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from cimcare import __version__
-from cimcare.errors import Finding, finding_of
+from cimcare.errors import finding_of
+from cimcare.exchange.store import StoreError
+from cimcare.hub.answering import SAFE, json_answer, next_address, problem
+from cimcare.hub.event_pages import EventPages
 from cimcare.hub.events import Events
 from cimcare.hub.filters import (
-    EVENT_FILTERS,
-    STREAM_FILTERS,
     FilterError,
-    read_event_filters,
-    read_last_event_id,
     read_message_filters,
     read_object_filters,
 )
 from cimcare.hub.metrics import Metrics
 from cimcare.hub.openapi import build_openapi
 from cimcare.hub.queries import Queries
-from cimcare.hub.streaming import Streams, TooManyStreamsError
+from cimcare.hub.streaming import Streams
+from cimcare.hub.subscribing import Subscribing
 from cimcare.hub.views import MessageList, ObjectList, view_message, view_object
 from cimcare.model.nouns import ENTRIES, Noun
-from cimcare.transport.http import AsgiApp, ReceiveEvent, Scope, Send, problem_of
+from cimcare.transport.http import AsgiApp, ReceiveEvent, Scope, Send
 
 __all__ = ["build_api"]
 
-_SAFE = {
-    "x-content-type-options": "nosniff",
-    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
-    "referrer-policy": "no-referrer",
-}
 _LARGEST = 2**63 - 1
 
 
@@ -50,6 +44,7 @@ def build_api(
     queries: Queries,
     events: Events,
     streams: Streams,
+    subscribing: Subscribing,
     metrics: Metrics,
     is_ready: Callable[[], Awaitable[str]],
     services: list[str],
@@ -61,12 +56,13 @@ def build_api(
         queries: The read side.
         events: The feed of events.
         streams: The same as a stream.
+        subscribing: Subscriptions.
         metrics: Counters.
         is_ready: Why messages cannot be taken now; empty if they can.
         services: Names of the strongly typed services, for the first page.
         logger: Where errors of the program are noted.
     """
-    pages = _Pages(queries, events, streams, metrics, is_ready, services)
+    pages = _Pages(queries, metrics, is_ready, services)
     pages_app = Starlette(
         routes=[
             Route("/", pages.index),
@@ -77,12 +73,16 @@ def build_api(
             Route("/api/v1/messages", pages.list_messages),
             Route("/api/v1/messages/{sequence}", pages.get_message),
             Route("/api/v1/messages/{sequence}/raw", pages.get_raw),
-            Route("/api/v1/events", pages.list_events),
-            Route("/api/v1/events/stream", pages.stream_events),
+            *EventPages(events, streams, subscribing).routes(),
             Route("/api/v1/{noun}", pages.list_objects),
             Route("/api/v1/{noun}/{mrid:path}", pages.get_object),
         ],
-        exception_handlers={HTTPException: _http_problem, FilterError: _filter_problem, Exception: _internal_problem},
+        exception_handlers={
+            HTTPException: _http_problem,
+            FilterError: _filter_problem,
+            StoreError: _store_problem,
+            Exception: _internal_problem,
+        },
     )
 
     async def guarded(scope: Scope, receive: ReceiveEvent, send: Send) -> None:
@@ -98,33 +98,25 @@ class _Pages:
     """Handlers of the routes."""
 
     def __init__(
-        self,
-        queries: Queries,
-        events: Events,
-        streams: Streams,
-        metrics: Metrics,
-        is_ready: Callable[[], Awaitable[str]],
-        services: list[str],
+        self, queries: Queries, metrics: Metrics, is_ready: Callable[[], Awaitable[str]], services: list[str]
     ) -> None:
         self._queries = queries
-        self._events = events
-        self._streams = streams
         self._metrics = metrics
         self._is_ready = is_ready
         self._services = services
         self._openapi: bytes | None = None
 
     async def index(self, _: Request) -> Response:
-        return HTMLResponse(_index(self._services), headers=_SAFE)
+        return HTMLResponse(_index(self._services), headers=SAFE)
 
     async def health(self, _: Request) -> Response:
-        return _json({"status": "ok"})
+        return json_answer({"status": "ok"})
 
     async def ready(self, _: Request) -> Response:
         reason = await self._is_ready()
         if not reason:
-            return _json({"status": "ready"})
-        return _problem(finding_of("EXC-108", "/readyz", reason, "a hub that takes messages"))
+            return json_answer({"status": "ready"})
+        return problem(finding_of("EXC-108", "/readyz", reason, "a hub that takes messages"))
 
     async def metrics(self, _: Request) -> Response:
         return Response(self._metrics.render(), headers={"content-type": self._metrics.content_type})
@@ -132,7 +124,7 @@ class _Pages:
     async def openapi(self, _: Request) -> Response:
         if self._openapi is None:
             self._openapi = msgspec.json.encode(build_openapi())
-        return Response(self._openapi, media_type="application/json", headers=_SAFE)
+        return Response(self._openapi, media_type="application/json", headers=SAFE)
 
     async def list_objects(self, request: Request) -> Response:
         noun = _noun_of(request)
@@ -140,7 +132,7 @@ class _Pages:
             return _no_resource(request)
         page = await self._queries.list_objects(noun, read_object_filters(request.query_params.multi_items()))
         items = [view_object(stored) for stored in page.items]
-        return _json(ObjectList(items=items, next=_next(request, page.after)))
+        return json_answer(ObjectList(items=items, next=next_address(request, page.after)))
 
     async def get_object(self, request: Request) -> Response:
         noun = _noun_of(request)
@@ -150,18 +142,18 @@ class _Pages:
         stored = await self._queries.find_object(noun, mrid)
         if stored is None:
             where = str(request.url.path)
-            return _problem(finding_of("REF-103", where, f"no object {mrid[:200]!r}", f"mRID of an object of {noun}"))
-        return _json(view_object(stored))
+            return problem(finding_of("REF-103", where, f"no object {mrid[:200]!r}", f"mRID of an object of {noun}"))
+        return json_answer(view_object(stored))
 
     async def list_messages(self, request: Request) -> Response:
         page = await self._queries.list_messages(read_message_filters(request.query_params.multi_items()))
         items = [view_message(entry) for entry in page.items]
-        return _json(MessageList(items=items, next=_next(request, page.after)))
+        return json_answer(MessageList(items=items, next=next_address(request, page.after)))
 
     async def get_message(self, request: Request) -> Response:
         sequence = _sequence_of(request)
         entry = await self._queries.find_message(sequence) if sequence else None
-        return _no_message(request) if entry is None else _json(view_message(entry))
+        return _no_message(request) if entry is None else json_answer(view_message(entry))
 
     async def get_raw(self, request: Request) -> Response:
         sequence = _sequence_of(request)
@@ -169,32 +161,7 @@ class _Pages:
         if raw is None:
             return _no_message(request)
         # As plain text whatever it is: a browser must not run what a partner sent.
-        return Response(raw, headers=_SAFE | {"content-type": "text/plain; charset=utf-8"})
-
-    async def list_events(self, request: Request) -> Response:
-        asked = read_event_filters(request.query_params.multi_items(), EVENT_FILTERS)
-        page = await self._events.page(asked.wanted, after=asked.after or 0, limit=asked.limit)
-        items = [msgspec.Raw(told.body) for told in page.items]
-        return _json(_EventList(items=items, last=page.last, next=_next(request, None if page.is_end else page.last)))
-
-    async def stream_events(self, request: Request) -> Response:
-        asked = read_event_filters(request.query_params.multi_items(), STREAM_FILTERS)
-        known = read_last_event_id(request.headers.get("last-event-id", ""))
-        try:
-            return self._streams.open(asked.wanted, after=asked.after if known is None else known, headers=_SAFE)
-        except TooManyStreamsError as error:
-            finding = finding_of(
-                error.code, request.url.path, str(error), "a later attempt, or the feed without stream"
-            )
-            return _problem(finding, {"retry-after": "30"})
-
-
-class _EventList(msgspec.Struct, frozen=True, kw_only=True):
-    """A page of events, each in JSON already."""
-
-    items: list[msgspec.Raw]
-    last: int
-    next: str | None
+        return Response(raw, headers=SAFE | {"content-type": "text/plain; charset=utf-8"})
 
 
 def _noun_of(request: Request) -> Noun | None:
@@ -209,29 +176,13 @@ def _sequence_of(request: Request) -> int:
     return int(text) if is_number and int(text) <= _LARGEST else 0
 
 
-def _next(request: Request, after: str | int | None) -> str | None:
-    if after is None:
-        return None
-    kept = [(name, value) for name, value in request.query_params.multi_items() if name != "after"]
-    return f"{request.url.path}?{urlencode([*kept, ('after', str(after))])}"
-
-
-def _json(value: object, status: int = 200) -> Response:
-    return Response(msgspec.json.encode(value), status, headers=_SAFE, media_type="application/json")
-
-
-def _problem(finding: Finding, headers: dict[str, str] | None = None) -> Response:
-    answer = problem_of(finding)
-    return Response(answer.body, answer.status, headers=_SAFE | (headers or {}), media_type=answer.content_type)
-
-
 def _no_message(request: Request) -> Response:
-    return _problem(finding_of("REF-103", request.url.path, "no such message", "number of a message of the log"))
+    return problem(finding_of("REF-103", request.url.path, "no such message", "number of a message of the log"))
 
 
 def _no_resource(request: Request) -> Response:
     accepted = f"messages, events, subscriptions, openapi.json, or one of {', '.join(Noun)}"
-    return _problem(finding_of("NET-103", request.url.path, "no such resource", accepted))
+    return problem(finding_of("NET-103", request.url.path, "no such resource", accepted))
 
 
 async def _http_problem(request: Request, error: Exception) -> Response:
@@ -239,18 +190,24 @@ async def _http_problem(request: Request, error: Exception) -> Response:
     if isinstance(error, HTTPException) and error.status_code == 405:
         allowed = (error.headers or {}).get("Allow", "GET")
         finding = finding_of("NET-101", path, f"method {request.method}", allowed)
-        return _problem(finding, {"allow": allowed})
-    return _problem(finding_of("NET-103", path, "nothing here", "/ names all that is here"))
+        return problem(finding, {"allow": allowed})
+    return problem(finding_of("NET-103", path, "nothing here", "/ names all that is here"))
 
 
 async def _filter_problem(_: Request, error: Exception) -> Response:
     assert isinstance(error, FilterError)
-    return _problem(error.finding)
+    return problem(error.finding)
+
+
+async def _store_problem(request: Request, error: Exception) -> Response:
+    assert isinstance(error, StoreError)
+    found, accepted = "the database cannot be used now", "a later attempt"
+    return problem(finding_of(error.code, request.url.path, found, accepted))
 
 
 async def _internal_problem(request: Request, error: Exception) -> Response:
     found, accepted = f"an error inside the hub ({type(error).__name__})", "a later attempt"
-    return _problem(finding_of("EXC-109", request.url.path, found, accepted))
+    return problem(finding_of("EXC-109", request.url.path, found, accepted))
 
 
 def _note_failure(logger: structlog.typing.FilteringBoundLogger, path: str, error: Exception) -> None:
@@ -279,7 +236,8 @@ built in: customer information, outage management, work management, third party.
 <li><code>POST /messages</code>, the envelope as XML or JSON (our profile)</li></ul>
 <details><summary>Strongly typed services</summary><ul>{typed}</ul></details>
 <h2>Read</h2>
-<ul>{link("/api/v1/messages?order=newest", "Messages, newest first")}{link("/api/v1/events", "Events")}{nouns}
+<ul>{link("/api/v1/messages?order=newest", "Messages, newest first")}
+{link("/api/v1/events", "Events")}{link("/api/v1/subscriptions", "Subscriptions")}{nouns}
 {link("/api/v1/openapi.json", "Description of the REST interface (OpenAPI)")}</ul>
 <h2>Operation</h2>
 <ul>{link("/healthz")}{link("/readyz")}{link("/metrics")}</ul>

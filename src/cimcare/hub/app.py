@@ -20,6 +20,8 @@ from cimcare.hub.pipeline import Pipeline
 from cimcare.hub.queries import Queries
 from cimcare.hub.settings import Settings
 from cimcare.hub.streaming import Streams
+from cimcare.hub.subscribing import Subscribing
+from cimcare.model.nouns import Role
 from cimcare.schema import Catalog
 from cimcare.schema.documents import render_schema, render_wsdl
 from cimcare.schema.wsdl import GENERIC, SERVICES, operation_name
@@ -108,12 +110,26 @@ class Hub:
         queries = Queries(store.reader)
         events = Events(store.reader, logger)
         streams = Streams(events, logger)
+        subscribing = Subscribing(
+            store,
+            sources={role: settings.systems.source_of(role) for role in Role},
+            reply_hosts=settings.hub.reply_hosts,
+            key_directory=settings.hub.key_directory,
+            clock=clock,
+        )
         endpoints = MessageEndpoints(
             pipeline.receive,
             services=TYPED_SERVICES,
             documents=_Documents(catalog),
             otherwise=build_api(
-                queries, events, streams, metrics, _readiness(pipeline, queries, settings), list(TYPED_SERVICES), logger
+                queries,
+                events,
+                streams,
+                subscribing,
+                metrics,
+                _readiness(pipeline, queries, settings),
+                list(TYPED_SERVICES),
+                logger,
             ),
             max_bytes=settings.limits.max_bytes,
             receive_seconds=settings.hub.receive_seconds,

@@ -1,12 +1,23 @@
 """OpenAPI 3.1 description of the REST interface, made from the model and the table of filters."""
 
+from collections.abc import Sequence
+
 import msgspec
 
 from cimcare import __version__
 from cimcare.errors import Finding
 from cimcare.hub.builtin import collection_of
 from cimcare.hub.events import EventView
-from cimcare.hub.filters import EVENT_FILTERS, MESSAGE_FILTERS, OBJECT_FILTERS, STREAM_FILTERS, Parameter
+from cimcare.hub.filters import (
+    EVENT_FILTERS,
+    MESSAGE_FILTERS,
+    OBJECT_FILTERS,
+    PAGE_FILTERS,
+    STREAM_FILTERS,
+    Parameter,
+)
+from cimcare.hub.partner_keys import OF_SUBSCRIPTIONS
+from cimcare.hub.subscribing import SubscriptionView
 from cimcare.hub.views import MessageView
 from cimcare.model.envelope import AnyMessage
 from cimcare.model.nouns import ENTRIES, NounEntry
@@ -22,10 +33,12 @@ _XML = {"schema": {"type": "string", "description": "Envelope of IEC 61968-100:2
 def build_openapi() -> Json:
     """The whole document."""
     bodies = {entry.noun: collection_of(entry.noun).body for entry in ENTRIES}
-    (message, finding, view, event, *objects), components = msgspec.json.schema_components(
-        [AnyMessage, Finding, MessageView, EventView, *bodies.values()], ref_template=_REFERENCE
+    keys = [key.hint for key in OF_SUBSCRIPTIONS.values()]
+    (message, finding, view, event, subscription, *more), components = msgspec.json.schema_components(
+        [AnyMessage, Finding, MessageView, EventView, SubscriptionView, *bodies.values(), *keys],
+        ref_template=_REFERENCE,
     )
-    by_noun = dict(zip(bodies, objects, strict=True))
+    by_noun = dict(zip(bodies, more, strict=False))
     schemas: Json = {
         **components,
         "AnyMessage": message,
@@ -39,8 +52,10 @@ def build_openapi() -> Json:
                 "status": {"type": "integer"},
                 "detail": {"type": "string"},
                 "finding": finding,
+                "findings": {"type": "array", "items": finding, "description": "All of them, where several may be."},
             },
         },
+        "NewSubscription": _new_subscription(more[len(bodies) :]),
         "MessagePage": _page(view),
         "EventPage": _event_page(event),
     }
@@ -63,6 +78,7 @@ def build_openapi() -> Json:
         paths |= _noun_paths(entry, item)
     paths |= _message_paths(view)
     paths |= _event_paths()
+    paths |= _subscription_paths(subscription)
     paths |= _operations()
     return {
         "openapi": "3.1.0",
@@ -250,6 +266,107 @@ def _event_paths() -> Json:
                     "200": {"description": "The stream, without end.", "content": stream},
                     "400": bad,
                     "503": _problem("As many clients listen as may; see Retry-After."),
+                },
+            }
+        },
+    }
+
+
+def _new_subscription(schemas: Sequence[object]) -> Json:
+    """Body of a request for a subscription: its name, and the keys of a table of the file of settings."""
+    name: Json = {
+        "type": "string",
+        "pattern": "^[A-Za-z0-9_-]{1,64}$",
+        "description": "Name, and that of a destination.",
+    }
+    keys = {
+        key: {"allOf": [schema], "description": " ".join(of.setting.text.split())}
+        for (key, of), schema in zip(OF_SUBSCRIPTIONS.items(), schemas, strict=True)
+    }
+    return {
+        "type": "object",
+        "description": "Either `partner`, or `url` and what else says how a destination of its own is reached.",
+        "required": ["name"],
+        "properties": {"name": name, **keys},
+        "additionalProperties": False,
+    }
+
+
+def _subscription_paths(view: object) -> Json:
+    name = _path_parameter("name", {"type": "string"}, "Name of the subscription.")
+    actor = {
+        "name": "X-Actor",
+        "in": "header",
+        "required": False,
+        "description": "Who asks, for the audit trail; the address of the client if not said. Nobody checks it.",
+        "schema": {"type": "string", "pattern": "^[!-~]{1,100}$"},
+    }
+    missing = _problem("No subscription of this name.")
+    down = _problem("The database cannot be used now.")
+    body: Json = {"application/json": {"schema": {"$ref": "#/components/schemas/NewSubscription"}}}
+    everything: Json = {
+        "type": "object",
+        "required": ["items"],
+        "properties": {"items": {"type": "array", "items": view}},
+    }
+    return {
+        "/api/v1/subscriptions": {
+            "get": {
+                "operationId": "listSubscriptions",
+                "tags": ["events"],
+                "summary": "All subscriptions, those of the file of settings first.",
+                "responses": {"200": _json("All of them.", everything), "503": down},
+            },
+            "post": {
+                "operationId": "makeSubscription",
+                "tags": ["events"],
+                "summary": "Make a subscription. Asked for twice alike, it is made once.",
+                "parameters": [actor],
+                "requestBody": {"required": True, "content": body},
+                "responses": {
+                    "200": _json("It was there already.", view),
+                    "201": _json("It is made.", view),
+                    "400": _problem("Something about it is wrong; `findings` says all of it."),
+                    "403": _problem("The hub may not send to this address."),
+                    "409": _problem("The name is taken."),
+                    "413": _problem("Too large."),
+                    "415": _problem("Not application/json."),
+                    "503": down,
+                },
+            },
+        },
+        "/api/v1/subscriptions/{name}": {
+            "get": {
+                "operationId": "getSubscription",
+                "tags": ["events"],
+                "summary": "One subscription.",
+                "parameters": [name],
+                "responses": {"200": _json("The subscription.", view), "404": missing, "503": down},
+            },
+            "delete": {
+                "operationId": "removeSubscription",
+                "tags": ["events"],
+                "summary": "Remove a subscription that was made by API. What waits for its destination stays.",
+                "parameters": [name, actor],
+                "responses": {
+                    "204": {"description": "It is removed."},
+                    "404": missing,
+                    "409": _problem("It stands in the file of settings."),
+                    "503": down,
+                },
+            },
+        },
+        "/api/v1/subscriptions/{name}/events": {
+            "get": {
+                "operationId": "listMissedEvents",
+                "tags": ["events"],
+                "summary": "Events that pass the filter of a subscription, without those that its partner told of.",
+                "parameters": [name, *_parameters(PAGE_FILTERS)],
+                "responses": {
+                    "200": _json("A page.", {"$ref": "#/components/schemas/EventPage"}),
+                    "400": _problem("A filter that is not served, or a value that it cannot have."),
+                    "404": missing,
+                    "503": down,
                 },
             }
         },

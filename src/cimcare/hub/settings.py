@@ -126,6 +126,12 @@ class HubSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             is_parted=True,
         ),
     ] = ("127.0.0.1", "localhost", "::1")
+    key_directory: Annotated[
+        str,
+        described(
+            "Folder with the files of keys and certificates that a subscription made by API may name; empty for none."
+        ),
+    ] = ""
     reply_objects: Annotated[
         int, described("Most objects of one later reply; more are sent as several, PARTIAL but for the last.", least=1)
     ] = 200

@@ -1,0 +1,45 @@
+"""Answers of the REST interface: JSON, problem details (RFC 9457), and the address of the next page."""
+
+from urllib.parse import urlencode
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from cimcare.errors import Finding
+from cimcare.transport.http import problem_of
+
+__all__ = ["SAFE", "json_answer", "next_address", "problem"]
+
+SAFE = {
+    "x-content-type-options": "nosniff",
+    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
+    "referrer-policy": "no-referrer",
+}
+"""Header fields that keep a browser from doing anything else with an answer than showing it."""
+
+
+def json_answer(value: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """A value in JSON."""
+    body = msgspec.json.encode(value)
+    return Response(body, status, headers=SAFE | (headers or {}), media_type="application/json")
+
+
+def problem(finding: Finding, headers: dict[str, str] | None = None, *, findings: tuple[Finding, ...] = ()) -> Response:
+    """Problem details with the finding, and with the status that the table of errors gives its code.
+
+    `findings` are all of them, where there may be several.
+    """
+    answer = problem_of(finding)
+    body = answer.body
+    if findings:
+        body = msgspec.json.encode({**msgspec.json.decode(body), "findings": findings})
+    return Response(body, answer.status, headers=SAFE | (headers or {}), media_type=answer.content_type)
+
+
+def next_address(request: Request, after: str | int | None) -> str | None:
+    """Address of the page behind `after`, with the same filters; None if there is none."""
+    if after is None:
+        return None
+    kept = [(name, value) for name, value in request.query_params.multi_items() if name != "after"]
+    return f"{request.url.path}?{urlencode([*kept, ('after', str(after))])}"

@@ -1,0 +1,152 @@
+"""The part of the REST interface that is for events: the feed, the stream, and subscriptions."""
+
+import asyncio
+
+import msgspec
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from cimcare.errors import InputError, finding_of
+from cimcare.hub.answering import SAFE, json_answer, next_address, problem
+from cimcare.hub.events import EventPage, Events
+from cimcare.hub.filters import (
+    EVENT_FILTERS,
+    PAGE_FILTERS,
+    STREAM_FILTERS,
+    read_event_filters,
+    read_last_event_id,
+)
+from cimcare.hub.streaming import Streams, TooManyStreamsError
+from cimcare.hub.subscribing import Subscribing, SubscriptionError
+
+__all__ = ["LONGEST_BODY", "EventPages"]
+
+LONGEST_BODY = 64 * 1024
+"""Bytes of what is asked for."""
+
+_BODY_SECONDS = 30.0
+_LONGEST_ACTOR = 100
+_SUBSCRIPTIONS = "/api/v1/subscriptions"
+
+
+class EventPages:
+    """Handlers of the routes."""
+
+    def __init__(self, events: Events, streams: Streams, subscribing: Subscribing) -> None:
+        self._events = events
+        self._streams = streams
+        self._subscribing = subscribing
+
+    def routes(self) -> list[Route]:
+        """All of them; they go before those of the nouns."""
+        return [
+            Route("/api/v1/events", self.list_events),
+            Route("/api/v1/events/stream", self.stream_events),
+            Route(_SUBSCRIPTIONS, self.subscriptions, methods=["GET", "POST"]),
+            Route(f"{_SUBSCRIPTIONS}/{{name}}", self.subscription, methods=["GET", "DELETE"]),
+            Route(f"{_SUBSCRIPTIONS}/{{name}}/events", self.list_missed),
+        ]
+
+    async def list_events(self, request: Request) -> Response:
+        """The feed."""
+        asked = read_event_filters(request.query_params.multi_items(), EVENT_FILTERS)
+        return _listed(request, await self._events.page(asked.wanted, after=asked.after or 0, limit=asked.limit))
+
+    async def list_missed(self, request: Request) -> Response:
+        """The feed through the filter of a subscription."""
+        asked = read_event_filters(request.query_params.multi_items(), PAGE_FILTERS)
+        wanted = await self._subscribing.wanted(request.path_params["name"])
+        if wanted is None:
+            return _no_subscription(request)
+        page = await self._events.page(wanted.filter, after=asked.after or 0, limit=asked.limit, sender=wanted.sender)
+        return _listed(request, page)
+
+    async def stream_events(self, request: Request) -> Response:
+        """The stream."""
+        asked = read_event_filters(request.query_params.multi_items(), STREAM_FILTERS)
+        known = read_last_event_id(request.headers.get("last-event-id", ""))
+        try:
+            return self._streams.open(asked.wanted, after=asked.after if known is None else known, headers=SAFE)
+        except TooManyStreamsError as error:
+            accepted = "a later attempt, or the feed without stream"
+            return problem(finding_of(error.code, request.url.path, str(error), accepted), {"retry-after": "30"})
+
+    async def subscriptions(self, request: Request) -> Response:
+        """All of them, or one more."""
+        if request.method != "POST":
+            return json_answer({"items": await self._subscribing.all()})
+        try:
+            made = await self._subscribing.make(await _body_of(request), _actor_of(request))
+        except ClientDisconnect:  # nobody is there to be answered
+            return Response(status_code=400)
+        except InputError as error:
+            return problem(error.finding)
+        except SubscriptionError as error:
+            return problem(error.findings[0], findings=error.findings)
+        address = f"{_SUBSCRIPTIONS}/{made.view.name}"
+        return json_answer(made.view, 201 if made.is_new else 200, {"location": address})
+
+    async def subscription(self, request: Request) -> Response:
+        """One of them, or one less."""
+        name = request.path_params["name"]
+        if request.method != "DELETE":
+            view = await self._subscribing.find(name)
+            return _no_subscription(request) if view is None else json_answer(view)
+        try:
+            was_there = await self._subscribing.remove(name, _actor_of(request))
+        except SubscriptionError as error:
+            return problem(error.findings[0])
+        return Response(status_code=204, headers=SAFE) if was_there else _no_subscription(request)
+
+
+class _EventList(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of events, each in JSON already."""
+
+    items: list[msgspec.Raw]
+    last: int
+    next: str | None
+
+
+def _listed(request: Request, page: EventPage) -> Response:
+    following = next_address(request, None if page.is_end else page.last)
+    return json_answer(
+        _EventList(items=[msgspec.Raw(told.body) for told in page.items], last=page.last, next=following)
+    )
+
+
+async def _body_of(request: Request) -> dict[str, object]:
+    """The object in JSON that was sent; raises InputError."""
+    path = request.url.path
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "application/json":  # which a page in a browser cannot send here without asking first
+        found = f"content type {media_type}" if media_type else "no content type"
+        raise InputError(finding_of("NET-102", path, found, "application/json"))
+    raw = b""
+    try:
+        async with asyncio.timeout(_BODY_SECONDS):
+            async for piece in request.stream():
+                raw += piece
+                if len(raw) > LONGEST_BODY:
+                    accepted = f"at most {LONGEST_BODY} bytes"
+                    raise InputError(finding_of("XML-103", path, f"{len(raw)} bytes or more", accepted))
+    except TimeoutError as error:
+        found = f"{len(raw)} bytes of a body that did not arrive within {_BODY_SECONDS:g} s"
+        raise InputError(finding_of("NET-106", path, found, "the whole body in that time")) from error
+    try:
+        return msgspec.json.decode(raw, type=dict[str, object])
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        raise InputError(finding_of("COD-105", path, str(error), "one object in JSON, in UTF-8", "RFC 8259")) from error
+
+
+def _actor_of(request: Request) -> str:
+    """Who asks, as the audit trail names it: what it says of itself, else its address. Nobody checks the former."""
+    given = request.headers.get("x-actor", "").encode("latin-1").decode("utf-8", "replace")
+    said = "".join(sign for sign in given if sign.isprintable()).strip()
+    if said:
+        return said[:_LONGEST_ACTOR]
+    return request.client.host if request.client is not None else "api"
+
+
+def _no_subscription(request: Request) -> Response:
+    return problem(finding_of("REF-103", request.url.path, "no such subscription", "name of a subscription"))
