@@ -186,6 +186,16 @@ _TABLE = (
     _row("NET-104", "answer is no message", "1.8", 502, soap="Server", acts="operator"),
     _row("NET-105", "no answer", "4.1", 504, soap="Server", acts="operator"),
     _row("NET-106", "request incomplete", "1.8"),
+    # NET-107 to NET-115: sending to partners, and what receivers of webhooks check
+    _row("NET-107", "no connection", "4.1", 504, soap="Server", acts="operator"),
+    _row("NET-108", "TLS refused", "4.1", 504, soap="Server", acts="operator"),
+    _row("NET-109", "no answer in time", "4.1", 504, soap="Server", acts="operator"),
+    _row("NET-110", "connection broke off", "4.1", 504, soap="Server", acts="operator"),
+    _row("NET-111", "HTTP status without a message", "5.3", 502, soap="Server", acts="operator"),
+    _row("NET-112", "answer too large", "5.3", 502, soap="Server", acts="operator"),
+    _row("NET-113", "fault in the answer", "5.3", 502, soap="Server", acts="operator"),
+    _row("NET-114", "cannot be sent", "5.3", 500, soap="Server", acts="operator"),
+    _row("NET-115", "webhook not authentic", "7.4", 401),
     # SET-1xx: settings and files
     _row("SET-101", "setting unknown or of the wrong type", "5.3", 500, soap="Server", acts="operator"),
     _row("SET-102", "file cannot be read", "5.3", 500, soap="Server", acts="operator"),

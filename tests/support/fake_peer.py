@@ -17,6 +17,7 @@ class Told(msgspec.Struct, frozen=True):
     status: int = 200
     content_type: str = "text/xml; charset=utf-8"
     breaks_off: bool = False
+    headers: dict[str, str] = {}
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -61,6 +62,8 @@ def _handler(peer: FakePeer) -> type[BaseHTTPRequestHandler]:
             self.send_response(told.status)
             if told.content_type:
                 self.send_header("Content-Type", told.content_type)
+            for name, value in told.headers.items():
+                self.send_header(name, value)
             self.send_header("Content-Length", str(len(told.body) + 100 * told.breaks_off))
             self.end_headers()
             self.wfile.write(told.body)

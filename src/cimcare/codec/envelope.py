@@ -28,6 +28,7 @@ from cimcare.model.nouns import ENTRIES
 from cimcare.model.structure import Structure
 
 __all__ = [
+    "DRAFT_NAMESPACE",
     "MESSAGE_NAMESPACE",
     "Glimpse",
     "glimpse_header",
@@ -37,6 +38,9 @@ __all__ = [
     "write_element",
     "write_sections",
 ]
+
+DRAFT_NAMESPACE = "http://www.iec.ch/TC57/2011/schema/message"
+"""Namespace of the envelope in late drafts of edition 1; read by `lenient.forgive`."""
 
 _DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>\n'
 _ROOTS: tuple[type[AnyMessage], ...] = (RequestMessage, ResponseMessage, EventMessage, FaultMessage, Message)
@@ -84,21 +88,21 @@ def parse_message(raw: bytes, limits: Limits | None = None) -> AnyMessage:
     return read_message(parse_xml(raw, limits))
 
 
-def render_message(message: AnyMessage) -> bytes:
+def render_message(message: AnyMessage, *, namespace: str = MESSAGE_NAMESPACE) -> bytes:
     """An envelope document: UTF-8 with XML declaration, the envelope in the default namespace, nothing indented.
 
-    Equal values give equal bytes.
+    Equal values give equal bytes. `namespace` is the one of the envelope, for partners that speak an older one.
 
     Raises:
         InputError: XML-109 or COD-102, a value that XML cannot carry.
     """
-    return (_DECLARATION + write_element(message)).encode()
+    return (_DECLARATION + write_element(message, namespace=namespace)).encode()
 
 
-def write_element(message: AnyMessage) -> str:
+def write_element(message: AnyMessage, *, namespace: str = MESSAGE_NAMESPACE) -> str:
     """The message element as text, without XML declaration."""
     name = type(message).__name__
-    return f'<{name} xmlns="{MESSAGE_NAMESPACE}">' + _WRITERS[type(message)](message) + f"</{name}>"
+    return f'<{name} xmlns="{namespace}">' + _WRITERS[type(message)](message) + f"</{name}>"
 
 
 def write_sections(message: AnyMessage) -> tuple[tuple[str, str], ...]:

@@ -274,7 +274,7 @@ def _envelope(version: SoapVersion, content: str) -> bytes:
     ).encode()
 
 
-def _typed_element(message: AnyMessage, name: str, names: TypedNames) -> str:
+def _typed_element(message: AnyMessage, name: str, names: TypedNames, inner_namespace: str) -> str:
     sections = ""
     for section, text in write_sections(message):
         inner = text
@@ -284,7 +284,7 @@ def _typed_element(message: AnyMessage, name: str, names: TypedNames) -> str:
                 inner = f'<{names.noun} xmlns="{NOUNS[names.noun].namespace}"/>{inner}'
         sections += f"<t:{section}>{inner}</t:{section}>"
     namespace = names.namespace
-    return f'<t:{name} xmlns:t="{escape_attribute(namespace)}" xmlns="{MESSAGE_NAMESPACE}">{sections}</t:{name}>'
+    return f'<t:{name} xmlns:t="{escape_attribute(namespace)}" xmlns="{inner_namespace}">{sections}</t:{name}>'
 
 
 def _has_content(message: AnyMessage) -> bool:
@@ -301,16 +301,24 @@ def _typed_payload(text: str) -> str:
     return text
 
 
-def render_soap(message: AnyMessage, version: SoapVersion, *, typed: TypedNames | None = None) -> bytes:
+def render_soap(
+    message: AnyMessage,
+    version: SoapVersion,
+    *,
+    typed: TypedNames | None = None,
+    namespace: str = MESSAGE_NAMESPACE,
+) -> bytes:
     """A SOAP message with `message` as the only child of its body.
 
     With `typed` the outer elements are those of the strongly typed service: the operation's element for a request or an
-    event, `<Noun>ResponseMessage` for an answer.
+    event, `<Noun>ResponseMessage` for an answer. `namespace` is the one of the envelope, for partners that speak an
+    older one.
     """
     if typed is None:
-        return _envelope(version, write_element(message))
+        return _envelope(version, write_element(message, namespace=namespace))
     is_answer = type(message).__name__ == "ResponseMessage"
-    return _envelope(version, _typed_element(message, typed.response if is_answer else typed.operation, typed))
+    name = typed.response if is_answer else typed.operation
+    return _envelope(version, _typed_element(message, name, typed, namespace))
 
 
 def render_soap_fault(
@@ -321,6 +329,7 @@ def render_soap_fault(
     server: bool = False,
     code: str | None = None,
     typed: TypedNames | None = None,
+    namespace: str = MESSAGE_NAMESPACE,
 ) -> bytes:
     """A SOAP fault whose detail holds the FaultMessage.
 
@@ -331,10 +340,13 @@ def render_soap_fault(
         server: Whether the receiver is at fault (Server, Receiver) and not the sender (Client, Sender).
         code: Other fault code than these, such as `MustUnderstand` or `VersionMismatch`.
         typed: Names of the strongly typed service that answers, if one does.
+        namespace: Namespace of the envelope.
     """
     detail = ""
-    if fault is not None:
-        detail = write_element(fault) if typed is None else _typed_element(fault, typed.fault, typed)
+    if fault is not None and typed is not None:
+        detail = _typed_element(fault, typed.fault, typed, namespace)
+    elif fault is not None:
+        detail = write_element(fault, namespace=namespace)
     text = escape_text(reason)
     if version is SoapVersion.V11:
         code = code or ("Server" if server else "Client")

@@ -3,6 +3,7 @@
 Pure. Source: IEC 61968-100:2013, what a client must be ready for; guarantees G3 and G5.
 """
 
+import math
 import random
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -17,8 +18,12 @@ from cimcare.model.envelope import EventMessage, FaultMessage, RequestMessage, R
 
 __all__ = ["Circuit", "Next", "Sender", "Sent", "Verdict", "judge_attempt", "pause_of"]
 
-_LATER_CODES = ("3.2", "4.", "5.1", "5.2", "5.3", "7.1")
-"""Codes of a FAILED that the same message may not get another time: busy, timed out, not attempted, failing just now."""
+_LATER_CODES = frozenset({"3.2", "5.1", "5.2", "5.3", "7.1"})
+_LATER_GROUP = "4."
+"""Codes of a FAILED that the same message may not get another time: too busy, not attempted, failing now, aborted."""
+
+_FINAL_STATUSES = frozenset({410, 413, 414, 415, 422, 431})
+"""HTTP statuses that another attempt will not change: they are about this message, or say that it is for good."""
 
 
 class Sent(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,7 +32,9 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True):
     `sent` and `received` are the bytes on the wire, `status` the HTTP status (0 without an answer). `reply` is what
     the partner answered, None for a bare acknowledgement. `failure` says in words why there is no answer that could
     be read: no connection, no answer in time, something that is no message, or a fault (then `fault` has its content
-    where it had some, and `blames_us` tells whether the partner holds the message itself to be wrong).
+    where it had some, and `blames_us` tells whether the partner holds the message itself to be wrong); `code` is its
+    row in the error table. `is_reached` is False where nobody was there to answer. `retry_after_seconds` is how long
+    the partner wants to be left alone (0.0: it did not say).
     """
 
     transport: Transport
@@ -38,9 +45,11 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True):
     received_type: str = ""
     reply: ResponseMessage | None = None
     failure: str = ""
+    code: str = ""
     fault: FaultMessage | None = None
     blames_us: bool = False
     is_reached: bool = True
+    retry_after_seconds: float = 0.0
 
 
 class Sender(Protocol):
@@ -72,12 +81,15 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 def judge_attempt(sent: Sent, *, awaits_reply: bool) -> Verdict:
     """What follows from an attempt by itself; whether patience is at its end is `pause_of`'s.
 
+    What is wrong with the message is final. What is wrong with the address or with our standing there (a redirect, 401,
+    403, 404, 405) is tried again: somebody is going to mend it, and whatever waits then leaves by itself, in order.
+
     Args:
         sent: The attempt.
         awaits_reply: Whether a request was sent whose reply is to come later.
     """
     if sent.failure:
-        is_final = sent.blames_us or sent.status in (401, 403, 404, 405, 410, 413, 415)
+        is_final = sent.blames_us or sent.status in _FINAL_STATUSES
         return Verdict(next=Next.BURY if is_final else Next.RETRY, reason=sent.failure)
     if sent.reply is None:
         return Verdict(next=Next.AWAIT if awaits_reply else Next.DELIVERED)
@@ -86,22 +98,39 @@ def judge_attempt(sent: Sent, *, awaits_reply: bool) -> Verdict:
         return Verdict(next=Next.AWAIT if awaits_reply else Next.DELIVERED)
     codes = [error.code for error in reply.error]
     told = "; ".join(f"{error.code} {error.details or error.reason or ''}".strip() for error in reply.error)
-    is_passing = bool(codes) and all(code.startswith(_LATER_CODES) for code in codes)
+    is_passing = bool(codes) and all(code in _LATER_CODES or code.startswith(_LATER_GROUP) for code in codes)
     return Verdict(next=Next.RETRY if is_passing else Next.BURY, reason=f"FAILED: {told or 'no code'}")
 
 
-def pause_of(retry: Retry, delivery: Delivery, *, now: datetime, chance: random.Random) -> timedelta | None:
+def pause_of(
+    retry: Retry, delivery: Delivery, *, now: datetime, chance: random.Random, at_least: timedelta = timedelta()
+) -> timedelta | None:
     """How long to wait before the next attempt; None if the delivery is to be given up.
 
-    Attempts and age count anew from when an operator sent the delivery again.
+    Attempts and age count anew from when an operator sent the delivery again. `at_least` is what the partner asks for;
+    it gets that, but not more than the longest pause.
     """
     tries = delivery.attempts - delivery.attempts_before
     if tries >= retry.attempts or (delivery.attempts_before == 0 and now - delivery.created_at >= retry.patience):
         return None
     if tries * retry.most >= 2 * retry.patience:  # sent again by hand: as many pauses as patience has room for
         return None
-    growth = min(retry.factor ** max(tries - 1, 0), retry.most / retry.first)
-    return min(retry.first * growth, retry.most) * (1 - retry.jitter * chance.random())
+    return max(_jittered(retry, tries - 1, chance), min(at_least, retry.most))
+
+
+def _jittered(retry: Retry, steps: int, chance: random.Random) -> timedelta:
+    """The pause after this many longer ones, at random a bit shorter."""
+    return _grown(retry, max(steps, 0)) * (1 - retry.jitter * chance.random())
+
+
+def _grown(retry: Retry, steps: int) -> timedelta:
+    """`first * factor ** steps`, at most `most`, however large the numbers are."""
+    if retry.first >= retry.most:
+        return retry.most
+    if not retry.first or retry.factor <= 1:
+        return retry.first
+    room = math.log(retry.most / retry.first, retry.factor)
+    return retry.most if steps >= room else min(retry.first * retry.factor**steps, retry.most)
 
 
 class Circuit:
@@ -122,20 +151,27 @@ class Circuit:
         """Whether the partner is spared."""
         return self.next_probe_at is not None
 
-    def allows(self, wanted: int, *, now: datetime) -> int:
-        """How many deliveries may be begun now."""
+    def allows(self, wanted: int, *, now: datetime, under_way: int = 0) -> int:
+        """How many deliveries may be begun now, while `under_way` others have no answer yet."""
         if self.next_probe_at is None:
             return wanted
-        return min(wanted, 1) if now >= self.next_probe_at else 0
+        return min(wanted, max(1 - under_way, 0)) if now >= self.next_probe_at else 0
 
-    def note(self, *, is_reached: bool, reason: str, now: datetime, chance: random.Random) -> None:
-        """Learn from an attempt."""
+    def note(
+        self,
+        *,
+        is_reached: bool,
+        reason: str,
+        now: datetime,
+        chance: random.Random,
+        at_least: timedelta = timedelta(),
+    ) -> None:
+        """Learn from an attempt. `at_least` is for how long the partner wants to be left alone, as in `pause_of`."""
         if is_reached:
             self.failures, self.reason, self.next_probe_at = 0, "", None
             return
         self.failures += 1
         self.reason = reason
         if self.failures >= self._opens_after:
-            over = min(self.failures - self._opens_after, 30)
-            pause = min(self._retry.first * min(self._retry.factor**over, 1e6), self._retry.most)
-            self.next_probe_at = now + pause * (1 - self._retry.jitter * chance.random())
+            pause = _jittered(self._retry, self.failures - self._opens_after, chance)
+            self.next_probe_at = now + max(pause, min(at_least, self._retry.most))
