@@ -14,10 +14,10 @@ __all__ = [
     "PARTNER_KEYS",
     "REACHED",
     "ROLE_KEYS",
+    "ROLE_VARIABLES",
     "SHORTEST_SECRET",
     "SUBSCRIPTION_KEYS",
     "PartnerKeys",
-    "role_variables",
 ]
 
 SHORTEST_SECRET = 16
@@ -154,12 +154,10 @@ SUBSCRIPTION_KEYS: tuple[Setting, ...] = tuple(
 ROLE_KEYS = frozenset(OF_PARTNERS) - {"source"}
 """Keys of a table of a role that make it remote; its source is a setting either way."""
 
-
-def role_variables() -> dict[str, tuple[Role, str]]:
-    """Variables of the environment that stand for keys of a table of a role."""
-    return {
-        msgspec.structs.replace(OF_PARTNERS[name].setting, name=f"systems.{role}.{name}").variable: (role, name)
-        for role in Role
-        for name in OF_PARTNERS
-        if name in ROLE_KEYS
-    }
+ROLE_VARIABLES: dict[str, tuple[Role, str]] = {
+    msgspec.structs.replace(key.setting, name=f"systems.{role}.{name}").variable: (role, name)
+    for role in Role
+    for name, key in OF_PARTNERS.items()
+    if name in ROLE_KEYS
+}
+"""Variables of the environment that stand for keys of a table of a role."""

@@ -22,9 +22,9 @@ from cimcare.hub.partner_keys import (
     OF_SUBSCRIPTIONS,
     REACHED,
     ROLE_KEYS,
+    ROLE_VARIABLES,
     SHORTEST_SECRET,
     PartnerKeys,
-    role_variables,
 )
 from cimcare.model.envelope import OperationSet
 from cimcare.model.nouns import ENTRIES, Noun, Role, find_noun
@@ -220,7 +220,7 @@ def read_tables(
 
     Args:
         given: The file's `systems`, `partners` and `subscriptions`; of the first only what makes a role remote.
-        variables: The environment; those that `role_variables` names count.
+        variables: The environment; those that `ROLE_VARIABLES` names count.
         file: Name of the file, for mistakes.
         lines: Line of each key.
         sources: Header/Source of each role.
@@ -277,7 +277,7 @@ def _read_roles(reader: _Reader, given: object, variables: Mapping[str, str]) ->
         found = content.get(role.value)
         known = {name: value for name, value in found.items() if name in keys} if isinstance(found, dict) else {}
         table = reader.read_table(keys, known, "systems", role.value)
-        for variable, (of, name) in role_variables().items():
+        for variable, (of, name) in ROLE_VARIABLES.items():
             if of is role and variable in variables:
                 place = Place("environment", variable)
                 reader.read_key(table, keys[name], variables[variable], place, strict=False)
