@@ -396,3 +396,15 @@ async def test_the_hub_hears_of_each_change(held: HeldHub) -> None:
     assert await made.remove("crm", "ada")
     assert not await made.remove("crm", "ada")
     assert heard == ["change", "change"]
+
+
+async def test_what_is_made_is_made_even_if_the_hub_cannot_look_at_once(held: HeldHub) -> None:
+    """Whoever was told 503 would ask again for what is there."""
+
+    async def fail() -> None:
+        raise StoreError("away")
+
+    made = subscribing.Subscribing(
+        held.hub._store, sources={}, reply_hosts=("*",), key_directory="", clock=held.clock, on_change=fail
+    )
+    assert (await made.make(WEBHOOK, "ada")).is_new
