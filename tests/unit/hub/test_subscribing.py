@@ -30,6 +30,7 @@ partner = "gis"
 nouns = ["Incidents"]
 """
 PATH = "/api/v1/subscriptions"
+KEY = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 HEADERS = [(b"content-type", b"application/json"), (b"host", b"hub.example")]
 
 
@@ -263,8 +264,8 @@ async def test_files_are_named_without_folder_and_lie_in_the_one_for_them(tmp_pa
     """Else anybody could find out which files there are, and have any of them used as a key."""
     keys = tmp_path / "keys"
     keys.mkdir()
-    (keys / "crm.key").write_text("0123456789abcdef")
-    (tmp_path / "other.key").write_text("0123456789abcdef")
+    (keys / "crm.key").write_text(KEY)
+    (tmp_path / "other.key").write_text(KEY)
     held = HeldHub()
     await held.open(tmp_path, f'hub.key_directory = "{keys}"\n')
     desk = Desk(held)
