@@ -7,6 +7,7 @@ import msgspec
 from cimcare.exchange.partners import Edition, Forward, Replies, Wire
 from cimcare.hub.keys import Key, Setting, described, keys_of
 from cimcare.model.nouns import Role
+from cimcare.transport.webhook import SHORTEST_KEY_BYTES
 
 __all__ = [
     "OF_PARTNERS",
@@ -15,13 +16,9 @@ __all__ = [
     "REACHED",
     "ROLE_KEYS",
     "ROLE_VARIABLES",
-    "SHORTEST_SECRET",
     "SUBSCRIPTION_KEYS",
     "PartnerKeys",
 ]
-
-SHORTEST_SECRET = 16
-"""Least length of a key with which webhooks are signed, in bytes."""
 
 _YEAR = 366 * 24 * 3600.0
 
@@ -85,7 +82,11 @@ class _ReachedKeys(msgspec.Struct, frozen=True, kw_only=True):
     )
     key_file: Annotated[str, described("File in PEM with its key; empty if it stands beside the certificate.")] = ""
     secret_file: Annotated[
-        str, described(f"File with the key, {SHORTEST_SECRET} bytes or more, with which webhooks are signed.")
+        str,
+        described(
+            "File with the keys with which webhooks are signed, one a line, such as whsec_ and base64 of"
+            f" {SHORTEST_KEY_BYTES} bytes or more; all are used."
+        ),
     ] = ""
 
 

@@ -23,12 +23,12 @@ from cimcare.hub.partner_keys import (
     REACHED,
     ROLE_KEYS,
     ROLE_VARIABLES,
-    SHORTEST_SECRET,
     PartnerKeys,
 )
 from cimcare.model.envelope import OperationSet
 from cimcare.model.nouns import ENTRIES, Noun, Role, find_noun
 from cimcare.model.verbs import EVENT_OF, EVENT_VERBS, Verb
+from cimcare.transport.webhook import parse_secrets
 
 __all__ = ["Tables", "read_tables"]
 
@@ -390,15 +390,11 @@ def _check_files(reader: _Reader, table: _Table, partner: Partner) -> None:
         _check_tls_files(reader, table, partner.tls)
     if not partner.secret_file or partner.wire is not Wire.WEBHOOK:
         return
-    accepted = f"a file with a key of {SHORTEST_SECRET} bytes or more"
     try:
-        size = len(Path(partner.secret_file).read_bytes().strip())
+        parse_secrets(Path(partner.secret_file).read_text("utf-8"))
     except (OSError, ValueError) as error:
-        reader.note(table.place_of("secret_file"), "SET-113", _failure(partner.secret_file, error), accepted)
-    else:
-        if size < SHORTEST_SECRET:
-            found = f"{partner.secret_file} with a key of {size} bytes"
-            reader.note(table.place_of("secret_file"), "SET-113", found, accepted)
+        found = _failure(partner.secret_file, error)
+        reader.note(table.place_of("secret_file"), "SET-113", found, "a file with keys, one a line")
 
 
 def _check_tls_files(reader: _Reader, table: _Table, tls: Tls) -> None:
@@ -418,12 +414,12 @@ def _check_tls_files(reader: _Reader, table: _Table, tls: Tls) -> None:
 
 
 def _no_password() -> str:
-    """Or a key that has one would ask for it on the terminal."""
-    return ""
+    """Without this, a key that has a password would ask for it on the terminal."""
+    raise ValueError("the key has a password")
 
 
 def _failure(file: str, error: Exception) -> str:
-    reason = getattr(error, "strerror", None) or str(error)
+    reason = "not in UTF-8" if isinstance(error, UnicodeError) else getattr(error, "strerror", None) or str(error)
     return f"{file} ({_LIBRARY_LINE.sub('', reason)})"
 
 

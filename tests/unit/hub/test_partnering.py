@@ -14,7 +14,9 @@ from cimcare.hub.keys import Plain, written
 from cimcare.hub.partner_keys import PARTNER_KEYS, SUBSCRIPTION_KEYS
 from cimcare.hub.settings import SettingsError, judge_settings, read_settings
 from cimcare.model.nouns import NOUNS, Noun, Role
-from tests.support.certificates import CERTIFICATE, KEY, LOCKED_KEY, OTHER_KEY
+
+TLS = Path(__file__).parents[2] / "support/tls"
+KEY = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 WHOLE = """
 hub.address = "https://hub.example:8968"
@@ -426,48 +428,52 @@ def test_nouns_in_the_environment_are_one_text() -> None:
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    for name, text in {
-        "cert.pem": CERTIFICATE,
-        "key.pem": KEY,
-        "both.pem": CERTIFICATE + KEY,
-        "locked.pem": LOCKED_KEY,
-        "other.pem": OTHER_KEY,
-        "long.key": "0123456789abcdef\n",
-        "short.key": "0123456789abcde\n",
-    }.items():
-        (tmp_path / name).write_text(text)
+    for file in TLS.glob("*.pem"):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    (tmp_path / "good.key").write_text(f"# since June\n{KEY}\n")
+    (tmp_path / "short.key").write_text("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaS=\n")
+    (tmp_path / "other.key").write_text("only words\n")
+    (tmp_path / "binary.key").write_bytes(b"\xff" * 32)
     return tmp_path
 
 
 def test_files_that_can_be_used_are_known_from_any_folder(folder: Path) -> None:
     """Another process of the hub runs elsewhere."""
-    text = "[partners.a]\nurl='https://a'\nca_file='cert.pem'\ncertificate_file='cert.pem'\nkey_file='key.pem'\n"
-    text += "[partners.b]\nkind='webhook'\nurl='https://b'\nsecret_file='long.key'\ncertificate_file='both.pem'"
+    text = "[partners.a]\nurl='https://a'\nca_file='ca.pem'\ncertificate_file='client.pem'\nkey_file='client.pem'\n"
+    text += "[partners.b]\nkind='webhook'\nurl='https://b'\nsecret_file='good.key'\ncertificate_file='client.pem'"
     a, b = read_settings(text).partners
     assert a.tls == Tls(
-        ca_file=f"{folder}/cert.pem", certificate_file=f"{folder}/cert.pem", key_file=f"{folder}/key.pem"
+        ca_file=f"{folder}/ca.pem", certificate_file=f"{folder}/client.pem", key_file=f"{folder}/client.pem"
     )
-    assert (b.secret_file, b.tls.certificate_file) == (f"{folder}/long.key", f"{folder}/both.pem")
+    assert (b.secret_file, b.tls.certificate_file) == (f"{folder}/good.key", f"{folder}/client.pem")
 
 
 @pytest.mark.parametrize(
     ("keys", "told"),
     [
         ("ca_file='none.pem'", "partners.a.ca_file: SET-113 {}/none.pem (No such file or directory)"),
-        ("ca_file='long.key'", "partners.a.ca_file: SET-113 {}/long.key ("),
+        ("ca_file='good.key'", "partners.a.ca_file: SET-113 {}/good.key ("),
         ("certificate_file='none.pem'", "partners.a.certificate_file: SET-113 {}/none.pem (No such file"),
-        ("certificate_file='cert.pem'", "partners.a.certificate_file: SET-113 {}/cert.pem ("),
+        ("certificate_file='ca.pem'", "partners.a.certificate_file: SET-113 {}/ca.pem ("),
         (
-            "certificate_file='cert.pem'\nkey_file='other.pem'",
-            "SET-113 {0}/cert.pem and {0}/other.pem ([X509: KEY_VALUES_MISMATCH] key values mismatch)",
+            "certificate_file='ca.pem'\nkey_file='server.pem'",
+            "SET-113 {0}/ca.pem and {0}/server.pem ([X509: KEY_VALUES_MISMATCH] key values mismatch)",
         ),
-        ("certificate_file='cert.pem'\nkey_file='locked.pem'", "a certificate in PEM, and its key without password"),
+        ("certificate_file='locked.pem'", "SET-113 {}/locked.pem (the key has a password); a certificate in PEM,"),
+        ('ca_file="\\u0000"', "partners.a.ca_file: SET-113 {}/\0 (embedded null byte)"),
         ("kind='webhook'\nsecret_file='none.key'", "partners.a.secret_file: SET-113 {}/none.key (No such file"),
         (
             "kind='webhook'\nsecret_file='short.key'",
-            "SET-113 {}/short.key with a key of 15 bytes; a file with a key of 16",
+            "SET-113 {}/short.key (line 1 is no key; a key is base64 of 24 bytes",
         ),
-        ('ca_file="\\u0000"', "partners.a.ca_file: SET-113 {}/\0 (embedded null byte)"),
+        (
+            "kind='webhook'\nsecret_file='other.key'",
+            "SET-113 {}/other.key (line 1 is no key; a key is base64 of 24 bytes",
+        ),
+        (
+            "kind='webhook'\nsecret_file='binary.key'",
+            "SET-113 {}/binary.key (not in UTF-8); a file with keys, one a line",
+        ),
         ("kind='webhook'\nsecret_file='.'", "partners.a.secret_file: SET-113 {} (Is a directory)"),
     ],
 )
