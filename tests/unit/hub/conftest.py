@@ -1,6 +1,6 @@
 """A hub without sockets, whose clock and identifiers the test holds."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -8,9 +8,15 @@ import msgspec
 import pytest
 import structlog
 
+from cimcare.exchange.dispatch import Dispatcher
 from cimcare.exchange.log import LogEntry, LogSelection
+from cimcare.exchange.partners import Partner
+from cimcare.exchange.sending import Sender
+from cimcare.exchange.store import Store
+from cimcare.exchange.subscriptions import Subscription
 from cimcare.hub.app import Hub
 from cimcare.model.envelope import AnyMessage, FaultMessage, ResponseMessage
+from cimcare.store.opening import open_store
 from tests.support.channels import CHANNELS, Channel, answer_of
 from tests.support.hub import Response, call, hub_settings
 
@@ -24,6 +30,7 @@ class HeldHub:
         self.now = NOON
         self.ids = 0
         self.hub: Hub
+        self.store: Store
         self.logged: list[structlog.typing.EventDict] = []
 
     def clock(self) -> datetime:
@@ -36,12 +43,36 @@ class HeldHub:
     def later(self, **span: float) -> None:
         self.now += timedelta(**span)
 
-    async def open(self, folder: Path, more: str = "", *, seed_town: bool = False) -> None:
+    async def open(
+        self,
+        folder: Path,
+        more: str = "",
+        *,
+        seed_town: bool = False,
+        sender: Sender | None = None,
+        partners: Sequence[Partner] = (),
+        subscriptions: Sequence[Subscription] = (),
+    ) -> None:
         capture = structlog.testing.LogCapture()
         self.logged = capture.entries
         logger = structlog.wrap_logger(structlog.testing.ReturnLogger(), processors=[capture])
-        settings = hub_settings(folder, more, seed_town=seed_town)
-        self.hub = await Hub.open(settings, clock=self.clock, new_id=self.new_id, logger=logger)
+        settings = msgspec.structs.replace(
+            hub_settings(folder, more, seed_town=seed_town),
+            partners=tuple(partners),
+            subscriptions=tuple(subscriptions),
+        )
+        self.store = await open_store(settings.database)
+        self.hub = await Hub.open(
+            settings, clock=self.clock, new_id=self.new_id, logger=logger, store=self.store, sender=sender
+        )
+
+    def replace(self, **means: object) -> None:
+        """Go on with other means."""
+        self.hub.pipeline._means = msgspec.structs.replace(self.hub.pipeline._means, **means)
+
+    def serve_by(self, dispatcher: Dispatcher) -> None:
+        """Go on with other handlers and listeners."""
+        self.hub.pipeline.setup = msgspec.structs.replace(self.hub.pipeline.setup, dispatcher=dispatcher)
 
     async def post(self, message: AnyMessage, channel: Channel = CHANNELS["rest-xml"]) -> Response:
         """Send a message and return what came back."""

@@ -329,7 +329,7 @@ async def test_a_failed_operation_leaves_nothing_beside_the_good_ones(held: Held
 
     serves = {(Verb.CREATE, TICKETS): create_trouble_tickets, (Verb.CHANGE, TICKETS): begin_and_fail}
     system = System(role=Role.OMS, serves=serves, listens={})
-    held.hub.pipeline._dispatcher = Dispatcher([system])
+    held.serve_by(Dispatcher([system]))
     answer = await ask(held, an_execute(an_operation(1, "create", TICKETS), removal(2, seed=4)))
     assert answer.reply.result is Result.PARTIAL
     assert [one.value for one in answer.reply.id] == [sample_mrid(TICKETS, 0)]
@@ -375,7 +375,7 @@ async def test_an_error_of_the_program_undoes_the_whole_message(held: HeldHub) -
         raise LookupError("on purpose")
 
     serves = {(Verb.CREATE, TICKETS): create_trouble_tickets, (Verb.CHANGE, TICKETS): fail}
-    held.hub.pipeline._dispatcher = Dispatcher([System(role=Role.OMS, serves=serves, listens={})])
+    held.serve_by(Dispatcher([System(role=Role.OMS, serves=serves, listens={})]))
     answer = await held.ask(an_execute(an_operation(1, "create", TICKETS), an_operation(2, "change", TICKETS)))
     assert errors_of(answer) == [(None, "5.3", "EXC-109")]
     assert await everything(held) == {}

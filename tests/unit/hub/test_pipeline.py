@@ -164,8 +164,8 @@ REFUSED: dict[str, tuple[Callable[[RequestMessage], RequestMessage], str, str]] 
     "revision not supported": (lambda message: with_header(message, revision="2"), "1.9", "ENV-109"),
     "asynchronous": (
         lambda message: with_header(message, async_reply_flag=True, reply_address="http://x.example/"),
-        "5.2",
-        "EXC-106",
+        "7.7",
+        "EXC-116",
     ),
     "object unknown": (_without_object, "2.15", "REF-103"),
     "rule broken": (
@@ -519,7 +519,7 @@ async def test_too_many_at_once_are_told_to_come_again(tmp_path: Path, channel: 
     """Overload is answered at once, with the time at which to try again."""
     held = HeldHub()
     await held.open(tmp_path, "hub.queue_limit = 1\nhub.retry_after_seconds = 7\n")
-    held.hub.pipeline._waiting = 1
+    held.hub.pipeline._admission.in_work = 1
     response = await held.post(CREATE, channel)
     assert response.status == 503
     assert response.headers["retry-after"] == "7"
@@ -527,7 +527,7 @@ async def test_too_many_at_once_are_told_to_come_again(tmp_path: Path, channel: 
     assert isinstance(answer, FaultMessage)
     assert (codes_in(answer), our_codes(answer)) == (["5.1"], {"EXC-108"})
     assert (await held.get("/readyz")).status == 503
-    held.hub.pipeline._waiting = 0
+    held.hub.pipeline._admission.in_work = 0
     assert (await held.get("/readyz")).status == 200
     assert await held.log() == ()
     await held.hub.close()
@@ -563,7 +563,7 @@ async def test_unreadable_input_on_a_full_disk_is_a_fault(held: HeldHub) -> None
         def transaction(self) -> object:
             raise StoreError("no")
 
-    held.hub.pipeline._store = NoStore()  # type: ignore[assignment]  # stands in for a store that refuses
+    held.replace(store=NoStore())  # stands in for a store that refuses
     response = await call(held.hub.app, "/messages", b"<a")
     answer = answer_of(CHANNELS["rest-xml"], response)
     assert isinstance(answer, FaultMessage)
@@ -573,7 +573,7 @@ async def test_unreadable_input_on_a_full_disk_is_a_fault(held: HeldHub) -> None
 def serve_with(held: HeldHub, handler: object, listener: object = None) -> None:
     listens = {(Verb.CREATED, Noun.TROUBLE_TICKETS): listener} if listener else {}
     system = System(role=Role.OMS, serves={(Verb.CREATE, Noun.TROUBLE_TICKETS): handler}, listens=listens)
-    held.hub.pipeline._dispatcher = Dispatcher([system])
+    held.serve_by(Dispatcher([system]))
 
 
 async def test_an_error_of_the_program_undoes_all_and_tells_nothing_of_its_insides(
@@ -675,7 +675,7 @@ async def test_an_error_that_cannot_even_be_kept_is_answered(held: HeldHub) -> N
         def transaction(self) -> object:
             raise LookupError("defect")
 
-    held.hub.pipeline._store = BrokenStore()  # type: ignore[assignment]  # stands in for a defect
+    held.replace(store=BrokenStore())  # stands in for a defect
     answer = await held.ask(CREATE)
     assert isinstance(answer, ResponseMessage)
     assert (answer.reply.result, codes_in(answer)) == (Result.FAILED, ["5.1"])

@@ -1,0 +1,480 @@
+"""Couriers: they carry what is in the outbox to the partners, one courier a destination, and none waits for another.
+
+A courier claims deliveries under a lease, sends them, and writes what came of it. If the process dies, its leases run
+out and another process, or the next one, takes over. Everything a courier knows is in the database but the circuit,
+which it learns again.
+
+Source: guarantees G3 to G6 and G11.
+"""
+
+import asyncio
+import contextlib
+import random
+import traceback
+from collections.abc import Collection
+from datetime import timedelta
+
+import msgspec
+import structlog
+
+from cimcare.errors import CimcareError, finding_of
+from cimcare.exchange.booking import book_buried, book_delivered, book_expired
+from cimcare.exchange.log import Transport
+from cimcare.exchange.outbox import Delivery, DeliveryKind, DeliverySelection, DeliveryState
+from cimcare.exchange.partners import DIRECT, Partner, Replies, Wire
+from cimcare.exchange.patterns import Asked, build_reply
+from cimcare.exchange.ports import Clock, NewID
+from cimcare.exchange.sending import Next, Sender, Sent, Verdict, judge_attempt, pause_of
+from cimcare.exchange.splitting import is_receipt
+from cimcare.exchange.store import Store, StoreError, Transaction
+from cimcare.hub.entries import entry_of_exchange
+from cimcare.hub.halting import find_halt
+from cimcare.hub.judging import Readable
+from cimcare.hub.later import has_last_reply, reply_to_of
+from cimcare.hub.passing import Circuits, for_partner
+from cimcare.hub.reading import read_back
+from cimcare.hub.setup import Setup
+from cimcare.model.envelope import RequestMessage, Result
+from cimcare.model.identity import MessageID
+
+__all__ = ["CourierTimes", "Couriers"]
+
+_KEPT_OF_ANSWER_BYTES = 16 * 1024
+"""How much of an answer is kept with a delivery that failed."""
+
+_OPEN = (DeliveryState.WAITING, DeliveryState.LEASED)
+_MOST_EXPIRED = 100
+_STORE_PAUSE_SECONDS = 1.0
+_STOP_SECONDS = 2.0
+_IDLE_LOOKS = 60
+"""After so many looks that found nothing a courier for one address ends; the next reply for it brings another."""
+
+
+class CourierTimes(msgspec.Struct, frozen=True, kw_only=True):
+    """How long a lease lasts, and how often a courier looks for work of which nobody told it."""
+
+    lease: timedelta = timedelta(seconds=15)
+    poll: timedelta = timedelta(seconds=1)
+
+
+class Couriers:
+    """The couriers of one process. `start` and `stop` frame their life.
+
+    Args:
+        store: Where deliveries are.
+        sender: The way out.
+        setup: Who is a partner.
+        circuits: Who is spared.
+        address: Our own address for later replies.
+        times: Leases and polls.
+        clock: Now.
+        new_id: New identifiers.
+        chance: Jitter.
+        logger: Where failures are noted.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        sender: Sender,
+        setup: Setup,
+        circuits: Circuits,
+        address: str,
+        times: CourierTimes,
+        clock: Clock,
+        new_id: NewID,
+        chance: random.Random,
+        logger: structlog.typing.FilteringBoundLogger,
+    ) -> None:
+        self.store = store
+        self.sender = sender
+        self.circuits = circuits
+        self.address = address
+        self.times = times
+        self.clock = clock
+        self.new_id = new_id
+        self.chance = chance
+        self.logger = logger
+        self.setup = setup
+        self._couriers: dict[str, _Courier] = {}
+        self._watch: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to deliver."""
+        self._watch = asyncio.create_task(self._watch_over())
+        self.change(self.setup)
+
+    async def stop(self) -> None:
+        """Begin nothing more, let go of what has not ended within a moment, and end. Leases free what was let go of."""
+        if self._watch is not None:
+            self._watch.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._watch
+        couriers, self._couriers = list(self._couriers.values()), {}
+        self._watch = None
+        await asyncio.gather(*(courier.stop() for courier in couriers))
+
+    def change(self, setup: Setup) -> None:
+        """Go on with another set-up: what is under way ends as it began."""
+        self.setup = setup
+        for partner in setup.routes.partners:
+            self._courier_of(partner.name)
+        self.wake(list(self._couriers))
+
+    def wake(self, names: Collection[str]) -> None:
+        """Tell the couriers of these destinations that there is something to do."""
+        for name in names:
+            courier = self._courier_of(name)
+            if courier is not None:
+                courier.woken.set()
+
+    def partner_of(self, name: str) -> Partner | None:
+        """The partner that a destination means; None if there is none of that name now."""
+        if name.startswith(f"{DIRECT} "):
+            return Partner(name=name, source=name, url="")
+        return self.setup.routes.partner(name)
+
+    def dismiss(self, name: str) -> None:
+        """A courier has ended of itself."""
+        self._couriers.pop(name, None)
+
+    def _courier_of(self, name: str) -> "_Courier | None":
+        courier = self._couriers.get(name)
+        if courier is None and self._watch is not None and self.partner_of(name) is not None:
+            courier = self._couriers[name] = _Courier(self, name)
+        return courier
+
+    async def _watch_over(self) -> None:
+        """What no courier does: destinations that nobody told of, and replies that never came."""
+        while True:
+            try:
+                await self._expire()
+                self.wake([one.partner for one in await self.store.reader.outbox.backlogs() if one.waiting])
+            except StoreError as error:
+                self.logger.error("deliveries not looked at", code=error.code, reason=str(error))
+            await asyncio.sleep(5 * self.times.poll.total_seconds())
+
+    async def _expire(self) -> None:
+        awaiting = DeliverySelection(states=(DeliveryState.AWAITING,), limit=1)
+        if not await self.store.reader.outbox.select(awaiting):
+            return
+        async with self.store.transaction() as transaction:
+            reason = "acknowledged, and no reply came within the time agreed"
+            for delivery in await book_expired(transaction, now=self.clock(), reason=reason, limit=_MOST_EXPIRED):
+                await self.tell_failure(transaction, delivery, "EXC-119", reason)
+
+    async def tell_failure(self, transaction: Transaction, delivery: Delivery, code: str, reason: str) -> None:
+        """Who waits for the later reply to a request that was given up hears of it."""
+        if delivery.kind is not DeliveryKind.REQUEST:
+            return
+        entry, raw = await transaction.log.find(delivery.cause), await transaction.log.find_raw(delivery.cause)
+        if entry is None or raw is None:
+            return
+        message = read_back(entry, raw)
+        if not isinstance(message, RequestMessage) or not message.header.async_reply_flag:
+            return
+        header, now = message.header, self.clock()
+        asked = Asked(
+            noun=header.noun,
+            verb=header.verb.value,
+            context=header.context,
+            source=header.source,
+            message_id=header.message_id,
+            correlation_id=header.correlation_id,
+        )
+        partner = self.partner_of(delivery.partner)
+        accepted = "the same message with the same MessageID again, which has one effect"
+        finding = finding_of(code, "/", f"{delivery.partner}: {reason}", accepted, "guarantee G5")
+        reply = build_reply(
+            asked,
+            result=Result.FAILED,
+            findings=(finding,),
+            source=partner.source if partner is not None else delivery.partner,
+            now=now,
+            message_id=self.new_id(),
+        )
+        reply_to = reply_to_of(header, self.setup.routes, cause=delivery.cause, priority=delivery.priority)
+        await reply_to.keep_and_put(transaction, reply, now=now)
+        self.wake([reply_to.destination])
+
+
+class _Courier:
+    """Delivers to one destination."""
+
+    def __init__(self, house: Couriers, name: str) -> None:
+        self.woken = asyncio.Event()
+        self.woken.set()  # there may be work from before
+        self._house = house
+        self._name = name
+        self._under_way: dict[int, tuple[Delivery, asyncio.Task[None]]] = {}
+        self._next_start = 0.0
+        self._task = asyncio.create_task(self._run())
+
+    async def stop(self) -> None:
+        """Begin nothing more; what is under way is given a moment, and then let go of."""
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        tasks = [task for _, task in self._under_way.values()]
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=_STOP_SECONDS)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+    # ------------------------------------------------------------------------------------------------ claiming
+
+    async def _run(self) -> None:
+        renewed_at = asyncio.get_running_loop().time()
+        idle = 0
+        while idle < _IDLE_LOOKS or not self._name.startswith(f"{DIRECT} "):
+            self.woken.clear()
+            try:
+                begun = await self._begin_some()
+                if asyncio.get_running_loop().time() - renewed_at > self._house.times.lease.total_seconds() / 3:
+                    renewed_at = asyncio.get_running_loop().time()
+                    await self._renew()
+            except StoreError as error:
+                self._house.logger.error("not delivered", code=error.code, partner=self._name, reason=str(error))
+                await asyncio.sleep(_STORE_PAUSE_SECONDS)
+                continue
+            if begun:
+                idle = 0
+                continue
+            idle = 0 if self._under_way else idle + 1
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._pause()):
+                    await self.woken.wait()
+        self._house.dismiss(self._name)
+
+    def _pause(self) -> float:
+        """Seconds until the next look, if nobody wakes the courier before."""
+        poll = self._house.times.poll.total_seconds()
+        until_next = self._next_start - asyncio.get_running_loop().time()
+        return min(poll, until_next) if until_next > 0 else poll
+
+    async def _begin_some(self) -> bool:
+        """Claim what may be begun now, and begin it; whether anything was."""
+        house = self._house
+        partner = house.partner_of(self._name)
+        if partner is None:
+            return False
+        free = self._places(partner)
+        if not free or not await self._has_work() or await find_halt(house.store.reader.records, self._name):
+            return False
+        now = house.clock()
+        async with house.store.transaction() as transaction:
+            claimed = await transaction.outbox.claim(self._name, now=now, until=now + house.times.lease, limit=free)
+        for delivery in claimed:
+            if partner.rate:
+                self._next_start = max(self._next_start, asyncio.get_running_loop().time()) + 1 / partner.rate
+            task = asyncio.create_task(self._deliver(delivery, partner))
+            self._under_way[delivery.number] = (delivery, task)
+        return bool(claimed)
+
+    def _places(self, partner: Partner) -> int:
+        """How many deliveries may be begun now."""
+        places = partner.parallel - len(self._under_way)
+        if partner.rate and self._next_start > asyncio.get_running_loop().time():
+            return 0
+        if partner.rate:
+            places = min(places, 1)
+        circuit = self._house.circuits.of(partner)
+        if circuit.is_open and self._under_way:
+            return 0  # one probe at a time
+        return max(0, circuit.allows(places, now=self._house.clock()))
+
+    async def _has_work(self) -> bool:
+        """A look without a transaction, since most looks find nothing."""
+        selection = DeliverySelection(partner=self._name, states=_OPEN, limit=len(self._under_way) + 1)
+        found = await self._house.store.reader.outbox.select(selection)
+        return any(delivery.number not in self._under_way for delivery in found)
+
+    async def _renew(self) -> None:
+        """Keep the leases of what is still under way."""
+        if not self._under_way:
+            return
+        until = self._house.clock() + self._house.times.lease
+        async with self._house.store.transaction() as transaction:
+            for delivery, _ in list(self._under_way.values()):
+                await transaction.outbox.renew(delivery.number, delivery.attempts, until=until)
+
+    # ------------------------------------------------------------------------------------------------ one delivery
+
+    async def _deliver(self, delivery: Delivery, partner: Partner) -> None:
+        """One attempt, and what follows from it."""
+        try:
+            await self._attempt(delivery, partner)
+        except StoreError as error:  # its lease runs out, and it is tried again
+            self._house.logger.error("not delivered", code=error.code, partner=self._name, reason=str(error))
+        except Exception as error:  # noqa: BLE001 - the other place where everything is caught: a courier must go on
+            trace = "".join(traceback.format_tb(error.__traceback__))  # without the text, which may quote content
+            self._house.logger.error(
+                "delivery failed",
+                code="EXC-109",
+                partner=self._name,
+                number=delivery.number,
+                error=type(error).__name__,
+                trace=trace,
+            )
+            await self._give_up_broken(delivery, type(error).__name__)
+        finally:
+            del self._under_way[delivery.number]
+            self.woken.set()
+
+    async def _attempt(self, delivery: Delivery, partner: Partner) -> None:
+        house = self._house
+        loaded = await self._load(delivery)
+        if isinstance(loaded, str):
+            await self._bury(delivery, loaded, b"", partner, None, None)
+            return
+        message = self._as_sent(loaded, delivery, partner)
+        sent = await house.sender.send(await self._wire_of(delivery, partner), message, address=delivery.address)
+        now = house.clock()
+        house.circuits.of(partner).note(is_reached=sent.is_reached, reason=sent.failure, now=now, chance=house.chance)
+        is_request = delivery.kind is DeliveryKind.REQUEST
+        comes_later = is_request and (
+            (partner.replies is Replies.LATER and sent.reply is None)
+            or (sent.reply is not None and is_receipt(sent.reply.reply))
+        )
+        verdict = judge_attempt(sent, awaits_reply=comes_later)
+        if verdict.next is Next.RETRY:
+            pause = pause_of(partner.retry, delivery, now=now, chance=house.chance)
+            if pause is not None:
+                async with house.store.transaction() as transaction:
+                    await transaction.outbox.fail(
+                        delivery.number,
+                        delivery.attempts,
+                        due_at=now + pause,
+                        reason=verdict.reason,
+                        received=sent.received[:_KEPT_OF_ANSWER_BYTES],
+                    )
+                return
+            verdict = Verdict(next=Next.BURY, reason=f"given up after {delivery.attempts} attempts: {verdict.reason}")
+        if is_request and sent.reply is not None and not comes_later:
+            await self._take_answer(delivery, partner, message, sent, verdict)
+        elif verdict.next is Next.BURY:
+            await self._bury(delivery, verdict.reason, sent.received, partner, message, sent)
+        elif verdict.next is Next.AWAIT:
+            await self._await_reply(delivery, partner)
+        else:
+            async with house.store.transaction() as transaction:
+                await book_delivered(transaction, delivery, now=now)
+
+    async def _await_reply(self, delivery: Delivery, partner: Partner) -> None:
+        """The request was acknowledged; its reply is to come, if it was not quicker than the acknowledgement."""
+        now = self._house.clock()
+        async with self._house.store.transaction() as transaction:
+            if await has_last_reply(transaction.log, delivery.message):
+                await book_delivered(transaction, delivery, now=now)
+            else:
+                await transaction.outbox.wait_for_reply(
+                    delivery.number, delivery.attempts, until=now + partner.reply_within
+                )
+
+    async def _load(self, delivery: Delivery) -> Readable | str:
+        """The message to be sent, or why it cannot be."""
+        reader = self._house.store.reader.log
+        entry, raw = await reader.find(delivery.message), await reader.find_raw(delivery.message)
+        if entry is None or raw is None:
+            return f"message {delivery.message} is not in the log any more"
+        try:
+            return read_back(entry, raw)
+        except CimcareError as error:
+            return f"message {delivery.message} cannot be read any more ({error.code})"
+
+    def _as_sent(self, message: Readable, delivery: Delivery, partner: Partner) -> Readable:
+        """The message as it goes out: each attempt the same, with one identifier."""
+        if message.header.message_id is None and delivery.message_id:
+            header = msgspec.structs.replace(message.header, message_id=MessageID(delivery.message_id))
+            message = msgspec.structs.replace(message, header=header)
+        if isinstance(message, RequestMessage):
+            return for_partner(message, partner, self._house.address)
+        return message
+
+    async def _wire_of(self, delivery: Delivery, partner: Partner) -> Partner:
+        """How a destination is spoken to; who is no partner gets later replies in the form in which it asked."""
+        if not partner.name.startswith(f"{DIRECT} "):
+            return partner
+        cause = await self._house.store.reader.log.find(delivery.cause)
+        transport = cause.transport if cause is not None else Transport.SOAP11
+        return msgspec.structs.replace(
+            partner,
+            wire=Wire.REST if transport in (Transport.REST_XML, Transport.REST_JSON) else Wire.SOAP,
+            as_json=transport is Transport.REST_JSON,
+            soap_12=transport is Transport.SOAP12,
+        )
+
+    async def _take_answer(
+        self, delivery: Delivery, partner: Partner, message: Readable, sent: Sent, verdict: Verdict
+    ) -> None:
+        """A request was answered in the same exchange: the answer is kept, and goes on to who waits for it."""
+        house, now = self._house, self._house.clock()
+        reply = sent.reply
+        assert reply is not None
+        async with house.store.transaction(delivery.priority) as transaction:
+            asked = await self._find_asked(transaction, delivery)
+            if asked is None and verdict.next is Next.BURY:
+                done = await book_buried(
+                    transaction,
+                    delivery,
+                    now=now,
+                    reason=verdict.reason,
+                    received=sent.received[:_KEPT_OF_ANSWER_BYTES],
+                )
+            else:
+                done = await book_delivered(transaction, delivery, now=now)
+            if not done:
+                return
+            sequence = 0
+            for entry, raw in entry_of_exchange(sent, message.header, partner, answer_to=delivery.cause, now=now):
+                sequence = await transaction.log.append(entry, raw)
+            if asked is not None:
+                reply_to = reply_to_of(
+                    asked.header, house.setup.routes, cause=delivery.cause, priority=delivery.priority
+                )
+                await reply_to.put(transaction, sequence, reply, now=now)
+                house.wake([reply_to.destination])
+
+    async def _find_asked(self, transaction: Transaction, delivery: Delivery) -> RequestMessage | None:
+        """The request as it came, if its sender waits for a later reply."""
+        entry, raw = await transaction.log.find(delivery.cause), await transaction.log.find_raw(delivery.cause)
+        if entry is None or raw is None:
+            return None
+        message = read_back(entry, raw)
+        if isinstance(message, RequestMessage) and message.header.async_reply_flag:
+            return message if message.header.ack_required is not False else None
+        return None
+
+    async def _bury(
+        self,
+        delivery: Delivery,
+        reason: str,
+        received: bytes,
+        partner: Partner,
+        message: Readable | None,
+        sent: Sent | None,
+    ) -> None:
+        """Give up: the reason, and the bytes that went out and came back, in one transaction."""
+        house, now = self._house, self._house.clock()
+        async with house.store.transaction() as transaction:
+            if not await book_buried(
+                transaction, delivery, now=now, reason=reason, received=received[:_KEPT_OF_ANSWER_BYTES]
+            ):
+                return
+            if message is not None and sent is not None:
+                archetype = type(message).__name__
+                exchange = entry_of_exchange(
+                    sent, message.header, partner, answer_to=delivery.message, now=now, archetype=archetype
+                )
+                for entry, raw in exchange:
+                    await transaction.log.append(entry, raw)
+            await house.tell_failure(transaction, delivery, "NET-105", reason)
+        house.logger.warning("dead letter", partner=self._name, number=delivery.number, reason=reason)
+
+    async def _give_up_broken(self, delivery: Delivery, error: str) -> None:
+        """An error of the program would come again with every attempt."""
+        with contextlib.suppress(StoreError):
+            async with self._house.store.transaction() as transaction:
+                reason = f"EXC-109: an error inside the hub while it delivered ({error})"
+                await book_buried(transaction, delivery, now=self._house.clock(), reason=reason, received=b"")

@@ -1,0 +1,727 @@
+"""One message on its way: limits, parse, schema, context, repeats, rules, then served here or passed on, store, reply.
+
+Source: IEC 61968-100:2013, processing of requests and events; guarantees G1, G2 and G8.
+"""
+
+import traceback
+from collections.abc import Callable, Collection
+from datetime import timedelta
+
+import msgspec
+import structlog
+
+from cimcare.codec.digest import digest_of
+from cimcare.codec.limits import Limits
+from cimcare.errors import Finding, InputError, Level, finding_of
+from cimcare.exchange.booking import book_answered, book_put
+from cimcare.exchange.facts import object_keys_of, priority_of
+from cimcare.exchange.ledger import Account, Ends
+from cimcare.exchange.log import Direction, LogEntry, LogSelection, Outcome
+from cimcare.exchange.outbox import DeliveryKind, NewDelivery, Priority
+from cimcare.exchange.partners import Forward, Partner
+from cimcare.exchange.patterns import Asked, build_fault, build_reply, codes_of
+from cimcare.exchange.ports import Clock, Event, ExecutedEvent, NewID, ServingContext
+from cimcare.exchange.replay import check_original, is_identified, window_start
+from cimcare.exchange.splitting import is_last
+from cimcare.exchange.store import Store, StoreError, Transaction
+from cimcare.hub.admission import Admission
+from cimcare.hub.entries import count_of, entry_of_answer, entry_of_exchange, entry_of_received
+from cimcare.hub.judging import Judged, Readable, Refusal, asked_of, check_header, is_fatal, judge
+from cimcare.hub.later import ReplyTo, check_reply_address, has_last_reply, reply_to_of, split_reply
+from cimcare.hub.metrics import Metrics
+from cimcare.hub.operations import MakeContext, execute, hear, nouns_of
+from cimcare.hub.passing import Passed, Passing
+from cimcare.hub.reading import read_back
+from cimcare.hub.settings import HubSettings
+from cimcare.hub.setup import Setup
+from cimcare.hub.telling import Teller, joint_result
+from cimcare.model.envelope import EventMessage, ObjectID, RequestMessage, ResponseMessage, Result
+from cimcare.model.identity import CorrelationID
+from cimcare.model.nouns import PayloadRoot, Role, find_noun
+from cimcare.model.verbs import Verb
+from cimcare.rules import check_rules
+from cimcare.schema import Catalog
+from cimcare.transport.channel import KEPT_OF_REFUSED_BYTES, Answer, Received, RefusedError
+
+__all__ = ["Means", "Passage"]
+
+_ACCEPTED = Answer(status=202)
+
+_GRACE = timedelta(seconds=5)
+"""How much longer than its deadline a request that was passed on counts as being in work."""
+
+_CLAUSE_LATER = "IEC 61968-100:2013, asynchronous request/reply"
+
+
+class Means(msgspec.Struct, frozen=True, kw_only=True):
+    """What a message needs on its way. `on_put` is told for whom something was put into the outbox."""
+
+    store: Store
+    passing: Passing
+    catalog: Catalog
+    limits: Limits
+    hub: HubSettings
+    window: timedelta
+    clock: Clock
+    new_id: NewID
+    metrics: Metrics
+    logger: structlog.typing.FilteringBoundLogger
+    admission: Admission
+    on_put: Callable[[Collection[str]], None]
+
+
+class _Work(msgspec.Struct, frozen=True, kw_only=True):
+    """What serving came to. `is_receipt`: the reply says no more than that the message came."""
+
+    result: Result
+    findings: tuple[Finding, ...] = ()
+    ids: tuple[ObjectID, ...] = ()
+    payload: PayloadRoot | None = None
+    events: tuple[Event | ExecutedEvent, ...] = ()
+    source: str
+    answer_to: int | None = None
+    is_receipt: bool = False
+
+
+class _InWorkError(Exception):
+    """The message repeats one that is being passed on and has no outcome yet."""
+
+    def __init__(self, original: LogEntry) -> None:
+        super().__init__(original.sequence)
+        self.original = original
+
+
+class _BusyError(Exception):
+    """The message was let in because it looked urgent, and is not."""
+
+
+class Passage:
+    """One message on its way through, with the set-up that is in force when it comes."""
+
+    def __init__(self, means: Means, setup: Setup, received: Received) -> None:
+        self._m = means
+        self._setup = setup
+        self._received = received
+        self._channel = received.channel
+        self._now = means.clock()
+        self._asked = Asked(noun="")
+        self._ack_required = True
+        self._digest = b""
+        self._priority = Priority.NORMAL
+        self._destinations: set[str] = set()
+        self._is_surplus = False
+
+    async def run(self) -> Answer:
+        """All steps; what goes wrong inside the hub becomes an answer too."""
+        try:
+            return await self._run()
+        except StoreError as error:
+            self._m.logger.error("not stored", code=error.code, reason=str(error), **self._facts())
+            return self._unstored(error)
+        except Exception as error:  # noqa: BLE001 - one of the two places where everything is caught: it is answered
+            return await self._broken(error)
+        finally:
+            if self._destinations:
+                self._m.on_put(self._destinations)
+
+    async def _run(self) -> Answer:
+        received = self._received
+        try:
+            if received.refusal is not None:
+                raise RefusedError(received.refusal)
+            opened = self._channel.open(received.raw, self._m.limits, lenient=self._m.hub.lenient)
+        except InputError as error:
+            return await self._fault((error.finding,))
+        except RefusedError as error:
+            return await self._fault((error.finding,), soap_code=error.soap_code)
+        unanswerable = check_header(opened.glimpse)
+        self._asked = asked_of(opened.glimpse)
+        self._ack_required = opened.glimpse.ack_required not in ("false", "0")
+        if unanswerable:
+            return await self._fault(unanswerable)
+        try:
+            judged = judge(opened, catalog=self._m.catalog, limits=self._m.limits, context=self._m.hub.context)
+            self._digest = digest_of(judged.message)
+            self._priority = priority_of(judged.message)
+            if not self._m.admission.may_stay(self._priority):
+                raise _BusyError
+            return await self._go_on(judged)
+        except Refusal as refusal:
+            return await self._refuse(refusal.findings)
+        except _InWorkError as found:
+            return await self._join(found.original)
+        except _BusyError:
+            return self._busy()
+
+    async def _go_on(self, judged: Judged) -> Answer:
+        """Serve the message here, or pass it on to the partner that owns its noun."""
+        message = judged.message
+        notes = (*judged.notes, *self._check(message))
+        if isinstance(message, RequestMessage) and not is_fatal(notes):
+            partner = self._owner_of(message)
+            if partner is not None:
+                if self._is_queued(message, partner):
+                    return await self._queue(message, notes, partner)
+                return await self._pass_through(message, notes, partner)
+        return await self._serve(message, notes)
+
+    # ------------------------------------------------------------------------------------------------ serving
+
+    async def _serve(self, message: Readable, notes: tuple[Finding, ...]) -> Answer:
+        async with self._m.store.transaction(self._priority) as transaction:
+            repeated = await self._find_repeated(transaction)
+            if repeated is not None:
+                return await self._repeat(transaction, repeated)
+            if is_fatal(notes):
+                raise Refusal(notes)
+            is_later = self._is_answered_later(message)
+            work = await self._work(message, transaction, is_later=is_later)
+            findings = (*notes, *work.findings)
+            if work.result is Result.FAILED:
+                raise Refusal(findings)
+            sequence = await self._keep(
+                transaction, outcome=Outcome(work.result.value), findings=findings, answer_to=work.answer_to
+            )
+            if is_later:
+                answer = await self._acknowledge(transaction, work.source, (), sequence)
+                await self._reply_later(transaction, message, work, findings, sequence)
+            else:
+                answer = await self._reply(transaction, work, findings, sequence)
+            await self._tell(transaction, message, work, sequence)
+        self._count(work.result.value)
+        return answer
+
+    def _check(self, message: Readable) -> tuple[Finding, ...]:
+        findings = check_rules(message)
+        if isinstance(message, EventMessage) and message.header.async_reply_flag:
+            where = "/EventMessage/Header/AsyncReplyFlag"
+            accepted = "false, or no AsyncReplyFlag: an event is answered in the same exchange"
+            findings = (*findings, finding_of("EXC-106", where, "AsyncReplyFlag is true", accepted, _CLAUSE_LATER))
+        return findings
+
+    async def _work(self, message: Readable, transaction: Transaction, *, is_later: bool) -> _Work:
+        if isinstance(message, RequestMessage):
+            return await self._work_on_request(message, transaction, is_later=is_later)
+        if isinstance(message, EventMessage):
+            return await self._work_on_event(message, transaction)
+        return await self._work_on_response(message, transaction)
+
+    async def _work_on_request(self, message: RequestMessage, transaction: Transaction, *, is_later: bool) -> _Work:
+        if is_later:
+            refused = check_reply_address(message.header, self._setup.routes, self._m.hub.reply_hosts)
+            if refused is not None:
+                raise Refusal((refused,))
+        contexts = self._contexts(transaction, is_unbounded=is_later)
+        if message.header.verb is Verb.EXECUTE:
+            done = await execute(message, transaction, self._setup.dispatcher, contexts)
+            return _Work(
+                result=done.result,
+                findings=done.findings,
+                ids=done.ids,
+                events=done.events,
+                source=self._setup.sources[done.role],
+            )
+        found = self._setup.dispatcher.find_handler(message.header.verb, message.header.noun)
+        if isinstance(found, Finding):
+            raise Refusal((found,))
+        role, handler = found
+        served = await handler(message, contexts(message, False))
+        return _Work(
+            result=served.result,
+            findings=served.findings,
+            ids=served.ids,
+            payload=served.payload,
+            events=served.events,
+            source=self._setup.sources[role],
+        )
+
+    async def _work_on_event(self, message: EventMessage, transaction: Transaction) -> _Work:
+        if message.header.source in self._setup.own_sources and message.header.message_id:
+            wanted = LogSelection(message_id=message.header.message_id, direction=Direction.OUT, limit=1)
+            if await transaction.log.select(wanted):
+                return self._own_event(message)
+        heard = await hear(message, self._setup.dispatcher, self._contexts(transaction))
+        served = [one for _, one in heard]
+        return _Work(
+            result=joint_result(served),
+            findings=tuple(finding for one in served for finding in one.findings),
+            ids=tuple(dict.fromkeys(identifier for one in served for identifier in one.ids)),
+            events=tuple(event for one in served for event in one.events),
+            source=self._setup.sources[heard[0][0] if heard else Role.CIS],
+        )
+
+    def _own_event(self, message: EventMessage) -> _Work:
+        """Somebody gave back what he had from here; hearing it again would send it round for ever."""
+        finding = finding_of(
+            "EXC-118",
+            "/EventMessage/Header/MessageID",
+            f"{message.header.message_id} of {message.header.source} was sent from here",
+            "events of others; this one was taken and has no effect",
+            "guarantee G2",
+        )
+        return _Work(result=Result.OK, findings=(finding,), source=self._setup.sources[Role.CIS])
+
+    async def _work_on_response(self, message: ResponseMessage, transaction: Transaction) -> _Work:
+        """A later reply: it must belong to something."""
+        cause = await self._cause_of(message, transaction)
+        if cause is None:
+            correlation_id = message.header.correlation_id
+            raise Refusal(
+                (
+                    finding_of(
+                        "EXC-107",
+                        "/ResponseMessage/Header/CorrelationID",
+                        f"CorrelationID {correlation_id}" if correlation_id else "no CorrelationID",
+                        "the CorrelationID of a request, or else its MessageID",
+                        _CLAUSE_LATER,
+                    ),
+                )
+            )
+        self._is_surplus = await has_last_reply(transaction.log, cause.sequence)
+        source = self._setup.sources[Role.CIS]
+        return _Work(result=Result.OK, source=source, answer_to=cause.sequence, is_receipt=True)
+
+    async def _cause_of(self, message: ResponseMessage, transaction: Transaction) -> LogEntry | None:
+        correlation_id = message.header.correlation_id
+        return await transaction.log.find_correlated(correlation_id) if correlation_id else None
+
+    def _contexts(self, transaction: Transaction, *, is_unbounded: bool = False) -> MakeContext:
+        def make(message: RequestMessage | EventMessage, removes: bool) -> ServingContext:
+            return ServingContext(
+                records=transaction.records,
+                now=self._now,
+                new_id=self._m.new_id,
+                header=message.header,
+                removes=removes,
+                is_unbounded=is_unbounded,
+            )
+
+        return make
+
+    async def _tell(self, transaction: Transaction, message: Readable, work: _Work, sequence: int) -> None:
+        """All that follows from a message that was accepted, in its transaction."""
+        teller = Teller(
+            transaction,
+            self._setup,
+            self._asked,
+            cause=sequence,
+            priority=self._priority,
+            make_context=self._contexts(transaction),
+            now=self._now,
+            new_id=self._m.new_id,
+        )
+        if isinstance(message, EventMessage) and not any(one.code == "EXC-118" for one in work.findings):
+            await teller.pass_on(message, sequence)  # before what follows from it, for that is the order of things
+        await teller.tell(work.events)
+        self._destinations |= teller.destinations
+        if isinstance(message, ResponseMessage) and work.answer_to is not None:
+            await self._take_reply(transaction, message, work.answer_to, sequence)
+
+    # ------------------------------------------------------------------------------- what a partner is to serve
+
+    def _owner_of(self, message: RequestMessage) -> Partner | None:
+        """The partner that owns the noun; None if it is served here.
+
+        Raises:
+            Refusal: The operations of a set belong to several systems, of which one is a partner.
+        """
+        routes = self._setup.routes
+        if message.header.verb is not Verb.EXECUTE:
+            entry = find_noun(message.header.noun)
+            return routes.owner_of(entry.noun) if entry is not None else None
+        owners = {noun: routes.owner_of(noun) for noun in nouns_of(message)}
+        names = {partner.name if partner is not None else "" for partner in owners.values()}
+        if len(names) > 1:
+            told = ", ".join(
+                f"{noun} to {owner.name if owner else 'a built-in system'}" for noun, owner in owners.items()
+            )
+            raise Refusal(
+                (
+                    finding_of(
+                        "EXC-115",
+                        "/RequestMessage/Payload/OperationSet",
+                        f"operations on nouns that belong to different systems: {told}",
+                        "an OperationSet for each system",
+                        "IEC 61968-100:2013, OperationSet",
+                    ),
+                )
+            )
+        return next(iter(owners.values()), None)
+
+    def _is_answered_later(self, message: Readable) -> bool:
+        """Whether the reply goes to a ReplyAddress. Who wants no reply at all gets none there either."""
+        return isinstance(message, RequestMessage) and bool(message.header.async_reply_flag) and self._ack_required
+
+    def _is_queued(self, message: RequestMessage, partner: Partner) -> bool:
+        if self._is_answered_later(message) or not self._ack_required:
+            return True
+        return partner.forward is Forward.QUEUE and message.header.verb is not Verb.GET
+
+    async def _queue(self, message: RequestMessage, notes: tuple[Finding, ...], partner: Partner) -> Answer:
+        """Take the request for the partner: it is delivered from the outbox, and its sender has a receipt."""
+        async with self._m.store.transaction(self._priority) as transaction:
+            repeated = await self._find_repeated(transaction)
+            if repeated is not None:
+                return await self._repeat(transaction, repeated)
+            if self._is_answered_later(message):
+                refused = check_reply_address(message.header, self._setup.routes, self._m.hub.reply_hosts)
+                if refused is not None:
+                    raise Refusal((refused,))
+            sequence = await self._keep(transaction, outcome=Outcome.OK, findings=notes)
+            answer = await self._acknowledge(transaction, partner.source, notes, sequence)
+            await book_put(
+                transaction,
+                NewDelivery(
+                    message=sequence,
+                    cause=sequence,
+                    partner=partner.name,
+                    kind=DeliveryKind.REQUEST,
+                    object_keys=object_keys_of(message),
+                    verb=message.header.verb.value,
+                    noun=message.header.noun,
+                    message_id=message.header.message_id or self._m.new_id(),
+                    created_at=self._now,
+                    priority=self._priority,
+                ),
+            )
+            self._destinations.add(partner.name)
+        self._count("OK")
+        return answer
+
+    async def _pass_through(self, message: RequestMessage, notes: tuple[Finding, ...], partner: Partner) -> Answer:
+        """Keep the request, pass it on while its sender waits, and keep what came of it."""
+        async with self._m.store.transaction(self._priority) as transaction:
+            repeated = await self._find_repeated(transaction)
+            if repeated is not None:
+                return await self._repeat(transaction, repeated)
+            refused = self._m.passing.check(partner)
+            if refused is not None:
+                raise Refusal((*notes, refused))
+            sequence = await self._keep(transaction, outcome=Outcome.NONE, findings=notes)
+        self._m.admission.suspend()
+        try:
+            passed = await self._m.passing.pass_on(partner, message, sequence)
+        finally:
+            self._m.admission.resume()
+        return await self._settle(message, notes, partner, sequence, passed)
+
+    async def _settle(
+        self,
+        message: RequestMessage,
+        notes: tuple[Finding, ...],
+        partner: Partner,
+        sequence: int,
+        passed: Passed,
+    ) -> Answer:
+        """The exchange with the partner into the log, the outcome to the request, the reply to its sender."""
+        now = self._m.clock()
+        if passed.reply is not None:
+            reply = self._as_answer(passed.reply)
+            codes = tuple(dict.fromkeys(error.code for error in reply.reply.error))
+        else:
+            findings = (*notes, *((passed.finding,) if passed.finding is not None else ()))
+            reply = self._build_reply(_Work(result=Result.FAILED, source=partner.source), findings)
+            codes = codes_of(findings)
+        outcome = Outcome(reply.reply.result.value)
+        answer = self._channel.render_reply(reply)
+        async with self._m.store.transaction(self._priority) as transaction:
+            for entry, raw in entry_of_exchange(passed.sent, message.header, partner, answer_to=sequence, now=now):
+                await transaction.log.append(entry, raw)
+            if await transaction.log.settle(sequence, outcome, codes):
+                await self._book(transaction, Ends.REFUSED if outcome is Outcome.FAILED else Ends.DELIVERED)
+            await self._keep_reply(transaction, reply, answer, sequence, outcome=outcome, codes=codes)
+        self._count(outcome.value)
+        return answer
+
+    def _as_answer(self, reply: ResponseMessage) -> ResponseMessage:
+        """The partner's reply as ours to the sender, linked to the request as the standard wants it."""
+        wanted = self._asked.correlation_id or self._asked.message_id
+        if reply.header.correlation_id == wanted:
+            return reply
+        header = msgspec.structs.replace(reply.header, correlation_id=CorrelationID(wanted) if wanted else None)
+        return msgspec.structs.replace(reply, header=header)
+
+    async def _take_reply(self, transaction: Transaction, message: ResponseMessage, cause: int, sequence: int) -> None:
+        """A later reply came: what awaited it is done if it is the last, and it goes on to who asked.
+
+        What comes behind the last one is kept and goes nowhere, for it answers nothing any more.
+        """
+        if self._is_surplus:
+            return
+        awaiting = await transaction.outbox.find_awaiting(cause)
+        if awaiting is not None and is_last(message.reply):
+            await book_answered(transaction, awaiting, now=self._now)
+        entry, raw = await transaction.log.find(cause), await transaction.log.find_raw(cause)
+        if entry is not None and raw is not None and entry.direction is Direction.IN:
+            asked = read_back(entry, raw)
+            if self._is_answered_later(asked):
+                reply_to = reply_to_of(asked.header, self._setup.routes, cause=cause, priority=self._priority)
+                await reply_to.put(transaction, sequence, message, now=self._now)
+                self._destinations.add(reply_to.destination)
+        self._m.passing.arrived(cause)
+
+    # ------------------------------------------------------------------------------------------------ repeats
+
+    async def _find_repeated(self, transaction: Transaction) -> LogEntry | None:
+        """The accepted message that this one repeats; None if there is none."""
+        source, message_id = self._asked.source, self._asked.message_id
+        if not is_identified(source, message_id):
+            return None
+        since = window_start(self._now, self._m.window)
+        original = await transaction.log.find_original(source or "", message_id or "", since)
+        if original is None:
+            return None
+        if findings := check_original(original, self._digest):
+            raise Refusal(findings)
+        if original.outcome:
+            return original
+        if self._now - original.received_at < self._patience(original) + _GRACE:
+            raise _InWorkError(original)
+        return None  # whoever worked on it is gone, and its sender was told nothing
+
+    def _patience(self, original: LogEntry) -> timedelta:
+        entry = find_noun(original.noun)
+        partner = self._setup.routes.owner_of(entry.noun) if entry is not None else None
+        return 2 * partner.deadline if partner is not None else timedelta()
+
+    async def _join(self, original: LogEntry) -> Answer:
+        """Wait for the outcome of the message that this one repeats, and answer the same."""
+        self._m.admission.suspend()
+        try:
+            settled = await self._m.passing.settled(original.sequence, self._patience(original) + _GRACE)
+        finally:
+            self._m.admission.resume()
+        if settled is None or settled.outcome is Outcome.FAILED:
+            return self._busy("the same message is in work, or has just failed")
+        async with self._m.store.transaction(self._priority) as transaction:
+            return await self._repeat(transaction, settled)
+
+    async def _repeat(self, transaction: Transaction, original: LogEntry) -> Answer:
+        """The answer of the first time, byte for byte where the way is the same."""
+        self._m.metrics.count_repeat()
+        await self._keep(transaction, outcome=original.outcome, codes=original.codes, repeat_of=original.sequence)
+        self._count(original.outcome.value)
+        answered = await transaction.log.find_answer(original.sequence)
+        raw = await transaction.log.find_raw(answered.sequence) if answered is not None else None
+        if answered is None or raw is None or not self._ack_required:
+            return _ACCEPTED
+        reply = read_back(answered, raw)
+        assert isinstance(reply, ResponseMessage)
+        answer = self._channel.render_reply(reply)
+        if (answered.transport, answered.content_type) == (self._channel.transport, answer.content_type):
+            return msgspec.structs.replace(answer, body=raw)
+        return answer
+
+    # ------------------------------------------------------------------------------------------------ answers
+
+    async def _refuse(self, findings: tuple[Finding, ...]) -> Answer:
+        """FAILED: stored with its answer in a transaction of its own, since the first was undone."""
+        work = _Work(result=Result.FAILED, source=self._node())
+        async with self._m.store.transaction(self._priority) as transaction:
+            sequence = await self._keep(transaction, outcome=Outcome.FAILED, findings=findings)
+            answer = await self._reply(transaction, work, findings, sequence)
+        self._count("FAILED", findings)
+        return answer
+
+    async def _acknowledge(
+        self, transaction: Transaction, source: str, findings: tuple[Finding, ...], sequence: int
+    ) -> Answer:
+        """OK with code 0.3: the message is taken, and no more is known yet."""
+        return await self._reply(
+            transaction, _Work(result=Result.OK, source=source, is_receipt=True), findings, sequence
+        )
+
+    async def _reply_later(
+        self, transaction: Transaction, message: Readable, work: _Work, findings: tuple[Finding, ...], sequence: int
+    ) -> None:
+        """What is known already goes to the ReplyAddress all the same, from the outbox."""
+        reply_to: ReplyTo = reply_to_of(message.header, self._setup.routes, cause=sequence, priority=self._priority)
+        whole = self._build_reply(msgspec.structs.replace(work, payload=None), findings)
+        for part in split_reply(whole, work.payload, most=self._m.hub.reply_objects, new_id=self._m.new_id):
+            await reply_to.keep_and_put(transaction, part, now=self._now)
+        self._destinations.add(reply_to.destination)
+
+    async def _reply(
+        self, transaction: Transaction, work: _Work, findings: tuple[Finding, ...], sequence: int
+    ) -> Answer:
+        if not self._ack_required:
+            return _ACCEPTED
+        reply = self._build_reply(work, findings)
+        answer = self._channel.render_reply(reply)
+        await self._keep_reply(
+            transaction, reply, answer, sequence, outcome=Outcome(work.result.value), codes=codes_of(findings)
+        )
+        return answer
+
+    def _build_reply(self, work: _Work, findings: tuple[Finding, ...]) -> ResponseMessage:
+        return build_reply(
+            self._asked,
+            result=work.result,
+            findings=findings,
+            ids=work.ids,
+            payload=work.payload,
+            source=work.source,
+            now=self._now,
+            message_id=self._m.new_id(),
+            acknowledged=work.is_receipt,
+        )
+
+    async def _fault(self, findings: tuple[Finding, ...], *, soap_code: str | None = None) -> Answer:
+        fault = build_fault(findings, node=self._setup.sources[Role.CIS])
+        answer = self._channel.render_fault(fault, findings[0], soap_code=soap_code)
+        async with self._m.store.transaction() as transaction:
+            sequence = await self._keep(transaction, outcome=Outcome.FAULT, findings=findings)
+            entry = entry_of_answer(
+                answer,
+                self._asked,
+                transport=self._channel.transport,
+                sequence=sequence,
+                now=self._now,
+                archetype="FaultMessage",
+                outcome=Outcome.FAULT,
+                codes=codes_of(findings),
+            )
+            await transaction.log.append(entry, answer.body)
+        self._count("FAULT", findings)
+        return answer
+
+    async def _broken(self, error: Exception) -> Answer:
+        """An error of the program: kept and said, without its insides."""
+        self._m.logger.error(
+            "message failed",
+            code="EXC-109",
+            error=type(error).__name__,
+            # without the error's text, which may quote content
+            trace="".join(traceback.format_tb(error.__traceback__)),
+            **self._facts(),
+        )
+        finding = finding_of(
+            "EXC-109",
+            "/",
+            f"an error inside the hub while it worked on this message ({type(error).__name__})",
+            "nothing was kept but the message; the operator's log says more",
+            "IEC 61968-100:2013, reply codes",
+        )
+        try:
+            if not self._asked.noun:
+                return await self._fault((finding,))
+            return await self._refuse((finding,))
+        except Exception as failure:  # noqa: BLE001 - as above: even what cannot be kept is answered
+            self._m.logger.error("not stored", code=finding.code, error=type(failure).__name__, **self._facts())
+            return self._unstored(StoreError(type(failure).__name__))
+
+    def _unstored(self, error: StoreError) -> Answer:
+        """The store did not take it, so it did not happen; the sender may try again."""
+        finding = finding_of(
+            error.code,
+            "/",
+            "the message could not be made durable, and nothing of it was kept",
+            "the same message later",
+            "guarantee G1",
+        )
+        self._count("FAILED", (finding,))
+        if not self._asked.noun or not self._asked.verb:
+            fault = build_fault((finding,), node=self._setup.sources[Role.CIS])
+            return self._channel.render_fault(fault, finding)
+        return self._channel.render_reply(
+            self._build_reply(_Work(result=Result.FAILED, source=self._node()), (finding,))
+        )
+
+    def _busy(self, found: str = "") -> Answer:
+        """Not now; nothing was kept."""
+        finding = finding_of(
+            "EXC-108",
+            "/",
+            found or f"{self._m.admission.in_work} messages in work",
+            f"the same message after {self._m.hub.retry_after_seconds} seconds",
+            "IEC 61968-100:2013, reply codes; settings hub.queue_limit and hub.wait_seconds",
+        )
+        self._count("FAILED", (finding,))
+        fault = build_fault((finding,), node=self._setup.sources[Role.CIS])
+        answer = self._channel.render_fault(fault, finding)
+        return msgspec.structs.replace(answer, retry_after_seconds=self._m.hub.retry_after_seconds)
+
+    def _node(self) -> str:
+        """Header/Source of the system that owns the noun."""
+        entry = find_noun(self._asked.noun)
+        return self._setup.sources[entry.owner if entry else Role.CIS]
+
+    # ---------------------------------------------------------------------------------------------------- log
+
+    async def _keep(
+        self,
+        transaction: Transaction,
+        *,
+        outcome: Outcome,
+        findings: tuple[Finding, ...] = (),
+        codes: tuple[str, ...] = (),
+        answer_to: int | None = None,
+        repeat_of: int | None = None,
+    ) -> int:
+        """Put the received message into the log, and count it."""
+        received = self._received
+        raw = received.raw
+        if received.refusal is not None or len(raw) > self._m.limits.max_bytes:
+            raw = raw[:KEPT_OF_REFUSED_BYTES]
+        entry = entry_of_received(
+            received,
+            self._asked,
+            kept_bytes=len(raw),
+            now=self._now,
+            outcome=outcome,
+            codes=codes or codes_of(findings),
+            answer_to=answer_to,
+            repeat_of=repeat_of,
+            digest=self._digest,
+        )
+        await self._book(transaction, Ends.RECEIVED)
+        if (column := count_of(entry)) is not None:
+            await self._book(transaction, column)
+        return await transaction.log.append(entry, raw)
+
+    async def _book(self, transaction: Transaction, column: Ends) -> None:
+        await transaction.ledger.count(self._asked.source or "", self._now, Account.IN, column)
+
+    async def _keep_reply(
+        self,
+        transaction: Transaction,
+        reply: ResponseMessage,
+        answer: Answer,
+        sequence: int,
+        *,
+        outcome: Outcome,
+        codes: tuple[str, ...],
+    ) -> None:
+        """Put the reply into the log, as sent."""
+        entry = entry_of_answer(
+            answer,
+            self._asked,
+            transport=self._channel.transport,
+            sequence=sequence,
+            now=self._now,
+            archetype="ResponseMessage",
+            verb="reply",
+            message_id=reply.header.message_id or "",
+            correlation_id=reply.header.correlation_id or "",
+            outcome=outcome,
+            codes=codes,
+        )
+        await transaction.log.append(entry, answer.body)
+
+    def _count(self, outcome: str, findings: tuple[Finding, ...] = ()) -> None:
+        self._m.metrics.count_message(
+            verb=self._asked.verb, noun=self._asked.noun, outcome=outcome, transport=self._channel.transport.value
+        )
+        for code in {finding.code for finding in findings if finding.level is Level.FATAL}:
+            self._m.metrics.count_refusal(code)
+
+    def _facts(self) -> dict[str, str]:
+        """What a log line says of a message; never its content."""
+        asked = self._asked
+        return {
+            "verb": asked.verb,
+            "noun": asked.noun,
+            "source": asked.source or "",
+            "message_id": asked.message_id or "",
+            "transport": self._channel.transport.value,
+        }

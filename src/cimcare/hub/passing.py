@@ -1,0 +1,205 @@
+"""Passes requests on to the partner that owns their noun while the sender waits, and waits for replies that come later.
+
+Nothing here writes: the pipeline keeps what was asked before, and what was answered after.
+
+Source: IEC 61968-100:2013, synchronous and asynchronous request/reply; guarantees G8 and G11.
+"""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Sequence
+from datetime import timedelta
+
+import msgspec
+
+from cimcare.errors import Finding, finding_of
+from cimcare.exchange.log import Direction, LogEntry, LogSelection
+from cimcare.exchange.partners import Partner, Replies
+from cimcare.exchange.ports import Clock
+from cimcare.exchange.sending import Circuit, Sender, Sent
+from cimcare.exchange.splitting import is_last, is_receipt, joined
+from cimcare.exchange.store import Reader
+from cimcare.hub.later import is_later_reply
+from cimcare.hub.reading import read_back
+from cimcare.model.envelope import RequestMessage, ResponseMessage
+
+__all__ = ["Circuits", "Passed", "Passing", "for_partner"]
+
+_PLACES = 25
+"""Requests that may wait for a partner for each that it is sent at once."""
+
+_LOOK_SECONDS = 0.2
+"""How often the log is looked at for what another process of the hub may have taken in."""
+
+_CLAUSE = "IEC 61968-100:2013, request/reply"
+
+
+class Passed(msgspec.Struct, frozen=True, kw_only=True):
+    """What passing a request on came to: the attempt, the reply if there is one, else why not."""
+
+    sent: Sent
+    reply: ResponseMessage | None = None
+    finding: Finding | None = None
+
+
+class Circuits:
+    """The circuit of each partner, shared by all that send to it."""
+
+    def __init__(self, opens_after: int) -> None:
+        self._opens_after = opens_after
+        self._circuits: dict[str, Circuit] = {}
+
+    def of(self, partner: Partner) -> Circuit:
+        """The circuit of a partner."""
+        return self._circuits.setdefault(partner.name, Circuit(partner.retry, opens_after=self._opens_after))
+
+    def all(self) -> dict[str, Circuit]:
+        """All circuits by the name of the partner."""
+        return dict(self._circuits)
+
+
+class Passing:
+    """Passes requests on. One object for a hub.
+
+    Args:
+        sender: The way out.
+        reader: The log, where later replies appear.
+        circuits: Who is spared.
+        address: Our own address for later replies.
+        clock: Now.
+        chance: Jitter.
+    """
+
+    def __init__(
+        self,
+        *,
+        sender: Sender,
+        reader: Reader,
+        circuits: Circuits,
+        address: str,
+        clock: Clock,
+        chance: random.Random,
+    ) -> None:
+        self._sender = sender
+        self._reader = reader
+        self._circuits = circuits
+        self._address = address
+        self._clock = clock
+        self._chance = chance
+        self._waiting: Counter[str] = Counter()
+        self._arrivals: dict[int, asyncio.Event] = {}
+
+    def check(self, partner: Partner) -> Finding | None:
+        """Why a request cannot be passed on now; None if it can be tried."""
+        circuit = self._circuits.of(partner)
+        is_probed = circuit.is_open and self._waiting[partner.name]
+        if is_probed or not circuit.allows(1, now=self._clock()):
+            found = f"{partner.name} has not answered {circuit.failures} times in a row ({circuit.reason})"
+            return finding_of("NET-105", "/", found, "the same message when it answers again", _CLAUSE)
+        if self._waiting[partner.name] >= _PLACES * partner.parallel:
+            found = f"{self._waiting[partner.name]} requests wait for {partner.name}"
+            return finding_of("EXC-108", "/", found, "the same message later", "setting parallel of the partner")
+        return None
+
+    async def pass_on(self, partner: Partner, message: RequestMessage, sequence: int) -> Passed:
+        """Send the request that is in the log under this sequence, and wait for the reply, if need be a later one."""
+        self._arrivals[sequence] = asyncio.Event()
+        self._waiting[partner.name] += 1
+        try:
+            sent = await self._sender.send(partner, for_partner(message, partner, self._address))
+            self._circuits.of(partner).note(
+                is_reached=sent.is_reached, reason=sent.failure, now=self._clock(), chance=self._chance
+            )
+            if sent.failure:
+                return Passed(sent=sent, finding=_unanswered(partner, sent))
+            comes_later = partner.replies is Replies.LATER and sent.reply is None
+            if not comes_later and (sent.reply is None or not is_receipt(sent.reply.reply)):
+                return Passed(
+                    sent=sent, reply=sent.reply, finding=_without_reply(partner) if sent.reply is None else None
+                )
+            reply = await self._wait(sequence, partner.deadline)
+            return Passed(sent=sent, reply=reply, finding=_too_late(partner) if reply is None else None)
+        finally:
+            self._waiting[partner.name] -= 1
+            del self._arrivals[sequence]
+
+    def arrived(self, sequence: int) -> None:
+        """A later reply to the request with this sequence is in the log."""
+        arrival = self._arrivals.get(sequence)
+        if arrival is not None:
+            arrival.set()
+
+    async def settled(self, sequence: int, patience: timedelta) -> LogEntry | None:
+        """The entry of a request that is being passed on, once it has its outcome; None if that takes too long."""
+        ends_at = self._clock() + patience
+        while True:
+            entry = await self._reader.log.find(sequence)
+            if entry is None or entry.outcome:
+                return entry
+            if self._clock() >= ends_at:
+                return None
+            await asyncio.sleep(_LOOK_SECONDS / 4)
+
+    async def _wait(self, sequence: int, patience: timedelta) -> ResponseMessage | None:
+        ends_at = self._clock() + patience
+        while True:
+            replies = await self._replies_to(sequence)
+            if replies and is_last(replies[-1].reply):
+                return joined(replies)
+            if self._clock() >= ends_at:
+                return None
+            arrival = self._arrivals[sequence]
+            arrival.clear()
+            try:
+                async with asyncio.timeout(_LOOK_SECONDS):
+                    await arrival.wait()
+            except TimeoutError:
+                continue
+
+    async def _replies_to(self, sequence: int) -> Sequence[ResponseMessage]:
+        replies = []
+        selection = LogSelection(answer_to=sequence, direction=Direction.IN, limit=1000)
+        for entry in await self._reader.log.select(selection):
+            if not is_later_reply(entry):
+                continue
+            raw = await self._reader.log.find_raw(entry.sequence)
+            message = read_back(entry, raw or b"")
+            if isinstance(message, ResponseMessage):
+                replies.append(message)
+        return replies
+
+
+def for_partner(message: RequestMessage, partner: Partner, address: str) -> RequestMessage:
+    """The request as it goes to its owner: who asked wants the reply from us, wherever we get it from.
+
+    Args:
+        message: As it came.
+        partner: Who owns its noun.
+        address: Our own address, to which the partner may reply later.
+    """
+    header = message.header
+    if partner.replies is Replies.LATER:
+        header = msgspec.structs.replace(header, async_reply_flag=True, reply_address=f"{address.rstrip('/')}/soap")
+    elif header.async_reply_flag or header.reply_address:
+        header = msgspec.structs.replace(header, async_reply_flag=None, reply_address=None)
+    return message if header is message.header else msgspec.structs.replace(message, header=header)
+
+
+_AGAIN = "the same message with the same MessageID again, which has one effect"
+
+
+def _unanswered(partner: Partner, sent: Sent) -> Finding:
+    if sent.is_reached:
+        return finding_of("EXC-117", "/", f"{partner.name} answered with an error: {sent.failure}", _AGAIN, _CLAUSE)
+    found = f"no answer from {partner.name}: {sent.failure}; whether it took the message is not known"
+    return finding_of("NET-105", "/", found, _AGAIN, _CLAUSE)
+
+
+def _without_reply(partner: Partner) -> Finding:
+    return finding_of("EXC-117", "/", f"{partner.name} acknowledged without any reply", _AGAIN, _CLAUSE)
+
+
+def _too_late(partner: Partner) -> Finding:
+    found = f"{partner.name} has the message and has not answered within {partner.deadline.total_seconds():g} s"
+    return finding_of("NET-105", "/", found, _AGAIN, _CLAUSE)

@@ -1,0 +1,146 @@
+"""Tells of what happened: to the built-in systems in the same transaction, to partners by the outbox.
+
+Source: IEC 61968-100:2013, events that follow a transaction; guarantees G1 and G3.
+"""
+
+from collections import deque
+from collections.abc import Iterable
+from datetime import datetime
+
+from cimcare.codec.envelope import render_message
+from cimcare.exchange.booking import book_put
+from cimcare.exchange.facts import facts_of, object_keys_of
+from cimcare.exchange.log import Direction, LogEntry, Outcome, Transport
+from cimcare.exchange.outbox import DeliveryKind, NewDelivery, Priority
+from cimcare.exchange.patterns import Asked, build_event, codes_of
+from cimcare.exchange.ports import Event, ExecutedEvent, NewID, Served
+from cimcare.exchange.store import Transaction
+from cimcare.hub.operations import MakeContext, hear, told
+from cimcare.hub.setup import Setup
+from cimcare.model.envelope import EventMessage, Result
+from cimcare.model.nouns import Role
+
+__all__ = ["Teller", "joint_result"]
+
+_DEEPEST_CASCADE = 8
+"""Events may cause events; more than this many generations would be a circle."""
+
+
+class Teller:
+    """Tells, within one transaction, of what one message led to.
+
+    Args:
+        transaction: Where all of it is written.
+        setup: Who listens, and who speaks under which name.
+        asked: The message.
+        cause: Its sequence.
+        priority: Its urgency, which what follows from it shares.
+        make_context: Context in which a listener works.
+        now: The instant of it all.
+        new_id: New identifiers.
+    """
+
+    def __init__(
+        self,
+        transaction: Transaction,
+        setup: Setup,
+        asked: Asked,
+        *,
+        cause: int,
+        priority: Priority,
+        make_context: MakeContext,
+        now: datetime,
+        new_id: NewID,
+    ) -> None:
+        self._transaction = transaction
+        self._setup = setup
+        self._asked = asked
+        self._cause = cause
+        self._priority = priority
+        self._make_context = make_context
+        self._now = now
+        self._new_id = new_id
+        self.destinations: set[str] = set()
+        """For whom something was put into the outbox."""
+
+    async def tell(self, events: Iterable[Event | ExecutedEvent]) -> None:
+        """Keep each event as sent, hand it to the built-in systems that listen, and put it in for partners."""
+        waiting = deque((told(event), self._cause, 1) for event in events)
+        while waiting:
+            event, caused_by, generation = waiting.popleft()
+            if generation > _DEEPEST_CASCADE:
+                raise RuntimeError(
+                    f"{event.verb} {event.noun}: event of generation {generation}; listeners go in circles"
+                )
+            message = build_event(
+                event,
+                self._asked,
+                source=self._setup.sources[event.source],
+                now=self._now,
+                message_id=self._new_id(),
+            )
+            heard = await hear(message, self._setup.dispatcher, self._make_context, speaker=event.source)
+            served = [one for _, one in heard]
+            sequence = await self._keep(message, caused_by, tuple(role for role, _ in heard), served)
+            await self.pass_on(message, sequence)
+            waiting.extend((told(further), sequence, generation + 1) for one in served for further in one.events)
+
+    async def pass_on(self, message: EventMessage, sequence: int) -> None:
+        """Put an event that is in the log under this sequence in for each partner that wants it."""
+        if not self._setup.routes.has_receivers:
+            return
+        source = message.header.source or ""
+        receivers = self._setup.routes.receivers(facts_of(message), sender=source)
+        if not receivers:
+            return
+        keys = object_keys_of(message)
+        message_id = message.header.message_id or self._new_id()
+        for partner in receivers:
+            await book_put(
+                self._transaction,
+                NewDelivery(
+                    message=sequence,
+                    cause=self._cause,
+                    partner=partner.name,
+                    kind=DeliveryKind.EVENT,
+                    object_keys=keys,
+                    verb=message.header.verb.value,
+                    noun=message.header.noun,
+                    message_id=message_id,
+                    created_at=self._now,
+                    priority=self._priority,
+                ),
+            )
+            self.destinations.add(partner.name)
+
+    async def _keep(self, message: EventMessage, caused_by: int, roles: tuple[Role, ...], served: list[Served]) -> int:
+        raw = render_message(message)
+        header = message.header
+        return await self._transaction.log.append(
+            LogEntry(
+                received_at=self._now,
+                direction=Direction.OUT,
+                transport=Transport.INTERNAL,
+                partner=" ".join(dict.fromkeys(self._setup.sources[role] for role in roles)),
+                archetype="EventMessage",
+                verb=header.verb.value,
+                noun=header.noun,
+                message_id=header.message_id or "",
+                correlation_id=header.correlation_id or "",
+                context=header.context or "",
+                outcome=Outcome(joint_result(served).value),
+                codes=codes_of(finding for one in served for finding in one.findings),
+                answer_to=caused_by,
+                content_type="application/xml",
+                size_bytes=len(raw),
+            ),
+            raw,
+        )
+
+
+def joint_result(served: Iterable[Served]) -> Result:
+    """OK if all listeners said so, FAILED if none did anything, else PARTIAL."""
+    results = {one.result for one in served}
+    if results <= {Result.OK}:
+        return Result.OK
+    return Result.FAILED if results == {Result.FAILED} else Result.PARTIAL

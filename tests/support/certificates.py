@@ -1,0 +1,48 @@
+"""A certificate of localhost with its key, and keys that do not go with it. Made for the tests; they guard nothing."""
+
+__all__ = ["CERTIFICATE", "KEY", "LOCKED_KEY", "OTHER_KEY"]
+
+CERTIFICATE = """\
+-----BEGIN CERTIFICATE-----
+MIIBmzCCAUGgAwIBAgIUTrVBYwSzAEAiUjwpCaCkmeArugswCgYIKoZIzj0EAwIw
+FDESMBAGA1UEAwwJbG9jYWxob3N0MCAXDTI2MTEyNTE3MDA1NloYDzIxMjYxMTAx
+MTcwMDU2WjAUMRIwEAYDVQQDDAlsb2NhbGhvc3QwWTATBgcqhkjOPQIBBggqhkjO
+PQMBBwNCAARbaLWB5pUXhRtlC3u+pZTsqlHjeiTS/LTCft56HsAV3oOmGmvv5AoJ
+97bXdJSXtrF9xF/KVxmWdx9CQvOVPJdAo28wbTAdBgNVHQ4EFgQU/3KhVqSLIWxs
+UldX72KbXe79aQIwHwYDVR0jBBgwFoAU/3KhVqSLIWxsUldX72KbXe79aQIwDwYD
+VR0TAQH/BAUwAwEB/zAaBgNVHREEEzARgglsb2NhbGhvc3SHBH8AAAEwCgYIKoZI
+zj0EAwIDSAAwRQIgTlceCahk5qie5siBMxpkTrjOwOpfRLRZWm+hheWVsJwCIQDE
+9TYme60bNlQrzjU40/8OIbGv0jJLNHEyXAOB3EqbIw==
+-----END CERTIFICATE-----
+"""
+"""Of localhost and 127.0.0.1, by itself."""
+
+KEY = """\
+-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgip7+09eB5VXFoOhZ
+lMELaD4XFW6pw6pUXhifCJrxmxyhRANCAARbaLWB5pUXhRtlC3u+pZTsqlHjeiTS
+/LTCft56HsAV3oOmGmvv5AoJ97bXdJSXtrF9xF/KVxmWdx9CQvOVPJdA
+-----END PRIVATE KEY-----
+"""
+"""Its key."""
+
+LOCKED_KEY = """\
+-----BEGIN EC PRIVATE KEY-----
+Proc-Type: 4,ENCRYPTED
+DEK-Info: AES-256-CBC,C875029698EF93EC68B483AA378089E8
+
+8VR17eK4xnM8AtpNlH9gAxzYP+FQhSGWgEy+YLMFX0ua/eirtllTHPZ84H1rTsXB
+WTBEnHrRp19vT0rs4NQVlC4ffaFpQ490fWk2TJw1v0ULi9eb6+E9oVuvU3clkd22
+ElEraWs3+KVzvQeFrXrqlzLF/ufzj+zkAnwzM8PyV4M=
+-----END EC PRIVATE KEY-----
+"""
+"""Its key, under a password."""
+
+OTHER_KEY = """\
+-----BEGIN EC PRIVATE KEY-----
+MHcCAQEEID4KGCT7ohv1y2TvEQ+ZluuRANIb9/XF4wAOVj8bk12WoAoGCCqGSM49
+AwEHoUQDQgAEnKD4u6a1/Vqs1BrSBSl2ia3l+6jnzTObrXpr/wnsfV21ZfwTGky5
+14wMt0/cjHHxCxXPOXpLz3cIhx2mJ193oQ==
+-----END EC PRIVATE KEY-----
+"""
+"""The key of nothing."""
