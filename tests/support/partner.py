@@ -27,6 +27,7 @@ Behaviours, as text:
 import argparse
 import asyncio
 import contextlib
+import os
 import random
 import signal
 import ssl
@@ -39,6 +40,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
+from typing import BinaryIO
 from uuid import NAMESPACE_URL, uuid5
 
 import aiohttp
@@ -178,6 +180,14 @@ def read_journal(file: Path) -> tuple[Entry, ...]:
     return tuple(msgspec.json.decode(line, type=Entry) for line in lines)
 
 
+def _open_journal(file: Path) -> BinaryIO:
+    """The journal to append to, without a last line that was cut off by the death of its writer."""
+    if file.exists():
+        whole = file.read_bytes().rpartition(b"\n")
+        os.truncate(file, len(whole[0]) + len(whole[1]))
+    return file.open("ab")
+
+
 Received = RequestMessage | EventMessage | ResponseMessage
 
 
@@ -229,10 +239,19 @@ def _read(raw: bytes, content_type: str) -> tuple[Received, _Form]:
 class RemotePartner:
     """The partner, on the running event loop. `behaviour` may be set at any time; `entries` is the journal.
 
-    `name` is its Header/Source. With a journal file it goes on where that ends, as after a restart.
+    `name` is its Header/Source. With a journal file it goes on where that ends, as after a restart. One that runs long
+    had better write a file and keep nothing (`keeps`), since all it keeps is in memory: `messages`, their `headers` and
+    `bodies`, and `entries`.
     """
 
-    def __init__(self, *, name: str = "PARTNER", behaviour: str = "accept", journal: Path | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        name: str = "PARTNER",
+        behaviour: str = "accept",
+        journal: Path | None = None,
+        keeps: bool = True,
+    ) -> None:
         self.name = name
         self.behaviour = parse_behaviour(behaviour)
         self.messages: list[Received] = []
@@ -242,10 +261,13 @@ class RemotePartner:
         self.open_connections = 0
         self.most_connections = 0
         self._news = asyncio.Condition()
-        self._entries: list[Entry] = list(read_journal(journal)) if journal is not None else []
-        self._file = journal.open("ab") if journal is not None else None
-        self._attempts = Counter((entry.source, entry.message_id) for entry in self._entries)
-        self._done = {(entry.source, entry.message_id) for entry in self._entries if entry.is_effect}
+        known = read_journal(journal) if journal is not None else ()
+        self._file = _open_journal(journal) if journal is not None else None
+        self._attempts = Counter((entry.source, entry.message_id) for entry in known)
+        self._done = {(entry.source, entry.message_id) for entry in known if entry.is_effect}
+        self._count = len(known)
+        self._keeps = keeps
+        self._entries: list[Entry] = list(known) if keeps else []
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._scheme = "http"
@@ -322,9 +344,10 @@ class RemotePartner:
             await writer.drain()
             return True
         message, form = _read(body, headers.get("content-type", ""))
-        self.messages.append(message)
-        self.headers.append(headers)
-        self.bodies.append(body)
+        if self._keeps:
+            self.messages.append(message)
+            self.headers.append(headers)
+            self.bodies.append(body)
         behaviour = self._receive(message, path)
         async with self._news:
             self._news.notify_all()
@@ -338,11 +361,12 @@ class RemotePartner:
         behaviour = self.behaviour.drawn(*key, self._attempts[key])
         if key in self._done and behaviour.act is Act.REFUSE:
             behaviour = Behaviour()  # what was done is not refused afterwards
+        self._count += 1
         is_effect = behaviour.act not in _WITHOUT_EFFECT and key not in self._done
         if is_effect:
             self._done.add(key)
         entry = Entry(
-            order=len(self._entries) + 1,
+            order=self._count,
             at=datetime.now(UTC),
             path=path,
             archetype=message.ARCHETYPE,
@@ -356,7 +380,8 @@ class RemotePartner:
             attempt=self._attempts[key],
             is_effect=is_effect,
         )
-        self._entries.append(entry)
+        if self._keeps:
+            self._entries.append(entry)
         if self._file is not None:
             self._file.write(msgspec.json.encode(entry) + b"\n")
             self._file.flush()
@@ -575,7 +600,7 @@ def partner_process(
 
 
 async def _run(arguments: argparse.Namespace) -> None:
-    partner = RemotePartner(name=arguments.name, behaviour=arguments.behaviour, journal=arguments.journal)
+    partner = RemotePartner(name=arguments.name, behaviour=arguments.behaviour, journal=arguments.journal, keeps=False)
     await partner.start(arguments.port)
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
