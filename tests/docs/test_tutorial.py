@@ -45,6 +45,11 @@ def test_events_are_got_as_shown(hub: HubProcess, tmp_path: Path) -> None:
     assert run_page(DOCS / "guides/subscribe.md", tmp_path, hub.address) == 6
 
 
+def test_webhooks_are_received_as_shown(tmp_path: Path) -> None:
+    """A receiver that is copied from here must refuse what is forged, and serve once what comes twice."""
+    assert run_page(DOCS / "guides/webhooks.md", tmp_path, "") == 3
+
+
 def test_own_schemas_take_their_place_as_shown(hub: HubProcess, tmp_path: Path) -> None:
     """The way out for everybody who owns the official schemas."""
     assert run_page(DOCS / "guides/own-schemas.md", tmp_path, hub.address) == 3
