@@ -2,8 +2,7 @@
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Hashable, Iterable, Iterator
-from functools import partial
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
@@ -54,6 +53,18 @@ class Numbers(NamedTuple):
     delivery: int = 0
 
 
+class _Change(Protocol):
+    """A change of one row."""
+
+    def undo(self) -> None:
+        """Make it undone."""
+        ...
+
+    def repeat(self) -> None:
+        """Make it in the table of what is committed, too."""
+        ...
+
+
 class Journal:
     """Changes that are not committed yet: how to undo each, and how to repeat it in the tables of what is.
 
@@ -61,13 +72,13 @@ class Journal:
     """
 
     def __init__(self, fault: Callable[[str], None]) -> None:
-        self._changes: list[tuple[Callable[[], None], Callable[[], None]]] = []
+        self._changes: list[_Change] = []
         self._fault = fault
 
-    def note(self, undo: Callable[[], None], redo: Callable[[], None]) -> None:
+    def note(self, change: "_Change") -> None:
         """A change is about to be made."""
         self._fault("write")
-        self._changes.append((undo, redo))
+        self._changes.append(change)
 
     def mark(self) -> int:
         """Where a part begins, for `undo`."""
@@ -76,13 +87,13 @@ class Journal:
     def undo(self, mark: int) -> None:
         """Undo what was changed since the mark."""
         while len(self._changes) > mark:
-            self._changes.pop()[0]()
+            self._changes.pop().undo()
 
     def repeat(self) -> None:
         """Repeat all changes in the tables of what is committed."""
         changes, self._changes = self._changes, []
-        for _, redo in changes:
-            redo()
+        for change in changes:
+            change.repeat()
 
 
 class Table(Generic[KeyT, RowT]):
@@ -100,20 +111,20 @@ class Table(Generic[KeyT, RowT]):
     def follow(self, journal: Journal, committed: "Table[KeyT, RowT]") -> None:
         """From now on note each change in the journal, to be repeated in the table of what is committed."""
         for key, row in committed.rows.items():
-            self._set(key, row)
+            self.set(key, row)
         self._followed = journal, committed
 
     def put(self, key: KeyT, row: RowT | None) -> None:
         """Put a row in, replace it, or take it out (None)."""
         if self._followed is not None:
             journal, committed = self._followed
-            journal.note(partial(self._set, key, self.rows.get(key)), partial(committed._set, key, row))
-        self._set(key, row)
+            journal.note(_RowChange(self, committed, key, self.rows.get(key), row))
+        self.set(key, row)
 
     def fill(self, rows: dict[KeyT, RowT]) -> None:
         """Put many rows in."""
         for key, row in rows.items():
-            self._set(key, row)
+            self.set(key, row)
 
     def places(self, group: Hashable) -> list[Place]:
         """Places of a group, in order; not to be changed."""
@@ -135,7 +146,8 @@ class Table(Generic[KeyT, RowT]):
         """Groups in which any row stands."""
         return self._groups.keys()
 
-    def _set(self, key: KeyT, row: RowT | None) -> None:
+    def set(self, key: KeyT, row: RowT | None) -> None:
+        """The same without a note."""
         old = self.rows.get(key)
         if row is not None:
             self.rows[key] = row
@@ -155,6 +167,34 @@ class Table(Generic[KeyT, RowT]):
         del places[bisect_left(places, place)]
         if not places:
             del self._groups[group]
+
+
+class _RowChange(Generic[KeyT, RowT]):
+    """A row that was put in (from None), replaced, or taken out (to None)."""
+
+    __slots__ = ("_committed", "_key", "_new", "_old", "_table")
+
+    def __init__(
+        self,
+        table: Table[KeyT, RowT],
+        committed: Table[KeyT, RowT],
+        key: KeyT,
+        old: RowT | None,
+        new: RowT | None,
+    ) -> None:
+        self._table = table
+        self._committed = committed
+        self._key = key
+        self._old = old
+        self._new = new
+
+    def undo(self) -> None:
+        """Put back what was there."""
+        self._table.set(self._key, self._old)
+
+    def repeat(self) -> None:
+        """Make it in the table of what is committed, too."""
+        self._committed.set(self._key, self._new)
 
 
 class MemorySnapshot(msgspec.Struct, frozen=True):

@@ -307,7 +307,8 @@ class SqliteStore:
             try:
                 free: int = session.one("PRAGMA freelist_count")[0]
                 if free and session.one("PRAGMA auto_vacuum")[0] == _INCREMENTAL:
-                    session.all(f"PRAGMA incremental_vacuum({_PAGES_TOGETHER})")
+                    for _ in range(min(free, _PAGES_TOGETHER)):  # the driver makes one step of it, which is one page
+                        session.run("PRAGMA incremental_vacuum(1)")
                 left: int = session.one("PRAGMA freelist_count")[0]
             except StoreError:
                 self._writer.rollback()

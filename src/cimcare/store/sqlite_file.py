@@ -50,9 +50,9 @@ def connect_writer(path: Path, busy_timeout_seconds: float) -> sqlite3.Connectio
     def connect() -> sqlite3.Connection:
         connection = _connect(path, "rwc", 0.0)
         try:
-            # The first two have an effect on a new file alone, and before all else.
-            connection.execute("PRAGMA page_size = 16384")
-            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+            if connection.execute("PRAGMA page_count").fetchone()[0] == 0:  # afterwards they cannot be chosen any more
+                connection.execute("PRAGMA page_size = 16384")
+                connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")

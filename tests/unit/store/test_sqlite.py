@@ -1,39 +1,20 @@
-"""Group commit: who is told what, when the disk does its work and when it does not."""
+"""SQLite: group commit, who is told what when the disk fails, several stores on one file, and free pages."""
 
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
 from pathlib import Path
 
-import msgspec
 import pytest
 
-from cimcare.exchange.log import Direction, LogEntry, Transport
-from cimcare.exchange.ports import Collection, Key, Selection, Stored
+from cimcare.exchange.audit import START, hash_of_row
+from cimcare.exchange.log import LogSelection
+from cimcare.exchange.ports import Key, Selection
 from cimcare.exchange.store import StoreError
 from cimcare.model.identity import MRID
+from cimcare.store import sqlite
 from cimcare.store.sqlite import SqliteStore
-
-NOON = datetime(2030, 6, 1, 12, 0, 0, 123456, tzinfo=UTC)
-
-
-class Thing(msgspec.Struct, frozen=True):
-    """Body of an object of these tests."""
-
-    text: str = ""
-
-
-THINGS = Collection("things", Thing)
-
-
-def a_thing(mrid: str, *keys: Key, text: str = "", state: str = "", at: datetime = NOON) -> Stored[Thing]:
-    return Stored(mrid=MRID(mrid), body=Thing(text), created_at=at, modified_at=at, state=state, keys=frozenset(keys))
-
-
-def an_entry(**changes: object) -> LogEntry:
-    entry = LogEntry(received_at=NOON, direction=Direction.IN, transport=Transport.SOAP11)
-    return msgspec.structs.replace(entry, **changes)
+from tests.support.stored import NOON, THINGS, a_delivery, a_thing, an_entry, save, stored_in
 
 
 @pytest.fixture
@@ -48,20 +29,24 @@ async def store(tmp_path: Path, commits: list[int]) -> AsyncIterator[SqliteStore
     await store.close()
 
 
-async def save(store: SqliteStore, mrid: str) -> None:
-    async with store.transaction() as transaction:
-        await transaction.records.save(THINGS, a_thing(mrid))
-
-
-async def stored_in(store: SqliteStore) -> list[str]:
-    return [thing.mrid for thing in await store.reader.records.select(THINGS, Selection())]
-
-
-async def test_many_transactions_share_one_commit(store: SqliteStore, commits: list[int]) -> None:
+async def test_many_transactions_share_one_commit(
+    store: SqliteStore, commits: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One fsync for all that waited is what makes durable work fast."""
+    monkeypatch.setattr(sqlite, "_LONGEST_SECONDS", 3600.0)
     await asyncio.gather(*(save(store, f"t{number}") for number in range(50)))
     assert commits == [50]
     assert len(await stored_in(store)) == 50
+
+
+async def test_a_transaction_that_is_long_enough_is_committed_though_others_wait(
+    store: SqliteStore, commits: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under constant load nobody's answer is put off for ever."""
+    monkeypatch.setattr(sqlite, "_LONGEST_SECONDS", 0.0)
+    monkeypatch.setattr(sqlite, "_GAP_SECONDS", 0.0)
+    await asyncio.gather(*(save(store, f"t{number}") for number in range(5)))
+    assert commits == [1] * 5
 
 
 async def test_a_failing_commit_is_told_to_all_and_keeps_nothing(store: SqliteStore, tmp_path: Path) -> None:
@@ -164,3 +149,192 @@ async def test_a_selection_may_name_more_objects_than_a_statement_has_variables(
     mrids = tuple(MRID(f"t{number}") for number in range(100_000))
     found = await store.reader.records.select(THINGS, Selection(mrids=mrids))
     assert [thing.mrid for thing in found] == ["t5"]
+
+
+async def test_what_goes_on_after_the_database_undid_everything_is_not_kept(store: SqliteStore) -> None:
+    """A full disk may end the transaction in its middle; what follows must not be kept without what went before."""
+
+    async def go_on_regardless() -> None:
+        async with store.transaction() as transaction:
+            await transaction.records.save(THINGS, a_thing("first"))
+            store._writer.rollback()  # as SQLite does by itself
+            for write in (
+                transaction.records.save(THINGS, a_thing("second")),
+                transaction.outbox.enqueue(a_delivery()),
+                transaction.records.drop(THINGS, MRID("before")),
+            ):
+                with pytest.raises(StoreError, match="undone by the database"):
+                    await write
+
+    await save(store, "before")
+    neighbour = asyncio.create_task(save(store, "neighbour"))
+    with pytest.raises(StoreError, match="undone by the database"):
+        await go_on_regardless()
+    await neighbour
+    await save(store, "after")
+    assert sorted(await stored_in(store)) == ["after", "before", "neighbour"]
+
+
+async def test_a_part_that_ends_after_the_database_undid_everything_says_so(store: SqliteStore) -> None:
+    """The error that began it is the one that is told."""
+    with pytest.raises(LookupError):
+        async with store.transaction() as transaction, transaction.savepoint():
+            await transaction.log.append(an_entry(), b"")
+            store._writer.rollback()
+            raise LookupError("on purpose")
+    assert await store.reader.log.select(LogSelection()) == ()
+
+
+# ---------------------------------------------------------------------------------------------- several on one file
+
+
+@pytest.fixture
+async def other(store: SqliteStore, tmp_path: Path) -> AsyncIterator[SqliteStore]:
+    """A second hub's store on the same file, which waits for its turn."""
+    other = SqliteStore.open(tmp_path / "hub.db")
+    yield other
+    await other.close()
+
+
+async def test_who_finds_the_file_in_use_waits_and_holds_up_nothing(other: SqliteStore, tmp_path: Path) -> None:
+    """While one hub writes, the other goes on with everything else."""
+    busy = sqlite3.connect(tmp_path / "hub.db", isolation_level=None)
+    busy.execute("BEGIN IMMEDIATE")
+    waiting = asyncio.create_task(save(other, "a"))
+    for _ in range(20):
+        await asyncio.sleep(0)
+        assert not waiting.done()
+    busy.execute("ROLLBACK")
+    busy.close()
+    await waiting
+    assert await stored_in(other) == ["a"]
+
+
+async def test_who_goes_away_while_the_file_is_in_use_leaves_nothing(other: SqliteStore, tmp_path: Path) -> None:
+    """And the turn is free for the next one."""
+    busy = sqlite3.connect(tmp_path / "hub.db", isolation_level=None)
+    busy.execute("BEGIN IMMEDIATE")
+    leaving, staying = asyncio.create_task(save(other, "a")), asyncio.create_task(save(other, "b"))
+    await asyncio.sleep(0)
+    leaving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await leaving
+    busy.execute("ROLLBACK")
+    busy.close()
+    await staying
+    assert await stored_in(other) == ["b"]
+
+
+async def test_who_writes_without_a_break_lets_the_other_in(other: SqliteStore, tmp_path: Path) -> None:
+    """Twenty busy clients at one hub must not shut the other hub out."""
+    store = SqliteStore.open(tmp_path / "hub.db")
+    is_over = asyncio.Event()
+
+    async def write_on(name: str) -> None:
+        number = 0
+        while not is_over.is_set():
+            number += 1
+            await save(store, f"{name}-{number}")
+
+    writers = [asyncio.create_task(write_on(f"w{number}")) for number in range(20)]
+    await save(store, "first")
+    for number in range(3):
+        await save(other, f"other-{number}")
+    is_over.set()
+    await asyncio.gather(*writers)
+    found = await store.reader.records.select(THINGS, Selection(mrids=tuple(MRID(f"other-{n}") for n in range(3))))
+    assert len(found) == 3
+    await store.close()
+
+
+async def test_two_on_one_file_lose_nothing_and_keep_one_trail(other: SqliteStore, tmp_path: Path) -> None:
+    """Each sees what the other did before it, and the rows of the audit trail follow one another (G10)."""
+    second = SqliteStore.open(tmp_path / "hub.db")
+
+    async def keep(store: SqliteStore, name: str) -> None:
+        for number in range(20):
+            async with store.transaction() as transaction:
+                await transaction.log.append(an_entry(message_id=f"{name}-{number}"), b"x")
+                await transaction.records.save(THINGS, a_thing("shared", Key("by", name)))
+                await transaction.outbox.enqueue(a_delivery("k"))
+
+    await asyncio.gather(*(keep(store, f"{n}") for n, store in enumerate((other, second) * 4)))
+    rows = await other.reader.audit.rows()
+    assert [row.number for row in rows] == list(range(1, 161))
+    previous = START
+    for row in rows:
+        assert (row.previous, row.hash) == (previous, hash_of_row(row))
+        previous = row.hash
+    sealed = [one.sequence for row in rows for one in row.messages]
+    assert len(set(sealed)) == len(sealed) == 160
+    async with second.transaction() as transaction:
+        taken = await transaction.outbox.claim("GIS", now=NOON, until=NOON, limit=1000)
+    assert [one.number for one in taken] == [1]
+    await second.close()
+
+
+# ------------------------------------------------------------------------------------------------------ free pages
+
+
+def size_of(path: Path) -> int:
+    return path.stat().st_size
+
+
+async def fill_and_clear(store: SqliteStore) -> None:
+    """Keep ten megabytes, and forget them."""
+    async with store.transaction() as transaction:
+        gone = [await transaction.log.append(an_entry(), b"x" * 100_000) for _ in range(100)]
+    async with store.transaction() as transaction:
+        await transaction.log.remove(gone)
+
+
+async def test_the_file_shrinks_when_space_is_reclaimed(store: SqliteStore, tmp_path: Path) -> None:
+    """Retention that frees no space on the disk is no help when the disk is full."""
+    await fill_and_clear(store)
+    await save(store, "kept")
+    store._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    full = size_of(tmp_path / "hub.db")
+    await store.reclaim()
+    assert size_of(tmp_path / "hub.db") < full / 5
+    assert await stored_in(store) == ["kept"]
+
+
+async def test_a_file_of_an_early_release_uses_its_free_pages_again(tmp_path: Path) -> None:
+    """It cannot shrink, and does not grow either; nothing is said, for nothing is wrong."""
+    path = tmp_path / "old.db"
+    with sqlite3.connect(path) as old:
+        old.execute("CREATE TABLE something (id INTEGER)")
+    old.close()
+    store = SqliteStore.open(path)
+    await fill_and_clear(store)
+    await store.reclaim()
+    full = size_of(path)
+    await fill_and_clear(store)
+    await store.reclaim()
+    assert size_of(path) <= full * 1.1
+    await store.close()
+
+
+async def test_space_that_cannot_be_reclaimed_is_said(store: SqliteStore, tmp_path: Path) -> None:
+    """Another program holds the file; whoever asked for the space hears why there is none."""
+    await fill_and_clear(store)
+    busy = sqlite3.connect(tmp_path / "hub.db", isolation_level=None)
+    busy.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StoreError, match="database is locked"):
+        await store.reclaim()
+    busy.execute("ROLLBACK")
+    busy.close()
+    await store.reclaim()
+    await save(store, "after")
+
+
+async def test_an_error_while_space_is_reclaimed_undoes_the_step(store: SqliteStore) -> None:
+    """The next message finds no transaction left open."""
+    await fill_and_clear(store)
+    store._writer.set_progress_handler(lambda: 1, 10)  # every statement is broken off
+    with pytest.raises(StoreError, match="interrupted"):
+        await store.reclaim()
+    store._writer.set_progress_handler(None, 0)
+    assert not store._writer.in_transaction
+    await save(store, "after")
+    assert await stored_in(store) == ["after"]

@@ -8,10 +8,12 @@ import sqlalchemy
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
-from cimcare.store import migrations
+from cimcare.exchange.log import Outcome
+from cimcare.store import migrations, sqlite_file
 from cimcare.store.errors import DatabaseError
 from cimcare.store.sqlite import SqliteStore, open_reader, path_of
 from cimcare.store.tables import METADATA
+from tests.support.stored import a_delivery, an_entry
 
 
 def test_migrations_lead_to_the_tables_of_this_release(tmp_path: Path) -> None:
@@ -56,13 +58,99 @@ def test_upgrade_twice_changes_nothing(tmp_path: Path) -> None:
 
 
 async def test_file_is_set_up_for_durable_writes(tmp_path: Path) -> None:
-    """Without these three an OK could leave before it is on disk, or cost twice as much."""
+    """Without these an OK could leave before it is on disk, or cost twice as much, or the file could never shrink."""
     path = tmp_path / "hub.db"
     store = SqliteStore.open(path)
     writer = store._writer
     assert writer.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     assert writer.execute("PRAGMA synchronous").fetchone() == (2,)
     assert writer.execute("PRAGMA page_size").fetchone() == (16384,)
+    assert writer.execute("PRAGMA auto_vacuum").fetchone() == (2,)
+    await store.close()
+
+
+async def test_messages_of_an_early_release_are_there_after_the_upgrade(tmp_path: Path) -> None:
+    """An upgrade keeps what was kept."""
+    path = tmp_path / "hub.db"
+    engine = sqlalchemy.create_engine(f"sqlite:///{path}")
+    with engine.begin() as connection:
+        migrations.upgrade(connection, to="0002")
+        connection.exec_driver_sql(
+            "INSERT INTO messages VALUES (7, 1906545600123456, 'in', 'soap11', 'A', '', '', '', 'm', '', '', 'OK', '',"
+            " NULL, NULL, x'', '', 0, 0, 0, x'00')"
+        )
+    engine.dispose()
+    store = SqliteStore.open(path)
+    found = await store.reader.log.find(7)
+    assert found == an_entry(sequence=7, partner="A", message_id="m", outcome=Outcome.OK)
+    async with store.transaction() as transaction:
+        assert await transaction.log.append(an_entry(), b"") == 8
+        assert await transaction.outbox.enqueue(a_delivery()) == 1
+    await store.close()
+
+
+def test_an_upgrade_that_fails_leaves_the_tables_as_they_were(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of the tables of a release are no use to either release."""
+    path = tmp_path / "hub.db"
+
+    real = migrations.upgrade
+
+    def upgrade_and_fail(connection: sqlalchemy.Connection) -> None:
+        real(connection)
+        raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr(migrations, "upgrade", upgrade_and_fail)
+    with pytest.raises(DatabaseError, match="disk I/O error"):
+        SqliteStore.open(path)
+    with sqlite3.connect(path) as connection:
+        assert connection.execute("SELECT name FROM sqlite_master").fetchall() == []
+    connection.close()
+    monkeypatch.undo()
+    store = SqliteStore.open(path)
+    store._writer.close()
+    store._reader.close()
+
+
+def test_a_start_waits_while_another_hub_makes_the_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of several that start together one upgrades, and none fails."""
+    path = tmp_path / "hub.db"
+    busy = sqlite3.connect(path, isolation_level=None)
+    busy.execute("PRAGMA journal_mode = WAL")
+    busy.execute("BEGIN IMMEDIATE")
+    pauses: list[float] = []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        busy.rollback()
+
+    monkeypatch.setattr(sqlite_file.time, "sleep", pause)
+    store = SqliteStore.open(path)
+    assert len(pauses) == 1
+    store._writer.close()
+    store._reader.close()
+    busy.close()
+
+
+def test_a_start_does_not_wait_for_ever(tmp_path: Path) -> None:
+    """A file that another program holds is named, with the reason."""
+    path = tmp_path / "hub.db"
+    busy = sqlite3.connect(path, isolation_level=None)
+    busy.execute("PRAGMA journal_mode = WAL")
+    busy.execute("BEGIN IMMEDIATE")
+    with pytest.raises(DatabaseError, match=r"hub\.db cannot be used: database is locked"):
+        SqliteStore.open(path, busy_timeout_seconds=0.0)
+    busy.close()
+
+
+async def test_a_start_on_current_tables_waits_for_nobody(tmp_path: Path) -> None:
+    """A worker that comes back does not need the turn of those who write."""
+    path = tmp_path / "hub.db"
+    await SqliteStore.open(path).close()
+    busy = sqlite3.connect(path, isolation_level=None)
+    busy.execute("BEGIN IMMEDIATE")
+    store = SqliteStore.open(path, busy_timeout_seconds=0.0)
+    busy.rollback()
+    busy.close()
     await store.close()
 
 

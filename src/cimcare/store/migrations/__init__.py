@@ -29,8 +29,8 @@ def is_current(connection: Connection) -> bool:
     return current == set(scripts.get_heads())
 
 
-def upgrade(connection: Connection) -> None:
-    """Bring the tables up to this release; nothing happens if they are.
+def upgrade(connection: Connection, to: str = "head") -> None:
+    """Bring the tables up to this release, or to a revision before it; nothing happens if they are of this release.
 
     Raises:
         UnknownRevisionError: The database is at a revision that is not among the migrations.
@@ -39,7 +39,7 @@ def upgrade(connection: Connection) -> None:
         return
     config = _config()
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, to)
 
 
 def _config() -> Config:
