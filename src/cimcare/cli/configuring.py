@@ -1,7 +1,6 @@
 """Command `config`: check the file of settings, show what it would change, and put it in force."""
 
 import asyncio
-import getpass
 import os
 from collections.abc import Coroutine, Iterable, Sequence
 from datetime import UTC, datetime
@@ -11,7 +10,7 @@ from typing import NoReturn, TypeVar
 import click
 import msgspec
 
-from cimcare.cli.input import fail
+from cimcare.cli.input import actor_option, fail, find_user
 from cimcare.errors import CimcareError
 from cimcare.exchange.outbox import OutboxReader
 from cimcare.exchange.partners import Partner
@@ -147,7 +146,7 @@ def plan(*, file: Path | None, database: str | None, partner: str | None, as_jso
 @_CONFIG
 @_DATABASE
 @_PARTNER
-@click.option("--actor", help="Who does it, for the audit trail.  [default: the user of the machine]")
+@actor_option
 @_JSON
 def apply(*, file: Path | None, database: str | None, partner: str | None, actor: str | None, as_json: bool) -> None:
     """Put partners and subscriptions of the file in force, also beside a running hub.
@@ -171,7 +170,7 @@ def apply(*, file: Path | None, database: str | None, partner: str | None, actor
             async with store.transaction() as transaction:
                 made = await _plan(transaction.records, transaction.outbox, settings, partner)
                 applied = await apply_change(
-                    transaction, settings, only=partner, actor=actor or _user(), now=datetime.now(UTC)
+                    transaction, settings, only=partner, actor=actor or find_user(), now=datetime.now(UTC)
                 )
             return made, applied
         finally:
@@ -225,10 +224,3 @@ def _run(work: Coroutine[object, object, T]) -> T:
         return asyncio.run(work)
     except CimcareError as error:
         fail(error, code=2 if error.code == _DATABASE_CODE else 1)
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container may run under a number that has no name
-        return str(os.getuid())

@@ -1,5 +1,7 @@
 """Files named on the command line, and options that several commands share."""
 
+import getpass
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +13,7 @@ from cimcare.codec.limits import Limits
 from cimcare.errors import CimcareError
 from cimcare.schema.catalog import Catalog, SchemaFileError
 
-__all__ = ["fail", "open_catalog", "read_file", "schema_directory_option"]
+__all__ = ["actor_option", "fail", "find_user", "open_catalog", "read_file", "schema_directory_option"]
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -42,6 +44,21 @@ def schema_directory_option(command: F) -> F:
         envvar="CIMCARE_SCHEMA_DIRECTORY",
         help="Directory with your own XSD files; they replace the built-in ones of the same target namespace.",
     )(command)
+
+
+def actor_option(command: F) -> F:
+    """Option `--actor`, which names who acts in the audit trail; `find_user` where it is not given."""
+    return click.option("--actor", help="Who does it, for the audit trail.  [default: the user of the machine]")(
+        command
+    )
+
+
+def find_user() -> str:
+    """Name of the user who runs the program."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container may run under a number that has no name
+        return str(os.getuid())
 
 
 def open_catalog(directory: Path | None) -> Catalog:

@@ -1,22 +1,23 @@
-"""Command `messages`: list and show what a hub has kept, from its database, also while it runs."""
+"""Command `messages`: list and show what a hub has kept, and remove what is too old, also while it runs."""
 
 import asyncio
 import os
 import sys
-from collections.abc import Awaitable, Callable
-from datetime import datetime
+from collections.abc import Awaitable, Callable, Coroutine
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import click
 import msgspec
 
-from cimcare.cli.input import fail
+from cimcare.cli.input import actor_option, fail, find_user
 from cimcare.errors import CimcareError
 from cimcare.exchange.log import Direction, LogEntry, LogSelection, Outcome
 from cimcare.hub.queries import Queries
-from cimcare.hub.settings import load_settings
-from cimcare.store.opening import open_reader
+from cimcare.hub.retention import Ages, Retention, Swept, count_expired
+from cimcare.hub.settings import Settings, load_settings
+from cimcare.store.opening import open_reader, open_store
 
 __all__ = ["messages"]
 
@@ -41,8 +42,11 @@ class _Place(NamedTuple):
     config: Path | None
 
     def find(self) -> str:
+        return self.database or self.settings().database
+
+    def settings(self) -> Settings:
         try:
-            return self.database or load_settings(self.config, os.environ, files=False).database
+            return load_settings(self.config, os.environ, files=False)
         except CimcareError as error:
             fail(error, code=2)
 
@@ -54,8 +58,12 @@ def _ask(place: _Place, question: Callable[[Queries], Awaitable[T]]) -> T:
         async with open_reader(database) as reader:
             return await question(Queries(reader))
 
+    return _run(ask())
+
+
+def _run(work: Coroutine[object, object, T]) -> T:
     try:
-        return asyncio.run(ask())
+        return asyncio.run(work)
     except CimcareError as error:
         fail(error, code=2)
 
@@ -149,3 +157,37 @@ def show(place: _Place, sequence: int, *, raw: bool) -> None:
     sys.stdout.buffer.write(content)
     if not raw and not content.endswith(b"\n"):
         sys.stdout.buffer.write(b"\n")
+
+
+@messages.command()
+@click.option("--dry-run", is_flag=True, help="Only count what would be removed.")
+@actor_option
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@click.pass_obj
+def purge(place: _Place, *, dry_run: bool, actor: str | None, as_json: bool) -> None:
+    """Remove what is older than the settings `retention.*` say, now and not only when the hub gets to it.
+
+    Nothing goes that anybody needs: what waits, is under way, awaits a reply, is dead, has no outcome yet or may still
+    be repeated. The audit trail names what went.
+    """
+    settings = place.settings()
+    database = place.database or settings.database
+    ages = Ages.of(settings)
+
+    async def sweep() -> Swept:
+        async with open_reader(database) as reader:
+            if dry_run:
+                return await count_expired(reader, ages, datetime.now(UTC))
+        store = await open_store(database)
+        try:
+            return await Retention(store, ages, lambda: datetime.now(UTC)).sweep(actor=actor or find_user())
+        finally:
+            await store.close()
+
+    swept = _run(sweep())
+    if as_json:
+        click.echo(msgspec.json.encode(swept).decode())
+        return
+    for kind, number in swept.messages.items():
+        click.echo(f"messages, {kind}: {number}")
+    click.echo(f"deliveries: {swept.deliveries}")

@@ -6,8 +6,7 @@ turn, or when it is long enough. Many messages, one fsync. It begins by taking a
 hubs one writes at a time: a message sees everything that was done before it, and sequences rise in the order of
 commits. Reads for console and command line go over connections of their own and wait for nobody.
 
-What is new waits in memory until its batch is committed, so that all of it is written at once. Decisions 0030 and 0042
-have the reasons.
+Decision 0030 has the reasons.
 """
 
 import asyncio
@@ -550,7 +549,7 @@ async def open_postgres_reader(url: str) -> AsyncIterator[Reader]:
     place = Place(url)
     connection = await place.connect_first()
     try:
-        await connection.execute("SELECT 1 FROM audit LIMIT 1")  # the youngest table
+        await connection.execute("SELECT 1 FROM messages LIMIT 1")
     except TROUBLE as error:
         raise place.unusable(str(error)) from error
     finally:

@@ -37,6 +37,7 @@ def test_all_commands_are_there() -> None:
         "config check",
         "config plan",
         "messages list",
+        "messages purge",
         "messages show",
         "schema compare",
         "schema export",

@@ -3,10 +3,13 @@
 import asyncio
 import json
 import re
+import shutil
+from datetime import datetime, tzinfo
 from pathlib import Path
 
 import pytest
 
+from cimcare.cli import stored
 from cimcare.model.nouns import Noun
 from cimcare.model.verbs import Verb
 from cimcare.samples import build_message
@@ -164,3 +167,53 @@ def test_database_comes_from_the_settings(run: Run, database: str, monkeypatch: 
     result = run("messages", "--config", "missing.toml", "list")
     assert (result.exit_code, result.stdout) == (2, "")
     assert "missing.toml" in result.stderr
+
+
+def copy_of(database: str, tmp_path: Path) -> str:
+    """A database of its own for a test that changes it."""
+    shutil.copy(database.removeprefix("sqlite:///"), tmp_path / "copy.db")
+    return f"sqlite:///{tmp_path / 'copy.db'}"
+
+
+@pytest.mark.usefixtures("_in_a_year")
+def test_purge_counts_before_it_removes(run: Run, database: str, tmp_path: Path) -> None:
+    """Whoever is about to remove for good wants to see how much first."""
+    place = ("messages", "--database", copy_of(database, tmp_path))
+    expected = {"queries": 2, "events": 2, "refused": 4, "requests": 0, "leftovers": 0}
+    for options in (["--dry-run"], ["--dry-run"], ["--actor", "somebody"]):
+        result = run(*place, "purge", *options, "--json")
+        assert (result.exit_code, json.loads(result.stdout)) == (0, {"messages": expected, "deliveries": 0})
+    assert numbers(run(*place, "list").stdout) == [1, 2]
+    result = run(*place, "purge")
+    assert result.stdout.splitlines()[-1] == "deliveries: 0"
+    assert "messages, queries: 0" in result.stdout
+
+
+@pytest.mark.usefixtures("_in_a_year")
+def test_purge_goes_by_the_settings(run: Run, database: str, tmp_path: Path) -> None:
+    """The same as the hub itself would do."""
+    (tmp_path / "cimcare.toml").write_text("retention.requests_days = 30\n")
+    place = ("messages", "--database", copy_of(database, tmp_path))
+    assert run(*place, "purge").exit_code == 0
+    assert run(*place, "list").stdout == ""
+
+
+@pytest.mark.parametrize("option", [[], ["--dry-run"]])
+def test_purge_makes_no_database(run: Run, tmp_path: Path, option: list[str]) -> None:
+    """A mistyped name is an error, and no new file."""
+    result = run("messages", "--database", f"sqlite:///{tmp_path / 'typo.db'}", "purge", *option)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "typo.db" in result.stderr
+    assert not (tmp_path / "typo.db").exists()
+
+
+@pytest.fixture
+def _in_a_year(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock of the command shows a time in which most of the log is too old."""
+
+    class Later(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:
+            return datetime(2031, 6, 1, 12, tzinfo=tz)
+
+    monkeypatch.setattr(stored, "datetime", Later)
