@@ -6,7 +6,8 @@ turn, or when it is long enough. Many messages, one fsync. It begins by taking a
 hubs one writes at a time: a message sees everything that was done before it, and sequences rise in the order of
 commits. Reads for console and command line go over connections of their own and wait for nobody.
 
-Decision 0030 has the reasons.
+What is new waits in memory until its batch is committed, so that all of it is written at once. Decisions 0030 and 0042
+have the reasons.
 """
 
 import asyncio
@@ -549,7 +550,7 @@ async def open_postgres_reader(url: str) -> AsyncIterator[Reader]:
     place = Place(url)
     connection = await place.connect_first()
     try:
-        await connection.execute("SELECT 1 FROM messages LIMIT 1")
+        await connection.execute("SELECT 1 FROM audit LIMIT 1")  # the youngest table
     except TROUBLE as error:
         raise place.unusable(str(error)) from error
     finally:

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 import pytest
 import sqlalchemy
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -122,7 +123,7 @@ async def test_a_user_without_rights_is_refused(postgres_server: PostgresServer,
 
 async def test_reader_needs_the_tables_of_a_hub(postgres_url: str) -> None:
     """Listing messages of the wrong database must not make tables there."""
-    with pytest.raises(DatabaseError, match='relation "messages" does not exist'):
+    with pytest.raises(DatabaseError, match='relation "audit" does not exist'):
         async with open_reader(postgres_url):
             pass
     async with operator(postgres_url) as connection:
@@ -433,12 +434,43 @@ async def test_migrations_lead_to_the_tables_of_this_release(postgres_server: Po
     assert left_over == []
 
 
+@pytest.mark.parametrize("revision", ["0001", "0002"])
+async def test_a_database_of_any_earlier_release_is_brought_up_to_date(
+    postgres_server: PostgresServer, postgres_url: str, revision: str
+) -> None:
+    """With all that it holds, and to the same tables as a fresh one."""
+
+    def make_earlier(connection: sqlalchemy.Connection) -> None:
+        config = migrations._config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+
+    await _tables(postgres_url, make_earlier)
+    async with operator(postgres_url) as connection:
+        await connection.execute(
+            "INSERT INTO messages (received_at, direction, transport, partner, archetype, verb, noun, message_id,"
+            " correlation_id, context, outcome, codes, digest, content_type, status, truncated, size_bytes, raw)"
+            " VALUES (1, 'in', 'soap11', 'CRM', 'RequestMessage', 'create', 'TroubleTickets', 'm', '', '', 'OK', '',"
+            " '', '', 200, false, 1, 'x')"
+        )
+    store = await PostgresStore.open(postgres_url)
+    (entry,) = await store.reader.log.select(LogSelection(message_id="m"))
+    async with store.transaction() as transaction:
+        assert await transaction.log.append(an_entry(), b"") == entry.sequence + 1
+    await store.close()
+    upgraded, left_over = await _tables(postgres_url, migrations.upgrade)
+    with postgres_server.database() as created:
+        assert upgraded == (await _tables(created, METADATA.create_all))[0]
+    assert left_over == []
+
+
 async def test_long_contents_are_compressed_quickly_or_not_at_all(store: PostgresStore, postgres_url: str) -> None:
     """PostgreSQL's own choice costs half of the rate."""
     async with operator(postgres_url) as connection:
         rows = await connection.fetch(
             "SELECT attcompression, attstorage FROM pg_attribute"
-            " WHERE attrelid IN ('messages'::regclass, 'records'::regclass) AND attname IN ('raw', 'body', 'keys')"
+            " WHERE attrelid IN ('messages'::regclass, 'records'::regclass, 'deliveries'::regclass, 'audit'::regclass)"
+            " AND attname IN ('raw', 'body', 'keys', 'received', 'messages')"
         )
-    assert len(rows) == 3
+    assert len(rows) == 5
     assert all(row["attcompression"] == b"l" or row["attstorage"] == b"e" for row in rows)

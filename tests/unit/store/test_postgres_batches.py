@@ -5,6 +5,7 @@ import json
 import random
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from datetime import timedelta
 
 import asyncpg
@@ -17,6 +18,7 @@ from cimcare.exchange.outbox import Delivery, DeliveryKind, DeliverySelection, D
 from cimcare.exchange.store import Reader, Store, StoreError, Transaction
 from cimcare.store import postgres_outbox
 from cimcare.store.instants import to_micros
+from cimcare.store.memory import MemoryStore
 from cimcare.store.postgres import PostgresStore
 from tests.support.gate import COMMIT, Gate, cut, operator
 from tests.support.stored import NOON, a_delivery, an_entry
@@ -229,6 +231,74 @@ async def test_a_message_in_work_is_found_whether_written_or_not(store: Postgres
         assert (original.sequence, original.outcome, original.codes) == (first, Outcome.PARTIAL, ("1.2",))
 
 
+@pytest.mark.parametrize("seed", range(6))
+async def test_any_course_of_a_batch_leaves_what_it_leaves_in_memory(store: PostgresStore, seed: int) -> None:
+    """Held against the store without any batch, step by step: what is undone, written early, ended or sent again."""
+    reference = MemoryStore()
+    for batch in range(8):
+        told, expected = [
+            await asyncio.gather(*(run_course(through, seed * 1000 + batch * 10 + one) for one in range(5)))
+            for through in (store, reference)
+        ]
+        assert told == expected
+    for reads in (
+        lambda reader: reader.outbox.select(ALL),
+        lambda reader: reader.outbox.backlogs(),
+        lambda reader: reader.ledger.lines(HOUR, LATER),
+        lambda reader: reader.audit.rows(),
+        lambda reader: reader.log.select(LogSelection(limit=10_000)),
+    ):
+        assert await reads(store.reader) == await reads(reference.reader)
+    await require_sealed(store)
+    await reference.close()
+
+
+async def run_course(store: Store, seed: int) -> list[object]:
+    """A transaction of random steps, with parts that are undone; what each step said."""
+    chance = random.Random(seed)
+    told: list[object] = []
+
+    async def walk(transaction: Transaction, depth: int) -> None:
+        for _ in range(chance.randrange(1, 12)):
+            await step(transaction, depth)
+
+    async def step(transaction: Transaction, depth: int) -> None:
+        outbox, number, attempt = transaction.outbox, chance.randrange(1, 80), chance.randrange(1, 4)
+        now = NOON + timedelta(seconds=chance.randrange(90))
+        match chance.randrange(14):
+            case 0 | 1 | 2:
+                keys = chance.sample("abcd", chance.randrange(1, 3))
+                told.append(await keep(transaction, f"{seed}", *keys))
+            case 3 | 4:
+                told.append(await outbox.claim("GIS", now=now, until=now + timedelta(seconds=30), limit=3))
+            case 5 | 6:
+                leased = await outbox.select(DeliverySelection(states=(DeliveryState.LEASED,), limit=1))
+                told.extend([await outbox.succeed(one.number, one.attempts, now=now) for one in leased])
+            case 7:
+                told.append(await outbox.bury(number, attempt, now=now, reason="no", received=b"x"))
+            case 8:
+                told.append(await outbox.resend(number, now=now))
+            case 9:
+                told.append(await outbox.fail(number, attempt, due_at=now, reason="later", received=b""))
+            case 10:
+                told.append(await transaction.log.settle(number, Outcome.OK))
+            case 11:
+                await transaction.audit.append(Note(at=now, action=Action.ALARM, subject=str(number)))
+            case _ if depth < 3:
+                with suppress(LookupError):
+                    async with transaction.savepoint():
+                        await walk(transaction, depth + 1)
+                        if chance.random() < 0.5:
+                            raise LookupError("on purpose")
+
+    with suppress(LookupError):
+        async with store.transaction() as transaction:
+            await walk(transaction, 0)
+            if chance.random() < 0.3:
+                raise LookupError("on purpose")
+    return told
+
+
 async def test_numbers_of_deliveries_rise_over_hubs_and_restarts(
     store: PostgresStore, other: PostgresStore, postgres_url: str
 ) -> None:
@@ -312,8 +382,14 @@ async def test_a_lost_answer_to_a_commit_leaves_all_rows_or_none(postgres_url: s
         await store.close()
 
 
-async def test_a_connection_lost_in_the_middle_leaves_the_trail_whole(store: PostgresStore, postgres_url: str) -> None:
-    """Rows that were chained in memory and got lost must not be missed by those that come after."""
+@pytest.mark.parametrize("last", ["c", "d"])
+async def test_a_connection_lost_in_the_middle_leaves_the_trail_whole(
+    store: PostgresStore, postgres_url: str, last: str
+) -> None:
+    """Rows that were chained in memory and got lost must not be missed by those that come after; and who is told that
+    his message is kept finds it, whether it was lost on the way to the next message or to the commit.
+    """
+    told = ["a", "e"]
 
     async def work(name: str, *, lose: bool = False) -> None:
         async with store.transaction() as transaction:
@@ -322,12 +398,14 @@ async def test_a_connection_lost_in_the_middle_leaves_the_trail_whole(store: Pos
                 await cut(postgres_url)
 
     await work("a")
-    results = await asyncio.gather(work("b"), work("c", lose=True), work("d"), return_exceptions=True)
-    assert StoreError in {type(result) for result in results}
+    names = [name for name in ("b", "c", "d") if name <= last]
+    results = await asyncio.gather(*(work(name, lose=name == "c") for name in names), return_exceptions=True)
+    assert isinstance(results[1], StoreError)
+    told += [name for name, result in zip(names, results, strict=True) if result is None]
     await work("e")
     await require_sealed(store)
-    assert {"a", "e"} <= set(await deliveries_of(store))
-    assert len(await sealed_rows(store)) == len(await deliveries_of(store))
+    assert sorted(await deliveries_of(store)) == sorted(told)
+    assert len(await sealed_rows(store)) == len(told)
 
 
 # ------------------------------------------------------------------------------------------------- several hubs
@@ -514,5 +592,9 @@ async def test_clean_up_without_a_server_says_so(postgres_url: str) -> None:
         with pytest.raises(StoreError):
             await store.reclaim()
         gate.refuses = False
+        gate.loses = b"VACUUM"
+        with pytest.raises(StoreError):
+            await store.reclaim()
+        assert gate.loses is None
         await store.reclaim()
         await store.close()
