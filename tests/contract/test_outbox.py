@@ -419,6 +419,10 @@ async def test_backlogs_count_what_has_not_arrived(outbox: Outbox) -> None:
     assert await claimed(outbox, limit=1) == [numbers[3]]
     await outbox.bury(numbers[3], 1, now=NOON, reason="x", received=b"")
     assert (await outbox.backlogs())[1].oldest_at == LATER
+    assert await claimed(outbox, now=LATER, partner="CRM") != []
+    (crm,) = await outbox.select(DeliverySelection(partner="CRM"))
+    await bury(outbox, crm.number)
+    assert (await outbox.backlogs())[0] == Backlog(partner="CRM", waiting=0, awaiting=0, dead=1, oldest_at=None)
 
 
 async def test_open_ones_are_counted_by_when_they_were_put_in(outbox: Outbox) -> None:

@@ -20,6 +20,7 @@ T = TypeVar("T")
 
 _PREFIX = "sqlite:///"
 _MEMORY = re.compile(r"^(:memory:|file:)?$")
+_CACHE = "PRAGMA cache_size = -65536"  # KiB
 _PAUSE_SECONDS = 0.005
 _READER_SECONDS = 5.0
 
@@ -50,6 +51,7 @@ def connect_writer(path: Path, busy_timeout_seconds: float) -> sqlite3.Connectio
     def connect() -> sqlite3.Connection:
         connection = _connect(path, "rwc", 0.0)
         try:
+            connection.execute(_CACHE)
             if connection.execute("PRAGMA page_count").fetchone()[0] == 0:  # afterwards they cannot be chosen any more
                 connection.execute("PRAGMA page_size = 16384")
                 connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
@@ -76,6 +78,7 @@ def connect_reader(path: Path) -> sqlite3.Connection:
     try:
         connection = _connect(path, "ro", _READER_SECONDS)
         try:
+            connection.execute(_CACHE)
             connection.execute("PRAGMA query_only = ON")
             connection.execute("SELECT 1 FROM audit LIMIT 1")
         except BaseException:
@@ -134,15 +137,13 @@ def _cause_of(error: BaseException) -> BaseException:
 
 
 def _connect(path: Path, mode: str, seconds: float) -> sqlite3.Connection:
-    connection = sqlite3.connect(
+    return sqlite3.connect(
         f"{path.absolute().as_uri()}?mode={mode}",
         uri=True,
         timeout=seconds,
         isolation_level=None,
         cached_statements=512,
     )
-    connection.execute("PRAGMA cache_size = -65536")
-    return connection
 
 
 def _unusable(path: Path, reason: str) -> DatabaseError:

@@ -37,6 +37,17 @@ async def test_town_is_seeded_once(tmp_path: Path) -> None:
     assert counts[0] == counts[1] > 200
 
 
+async def test_a_hub_in_memory_leaves_nothing_behind(tmp_path: Path) -> None:
+    """For trying out: the town is there while it runs, and each start is the first."""
+    for _ in range(2):
+        async with running_hub(hub_settings(tmp_path, seed_town=True, database="memory:")) as running:
+            address = f"{running.address}/api/v1/CustomerAgreements"
+            async with aiohttp.ClientSession() as session, session.get(address) as answer:
+                assert answer.status == 200
+                assert len((await answer.json())["items"]) > 10
+    assert not (tmp_path / "hub.db").exists()
+
+
 async def test_a_second_hub_on_the_same_port_is_refused(tmp_path: Path) -> None:
     """And the first is not disturbed."""
     async with local_hub(tmp_path) as running:

@@ -187,6 +187,17 @@ def test_reader_beside_the_hub_needs_a_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_reader_beside_the_hub_needs_tables_of_this_release(tmp_path: Path) -> None:
+    """The hub brings them up to date; who only looks does not."""
+    path = tmp_path / "hub.db"
+    engine = sqlalchemy.create_engine(f"sqlite:///{path}")
+    with engine.begin() as connection:
+        migrations.upgrade(connection, to="0002")
+    engine.dispose()
+    with pytest.raises(DatabaseError, match=r"hub\.db cannot be used: no such table: audit"):
+        open_reader(path)
+
+
 @pytest.mark.parametrize("url", ["sqlite://", "sqlite:///", "sqlite:///:memory:", "postgresql://host/db", "hub.db"])
 def test_refuses_a_url_that_names_no_file(url: str) -> None:
     """Said at once, with the two forms that are accepted."""
