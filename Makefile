@@ -6,7 +6,7 @@ STAMP := $(VENV)/.set-up
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format docs bench lock audit clean
+.PHONY: help setup demo test check format docs bench crash prove lock audit clean
 .DELETE_ON_ERROR:
 
 help: ## Show this list
@@ -48,6 +48,12 @@ docs: $(STAMP) ## Write the generated pages
 
 bench: $(STAMP) ## Measure the codec beside its floor and its peers
 	$(BIN)/python bench/codec.py $(ARGS)
+
+crash: $(STAMP) ## Kill a hub under load 200 times on each store, and count what was lost (ARGS="--cycles 20")
+	$(BIN)/python -m tests.crash $(ARGS)
+
+prove: $(STAMP) ## Break each guarantee by one change, and show that its tests notice (ARGS="--only G4")
+	$(BIN)/python scripts/break_guarantees.py $(ARGS)
 
 # Resolved by the oldest Python supported, so that the pins suit every later one.
 lock: $(STAMP) ## Pin the dependencies again (ARGS=--upgrade for the newest of all)

@@ -73,7 +73,14 @@ class HubProcess(msgspec.Struct, frozen=True):
 
 
 @contextmanager
-def hub_process(folder: Path, more: str = "", *, seed_town: bool = False, database: str = "") -> Iterator[HubProcess]:
+def hub_process(
+    folder: Path,
+    more: str = "",
+    *,
+    seed_town: bool = False,
+    database: str = "",
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[HubProcess]:
     """Start a hub as a process and wait until it listens; whatever becomes of it, it is gone afterwards."""
     with (folder / "hub.log").open("a") as log:
         process = subprocess.Popen(
@@ -81,7 +88,8 @@ def hub_process(folder: Path, more: str = "", *, seed_town: bool = False, databa
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
-            env={name: value for name, value in os.environ.items() if not name.startswith("CIMCARE_")},
+            env={name: value for name, value in os.environ.items() if not name.startswith("CIMCARE_")}
+            | dict(environment or {}),
         )
     assert process.stdout is not None
     try:
