@@ -12,7 +12,7 @@ STORES = ["sqlite", "postgresql"]
 
 @pytest.mark.parametrize("store", STORES)
 async def test_killed_again_and_again_it_loses_doubles_and_muddles_nothing(tmp_path: Path, store: str) -> None:
-    """Ten deaths under load, with partners of every kind; all that was answered OK is there once, everywhere, in order."""
+    """Ten deaths under load, with partners of every kind; what was answered OK is there once, everywhere, in order."""
     with a_database(store, tmp_path) as url:
         report = await run_cycles(tmp_path, database=url, cycles=10, tickets=5, seed=7)
     assert report.accepted > 0

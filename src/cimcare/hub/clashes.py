@@ -3,6 +3,7 @@
 Pure.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -87,7 +88,8 @@ def owners_of(partners: Iterable[Partner]) -> dict[Noun, Partner | Role]:
 
 def find_wrong_address(url: str) -> str:
     """What is wrong with the address of a service, in words; empty if nothing is."""
-    shown = repr(url) if "@" not in url else "it"  # what stands before it may be a password
+    # What stands before an @ may be a password, and so may options.
+    shown = "it" if "@" in url else repr(re.sub(r"\?.*", "?...", url, flags=re.DOTALL))
     if not url.isprintable() or " " in url or "\\" in url:
         return f"{shown} has characters that no address has"
     try:

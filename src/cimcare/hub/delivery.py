@@ -279,10 +279,8 @@ class _Courier:
             return 0
         if partner.rate:
             places = min(places, 1)
-        circuit = self._house.circuits.of(partner)
-        if circuit.is_open and self._under_way:
-            return 0  # one probe at a time
-        return max(0, circuit.allows(places, now=self._house.clock()))
+        circuit, under_way = self._house.circuits.of(partner), len(self._under_way)
+        return max(0, circuit.allows(places, now=self._house.clock(), under_way=under_way))
 
     async def _has_work(self) -> bool:
         """A look without a transaction, since most looks find nothing."""
@@ -331,7 +329,10 @@ class _Courier:
         message = self._as_sent(loaded, delivery, partner)
         sent = await house.sender.send(await self._wire_of(delivery, partner), message, address=delivery.address)
         now = house.clock()
-        house.circuits.of(partner).note(is_reached=sent.is_reached, reason=sent.failure, now=now, chance=house.chance)
+        at_least = timedelta(seconds=sent.retry_after_seconds)
+        house.circuits.of(partner).note(
+            is_reached=sent.is_reached, reason=sent.failure, now=now, chance=house.chance, at_least=at_least
+        )
         is_request = delivery.kind is DeliveryKind.REQUEST
         comes_later = is_request and (
             (partner.replies is Replies.LATER and sent.reply is None)
@@ -339,7 +340,7 @@ class _Courier:
         )
         verdict = judge_attempt(sent, awaits_reply=comes_later)
         if verdict.next is Next.RETRY:
-            pause = pause_of(partner.retry, delivery, now=now, chance=house.chance)
+            pause = pause_of(partner.retry, delivery, now=now, chance=house.chance, at_least=at_least)
             if pause is not None:
                 async with house.store.transaction() as transaction:
                     await transaction.outbox.fail(

@@ -7,6 +7,7 @@ import msgspec
 from cimcare.exchange.partners import Edition, Forward, Replies, Wire
 from cimcare.hub.keys import Key, Setting, described, keys_of
 from cimcare.model.nouns import Role
+from cimcare.transport.webhook import SHORTEST_KEY_BYTES
 
 __all__ = [
     "OF_PARTNERS",
@@ -14,14 +15,10 @@ __all__ = [
     "PARTNER_KEYS",
     "REACHED",
     "ROLE_KEYS",
-    "SHORTEST_SECRET",
+    "ROLE_VARIABLES",
     "SUBSCRIPTION_KEYS",
     "PartnerKeys",
-    "role_variables",
 ]
-
-SHORTEST_SECRET = 16
-"""Least length of a key with which webhooks are signed, in bytes."""
 
 _YEAR = 366 * 24 * 3600.0
 
@@ -85,7 +82,11 @@ class _ReachedKeys(msgspec.Struct, frozen=True, kw_only=True):
     )
     key_file: Annotated[str, described("File in PEM with its key; empty if it stands beside the certificate.")] = ""
     secret_file: Annotated[
-        str, described(f"File with the key, {SHORTEST_SECRET} bytes or more, with which webhooks are signed.")
+        str,
+        described(
+            "File with the keys with which webhooks are signed, one a line, such as whsec_ and base64 of"
+            f" {SHORTEST_KEY_BYTES} bytes or more; all are used."
+        ),
     ] = ""
 
 
@@ -154,12 +155,10 @@ SUBSCRIPTION_KEYS: tuple[Setting, ...] = tuple(
 ROLE_KEYS = frozenset(OF_PARTNERS) - {"source"}
 """Keys of a table of a role that make it remote; its source is a setting either way."""
 
-
-def role_variables() -> dict[str, tuple[Role, str]]:
-    """Variables of the environment that stand for keys of a table of a role."""
-    return {
-        msgspec.structs.replace(OF_PARTNERS[name].setting, name=f"systems.{role}.{name}").variable: (role, name)
-        for role in Role
-        for name in OF_PARTNERS
-        if name in ROLE_KEYS
-    }
+ROLE_VARIABLES: dict[str, tuple[Role, str]] = {
+    msgspec.structs.replace(key.setting, name=f"systems.{role}.{name}").variable: (role, name)
+    for role in Role
+    for name, key in OF_PARTNERS.items()
+    if name in ROLE_KEYS
+}
+"""Variables of the environment that stand for keys of a table of a role."""

@@ -22,13 +22,13 @@ from cimcare.hub.partner_keys import (
     OF_SUBSCRIPTIONS,
     REACHED,
     ROLE_KEYS,
-    SHORTEST_SECRET,
+    ROLE_VARIABLES,
     PartnerKeys,
-    role_variables,
 )
 from cimcare.model.envelope import OperationSet
 from cimcare.model.nouns import ENTRIES, Noun, Role, find_noun
 from cimcare.model.verbs import EVENT_OF, EVENT_VERBS, Verb
+from cimcare.transport.webhook import parse_secrets
 
 __all__ = ["Tables", "read_tables"]
 
@@ -220,7 +220,7 @@ def read_tables(
 
     Args:
         given: The file's `systems`, `partners` and `subscriptions`; of the first only what makes a role remote.
-        variables: The environment; those that `role_variables` names count.
+        variables: The environment; those that `ROLE_VARIABLES` names count.
         file: Name of the file, for mistakes.
         lines: Line of each key.
         sources: Header/Source of each role.
@@ -277,7 +277,7 @@ def _read_roles(reader: _Reader, given: object, variables: Mapping[str, str]) ->
         found = content.get(role.value)
         known = {name: value for name, value in found.items() if name in keys} if isinstance(found, dict) else {}
         table = reader.read_table(keys, known, "systems", role.value)
-        for variable, (of, name) in role_variables().items():
+        for variable, (of, name) in ROLE_VARIABLES.items():
             if of is role and variable in variables:
                 place = Place("environment", variable)
                 reader.read_key(table, keys[name], variables[variable], place, strict=False)
@@ -390,15 +390,11 @@ def _check_files(reader: _Reader, table: _Table, partner: Partner) -> None:
         _check_tls_files(reader, table, partner.tls)
     if not partner.secret_file or partner.wire is not Wire.WEBHOOK:
         return
-    accepted = f"a file with a key of {SHORTEST_SECRET} bytes or more"
     try:
-        size = len(Path(partner.secret_file).read_bytes().strip())
+        parse_secrets(Path(partner.secret_file).read_text("utf-8"))
     except (OSError, ValueError) as error:
-        reader.note(table.place_of("secret_file"), "SET-113", _failure(partner.secret_file, error), accepted)
-    else:
-        if size < SHORTEST_SECRET:
-            found = f"{partner.secret_file} with a key of {size} bytes"
-            reader.note(table.place_of("secret_file"), "SET-113", found, accepted)
+        found = _failure(partner.secret_file, error)
+        reader.note(table.place_of("secret_file"), "SET-113", found, "a file with keys, one a line")
 
 
 def _check_tls_files(reader: _Reader, table: _Table, tls: Tls) -> None:
@@ -418,12 +414,12 @@ def _check_tls_files(reader: _Reader, table: _Table, tls: Tls) -> None:
 
 
 def _no_password() -> str:
-    """Or a key that has one would ask for it on the terminal."""
-    return ""
+    """Without this, a key that has a password would ask for it on the terminal."""
+    raise ValueError("the key has a password")
 
 
 def _failure(file: str, error: Exception) -> str:
-    reason = getattr(error, "strerror", None) or str(error)
+    reason = "not in UTF-8" if isinstance(error, UnicodeError) else getattr(error, "strerror", None) or str(error)
     return f"{file} ({_LIBRARY_LINE.sub('', reason)})"
 
 

@@ -93,8 +93,7 @@ class Passing:
     def check(self, partner: Partner) -> Finding | None:
         """Why a request cannot be passed on now; None if it can be tried."""
         circuit = self._circuits.of(partner)
-        is_probed = circuit.is_open and self._waiting[partner.name]
-        if is_probed or not circuit.allows(1, now=self._clock()):
+        if not circuit.allows(1, now=self._clock(), under_way=self._waiting[partner.name]):
             found = f"{partner.name} has not answered {circuit.failures} times in a row ({circuit.reason})"
             return finding_of("NET-105", "/", found, "the same message when it answers again", _CLAUSE)
         if self._waiting[partner.name] >= _PLACES * partner.parallel:

@@ -20,7 +20,7 @@ from cimcare.exchange.subscriptions import Subscription
 from cimcare.hub.clashes import find_wrong_address
 from cimcare.hub.keys import PREFIX, Mistake, Place, Plain, Setting, closest, described, keys_of, nearest, read_value
 from cimcare.hub.lines import lines_of
-from cimcare.hub.partner_keys import ROLE_KEYS, role_variables
+from cimcare.hub.partner_keys import ROLE_KEYS, ROLE_VARIABLES
 from cimcare.hub.partnering import read_tables
 from cimcare.model.nouns import Role
 
@@ -296,7 +296,6 @@ SETTINGS: tuple[Setting, ...] = tuple(key.setting for key in _KEYS.values())
 """All settings whose names are ours, in the order of the reference page."""
 
 _BY_VARIABLE = {setting.variable: setting for setting in SETTINGS}
-_OF_ROLES = role_variables()
 _KNOWN = [*_KEYS, *(f"systems.{role}.{key}" for role in _ROLES for key in sorted(ROLE_KEYS))]
 _TABLES = ("partners", "subscriptions")
 _SECTIONS = [*dict.fromkeys(name.partition(".")[0] for name in _KEYS if "." in name), *_TABLES]
@@ -407,12 +406,12 @@ class _Reading:
     def read_environment(self, environment: Mapping[str, str]) -> None:
         """What the environment says instead."""
         for variable, value in sorted(environment.items()):
-            if not variable.startswith(PREFIX) or variable == _FILE_VARIABLE or variable in _OF_ROLES:
+            if not variable.startswith(PREFIX) or variable == _FILE_VARIABLE or variable in ROLE_VARIABLES:
                 continue
             setting = _BY_VARIABLE.get(variable)
             place = Place(_ENVIRONMENT, variable)
             if setting is None:
-                near = nearest(variable, [*_BY_VARIABLE, *_OF_ROLES])
+                near = nearest(variable, [*_BY_VARIABLE, *ROLE_VARIABLES])
                 accepted = f"perhaps {near}" if near else f"one of {', '.join(_BY_VARIABLE)}"
                 self.mistakes.append(Mistake.at(place, "SET-101", "no such setting", accepted))
             else:

@@ -5,6 +5,7 @@ since anybody who reaches the port may ask: the address has to be one to which t
 named without their folder and lie in the one that is meant for them.
 """
 
+import contextlib
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -16,7 +17,7 @@ from cimcare.exchange.audit import Action, Note
 from cimcare.exchange.partners import Partner
 from cimcare.exchange.ports import Clock, Stored
 from cimcare.exchange.routing import Routes
-from cimcare.exchange.store import Store
+from cimcare.exchange.store import Store, StoreError
 from cimcare.exchange.subscriptions import Filter, Subscription
 from cimcare.hub.clashes import clashes_of
 from cimcare.hub.configuration import SUBSCRIPTIONS, Configuration, OwnSubscription, load, load_own, merge
@@ -89,7 +90,8 @@ class Subscribing:
         reply_hosts: Hosts to which a subscription may lead, besides those of the file's partners.
         key_directory: Folder with the files that may be named; empty for none.
         clock: Now.
-        on_change: Told when something was made or removed; None if nobody waits for it.
+        on_change: Told when something was made or removed; None if nobody waits for it. If the store fails it then,
+            what was done is done all the same, and is found at the next look.
     """
 
     def __init__(
@@ -107,7 +109,7 @@ class Subscribing:
         self._reply_hosts = reply_hosts
         self._key_directory = key_directory
         self._clock = clock
-        self._on_change = on_change or _nobody_waits
+        self._on_change = on_change
 
     async def all(self) -> tuple[SubscriptionView, ...]:
         """All subscriptions: the file's, then those made by API, oldest first. Raises StoreError."""
@@ -156,7 +158,7 @@ class Subscribing:
             await transaction.audit.append(
                 Note(at=now, action=Action.SUBSCRIBE, actor=actor, subject=f"subscription {name}", details=_told(new))
             )
-        await self._on_change()
+        await self._tell()
         return Made(view=_view_of_own(new, configuration, (*own, new)), is_new=True)
 
     async def remove(self, name: str, actor: str) -> bool:
@@ -185,8 +187,13 @@ class Subscribing:
                     details=_told(stored.body),
                 )
             )
-        await self._on_change()
+        await self._tell()
         return True
+
+    async def _tell(self) -> None:
+        if self._on_change is not None:
+            with contextlib.suppress(StoreError):
+                await self._on_change()
 
     # -------------------------------------------------------------------------------------------------- checks
 
@@ -255,10 +262,6 @@ class Subscribing:
         for clash in clashes_of(partners, (*now.subscriptions, new.subscription), self._sources):
             if clash.subject in (new.subscription, destination):
                 raise SubscriptionError(_refused(f"/{clash.key}", f"{clash.code} {clash.found}", clash.accepted))
-
-
-async def _nobody_waits() -> None:
-    pass
 
 
 def _refused(path: str, found: str, accepted: str, why: str = "") -> Finding:

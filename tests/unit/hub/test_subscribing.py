@@ -30,6 +30,7 @@ partner = "gis"
 nouns = ["Incidents"]
 """
 PATH = "/api/v1/subscriptions"
+KEY = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 HEADERS = [(b"content-type", b"application/json"), (b"host", b"hub.example")]
 
 
@@ -263,8 +264,8 @@ async def test_files_are_named_without_folder_and_lie_in_the_one_for_them(tmp_pa
     """Else anybody could find out which files there are, and have any of them used as a key."""
     keys = tmp_path / "keys"
     keys.mkdir()
-    (keys / "crm.key").write_text("0123456789abcdef")
-    (tmp_path / "other.key").write_text("0123456789abcdef")
+    (keys / "crm.key").write_text(KEY)
+    (tmp_path / "other.key").write_text(KEY)
     held = HeldHub()
     await held.open(tmp_path, f'hub.key_directory = "{keys}"\n')
     desk = Desk(held)
@@ -396,3 +397,15 @@ async def test_the_hub_hears_of_each_change(held: HeldHub) -> None:
     assert await made.remove("crm", "ada")
     assert not await made.remove("crm", "ada")
     assert heard == ["change", "change"]
+
+
+async def test_what_is_made_is_made_even_if_the_hub_cannot_look_at_once(held: HeldHub) -> None:
+    """Whoever was told 503 would ask again for what is there."""
+
+    async def fail() -> None:
+        raise StoreError("away")
+
+    made = subscribing.Subscribing(
+        held.hub._store, sources={}, reply_hosts=("*",), key_directory="", clock=held.clock, on_change=fail
+    )
+    assert (await made.make(WEBHOOK, "ada")).is_new
