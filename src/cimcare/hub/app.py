@@ -160,6 +160,7 @@ class Hub:
             logger=logger,
             on_put=couriers.wake,
         )
+        follower = Follower(store.reader, found, sources, pipeline, couriers, logger)
         queries = Queries(store.reader)
         events = Events(store.reader, logger)
         streams = Streams(events, logger)
@@ -169,6 +170,7 @@ class Hub:
             reply_hosts=settings.hub.reply_hosts,
             key_directory=settings.hub.key_directory,
             clock=clock,
+            on_change=follower.look,
         )
         endpoints = MessageEndpoints(
             pipeline.receive,
@@ -187,7 +189,6 @@ class Hub:
             max_bytes=settings.limits.max_bytes,
             receive_seconds=settings.hub.receive_seconds,
         )
-        follower = Follower(store.reader, found, sources, pipeline, couriers, logger)
         hub = cls(
             settings=settings,
             store=store,

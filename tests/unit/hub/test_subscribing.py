@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from cimcare.exchange.audit import Action, AuditRow
+from cimcare.exchange.outbox import DeliverySelection
 from cimcare.exchange.store import StoreError
 from cimcare.hub import event_pages, subscribing
 from cimcare.hub.configuration import apply, in_force
@@ -18,6 +19,7 @@ from cimcare.model.nouns import Noun
 from cimcare.model.verbs import Verb
 from cimcare.samples import build_message
 from tests.support.hub import Response, call, hub_settings
+from tests.support.sender import ScriptedSender
 from tests.unit.hub.conftest import NOON, HeldHub
 
 WEBHOOK = {"name": "crm", "kind": "webhook", "url": "http://127.0.0.1:9/events?token=abc"}
@@ -379,6 +381,31 @@ async def test_what_was_missed_is_read_through_the_filter_of_the_subscription(de
     assert [item["noun"] for item in mine["items"]] == ["Incidents"]
     assert (await desk.ask("GET", f"{PATH}/none/events")).status == 404
     assert (await desk.ask("GET", f"{PATH}/gis-all/events?noun=Incidents")).status == 400
+
+
+async def test_a_subscription_holds_from_the_next_message_on_until_it_is_removed(tmp_path: Path) -> None:
+    """Between the two every event is delivered, and nothing else is; what waits then stays as it is."""
+    sender, held = ScriptedSender(), HeldHub()
+    sender.gates["crm"] = asyncio.Event()
+    await held.open(tmp_path, "delivery.poll_seconds = 60\n", sender=sender)
+    desk = Desk(held)
+    await held.ask(build_message(Noun.TROUBLE_TICKETS, Verb.CREATE, seed=1))
+    await desk.make({**WEBHOOK, "nouns": ["TroubleTickets"], "parallel": 1})
+    await held.ask(build_message(Noun.TROUBLE_TICKETS, Verb.CREATE, seed=2))
+    await held.ask(build_message(Noun.TROUBLE_TICKETS, Verb.CREATE, seed=3))
+    async with asyncio.timeout(30):
+        while True:
+            if sender.to("crm"):
+                break
+            await asyncio.sleep(0.005)
+    await desk.ask("DELETE", f"{PATH}/crm")
+    sender.gates["crm"].set()
+    await held.ask(build_message(Noun.TROUBLE_TICKETS, Verb.CREATE, seed=4))
+    (given,) = sender.to("crm")
+    assert (given.verb, given.wire.url) == ("created", WEBHOOK["url"])
+    deliveries = await held.store.reader.outbox.select(DeliverySelection(partner="crm"))
+    assert len(deliveries) == 2
+    await held.hub.close()
 
 
 async def test_the_hub_hears_of_each_change(held: HeldHub) -> None:
