@@ -14,7 +14,7 @@ from cimcare.codec.envelope import render_message
 from cimcare.exchange.log import Direction, LogEntry, LogSelection, Transport
 from cimcare.exchange.store import StoreError
 from cimcare.exchange.subscriptions import Filter
-from cimcare.hub import streaming
+from cimcare.hub import audience, streaming
 from cimcare.hub.events import Events
 from cimcare.hub.streaming import Streams, StreamTimes, TooManyStreamsError
 from cimcare.model.envelope import EventMessage
@@ -329,7 +329,7 @@ async def test_streams_end_whole_when_the_hub_stops() -> None:
 
 
 async def test_a_client_that_takes_nothing_does_not_hold_up_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streaming, "_GRACE", timedelta(0))
+    monkeypatch.setattr(audience, "_GRACE", timedelta(0))
     async with a_station() as station:
         client = station.listen(0, deaf=True)
         await asyncio.sleep(0)
