@@ -25,7 +25,6 @@ from cimcare.hub.planning import Plan
 from cimcare.hub.planning import plan as plan_change
 from cimcare.hub.settings import DEFAULT_FILE, Settings, find_file, judge_file
 from cimcare.model.nouns import Role
-from cimcare.store.opening import open_reader, open_store
 
 __all__ = ["config"]
 
@@ -129,6 +128,8 @@ def plan(*, file: Path | None, database: str | None, partner: str | None, as_jso
 
     `+` is added, `-` removed, `~` changed, `!` worth a thought; settings of a running hub's next start stand last.
     """
+    from cimcare.store.opening import open_reader
+
     settings = _load(file)
 
     async def look() -> Plan:
@@ -154,6 +155,8 @@ def apply(*, file: Path | None, database: str | None, partner: str | None, actor
     A running hub goes over to them within about a second; nothing that is to be delivered is dropped. Prints what
     changed, as `plan` does.
     """
+    from cimcare.store.opening import open_reader, open_store
+
     settings = _load(file)
     if not settings.partners and find_file(file, os.environ) is None:
         fail(
