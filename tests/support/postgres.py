@@ -49,6 +49,7 @@ _OPTIONS = {
     "full_page_writes": "off",
 }
 _ATTEMPTS = 5
+_STATEMENT_SECONDS = 120
 
 
 class PostgresServer:
@@ -65,7 +66,8 @@ class PostgresServer:
         """Run a statement as the user who may do everything."""
 
         async def execute() -> None:
-            connection = await asyncpg.connect(self.url)
+            # What hangs is to fail with its statement, and not to hold up all tests.
+            connection = await asyncpg.connect(self.url, command_timeout=_STATEMENT_SECONDS)
             try:
                 await connection.execute(statement)
             finally:

@@ -21,6 +21,7 @@ from cimcare.exchange.outbox import (
     NewDelivery,
     Priority,
 )
+from cimcare.exchange.store import StoreError
 from cimcare.store.instants import from_micros, to_micros
 from cimcare.store.postgres_pending import Pending
 from cimcare.store.postgres_session import Row, Session, Value, as_key, as_text
@@ -157,6 +158,7 @@ _REMOVE_ENDED = (
     " RETURNING 1"
 )
 
+_LONGEST_NAME_BYTES = 1000
 _LIVE_STATES = frozenset(DeliveryState) - {DeliveryState.DELIVERED, DeliveryState.DISCARDED}
 
 _encode = msgspec.json.Encoder().encode
@@ -253,7 +255,13 @@ class PostgresOutbox(PostgresOutboxReader):
         return await super().count_open(partner, since, until)
 
     async def enqueue(self, new: NewDelivery) -> int:
-        """Put a delivery in; its number."""
+        """Put a delivery in; its number.
+
+        Raises:
+            StoreError: The name of the destination is too long for an index. Said at once, for this message alone.
+        """
+        if len(as_text(new.partner).encode()) > _LONGEST_NAME_BYTES:
+            raise StoreError(f"a destination with a name of more than {_LONGEST_NAME_BYTES} bytes")
         number = self.last + 1
         self.pending.add((number, new))
         return number

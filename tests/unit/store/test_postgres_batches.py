@@ -350,6 +350,20 @@ async def test_texts_of_any_kind_are_counted_sealed_and_kept_in_order(store: Pos
         assert not again.is_head
 
 
+async def test_a_destination_that_fits_no_index_fails_alone(store: PostgresStore) -> None:
+    """A ReplyAddress may name a host of any length; what is found only at the commit would take neighbours along."""
+
+    async def work(name: str, partner: str) -> None:
+        async with store.transaction() as transaction:
+            await transaction.outbox.enqueue(a_delivery(message_id=name, partner=partner))
+
+    results = await asyncio.gather(
+        work("a", "GIS"), work("b", "reply " + "x" * 5000), work("c", "reply " + "x" * 900), return_exceptions=True
+    )
+    assert [type(result) for result in results] == [type(None), StoreError, type(None)]
+    assert list(await deliveries_of(store)) == ["a", "c"]
+
+
 # --------------------------------------------------------------------------------------- what gets lost on the way
 
 
