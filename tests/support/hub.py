@@ -32,7 +32,14 @@ _PROGRAM = """
 import sys
 from cimcare.hub.lifespan import serve
 from cimcare.hub.settings import read_settings
-serve(read_settings(sys.argv[1]), on_start=lambda address: print(address, flush=True))
+from cimcare.hub.workers import serve_workers
+settings, workers = read_settings(sys.argv[1]), int(sys.argv[2])
+def tell(address):
+    print(address, flush=True)
+if workers == 1:
+    serve(settings, on_start=tell)
+else:
+    serve_workers(settings, workers=workers, on_start=tell)
 """
 
 
@@ -79,12 +86,14 @@ def hub_process(
     *,
     seed_town: bool = False,
     database: str = "",
+    workers: int = 1,
     environment: Mapping[str, str] | None = None,
 ) -> Iterator[HubProcess]:
     """Start a hub as a process and wait until it listens; whatever becomes of it, it is gone afterwards."""
+    text = settings_text(folder, more, seed_town=seed_town, database=database)
     with (folder / "hub.log").open("a") as log:
         process = subprocess.Popen(
-            [sys.executable, "-c", _PROGRAM, settings_text(folder, more, seed_town=seed_town, database=database)],
+            [sys.executable, "-c", _PROGRAM, text, str(workers)],
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,

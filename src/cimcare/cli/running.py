@@ -17,6 +17,7 @@ from cimcare.errors import CimcareError
 from cimcare.hub.lifespan import running_hub
 from cimcare.hub.lifespan import serve as serve_hub
 from cimcare.hub.settings import Settings, load_settings
+from cimcare.hub.workers import serve_workers
 
 __all__ = ["demo", "serve"]
 
@@ -42,12 +43,25 @@ def _load(config: Path | None, **given: object) -> Settings:
 @click.option("--port", type=click.IntRange(0, 65535), help="Port on which to listen; 0 takes a free one.")
 @click.option("--database", help="Database, such as sqlite:///cimcare.db.")
 @click.option(
+    "--workers",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    help="Hub processes behind the address, all on the one database.",
+)
+@click.option(
     "--schema-dir",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Directory with your own XSD files; they replace the built-in ones of the same target namespace.",
 )
 def serve(
-    *, config: Path | None, host: str | None, port: int | None, database: str | None, schema_dir: Path | None
+    *,
+    config: Path | None,
+    host: str | None,
+    port: int | None,
+    database: str | None,
+    workers: int,
+    schema_dir: Path | None,
 ) -> None:
     """Run the hub with its built-in systems until SIGTERM or SIGINT.
 
@@ -58,7 +72,10 @@ def serve(
         schema = msgspec.structs.replace(settings.schema, directory=str(schema_dir))
         settings = msgspec.structs.replace(settings, schema=schema)
     try:
-        serve_hub(settings, on_start=click.echo)
+        if workers == 1:
+            serve_hub(settings, on_start=click.echo)
+        else:
+            serve_workers(settings, workers=workers, on_start=click.echo)
     except CimcareError as error:
         fail(error, code=1)
 

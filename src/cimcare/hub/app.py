@@ -87,6 +87,7 @@ class Hub:
         store: Store | None = None,
         sender: Sender | None = None,
         chance: random.Random | None = None,
+        adopts: bool = True,
     ) -> "Hub":
         """Open the database, give the CIS its town if that is wanted, put all parts together and begin to deliver.
 
@@ -98,6 +99,8 @@ class Hub:
             store: An open store, which the hub closes; the database of the settings if None.
             sender: The way to partners; HTTP if None.
             chance: Jitter.
+            adopts: Whether partners and subscriptions of the settings are put in force; else those are that the
+                database has, as for a process that takes the place of one that died.
 
         Raises:
             DatabaseError: The database cannot be used.
@@ -110,7 +113,8 @@ class Hub:
         metrics = Metrics()
         store = store or await open_store(settings.database, on_commit=metrics.observe_commit)
         try:
-            await adopt(store, settings, clock())
+            if adopts:
+                await adopt(store, settings, clock())
             found = await in_force(store.reader.records)
             if settings.systems.seed_town:
                 async with store.transaction() as transaction:

@@ -1,4 +1,7 @@
-"""Start, drain, stop: the hub behind a listening socket, in a process of its own or inside another program."""
+"""Start, drain, stop: the hub behind a listening socket, in a process of its own or inside another program.
+
+Several processes behind one socket: `cimcare.hub.workers`.
+"""
 
 import asyncio
 import contextlib
@@ -17,7 +20,17 @@ from cimcare.hub.app import Hub, make_logger
 from cimcare.hub.settings import Settings
 from cimcare.store.opening import shown_url
 
-__all__ = ["ListenError", "RunningHub", "running_hub", "serve"]
+__all__ = [
+    "ListenError",
+    "RunningHub",
+    "WorkingHub",
+    "address_of",
+    "listen",
+    "loop_factory",
+    "running_hub",
+    "serve",
+    "working_hub",
+]
 
 _BACKLOG = 2048
 _LONGEST_HEAD = 64 * 1024
@@ -50,6 +63,17 @@ class _Server(uvicorn.Server):
         self._on_stop()
         await super().shutdown(sockets)
 
+    async def take(self, connection: socket.socket, when_lost: Callable[[], None]) -> None:
+        """Serve a connection that another process accepted."""
+        loop = asyncio.get_running_loop()
+
+        def protocol() -> _Protocol:
+            made = _Protocol(self.config, self.server_state, self.lifespan.state, loop)
+            made.when_lost = when_lost
+            return made
+
+        await loop.connect_accepted_socket(protocol, connection)
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Leave signals to whoever runs the hub."""
@@ -60,6 +84,14 @@ class _Protocol(HttpToolsProtocol):
     """HTTP with a bound on request line and header fields, which the parser would collect without end."""
 
     _head_bytes: int | None = None
+
+    when_lost: Callable[[], None] = staticmethod(lambda: None)
+    """Called when the connection has ended."""
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection has ended."""
+        super().connection_lost(exc)
+        self.when_lost()
 
     def on_message_begin(self) -> None:
         """A request begins: count its head."""
@@ -108,22 +140,62 @@ async def running_hub(
         ListenError: The address is in use or not to be had.
         CimcareError: As `Hub.open`.
     """
-    listener = _listen(settings.host, settings.port)
+    listener = listen(settings.host, settings.port)
     try:
         hub = await Hub.open(settings, clock=clock, new_id=new_id, logger=logger)
         try:
-            async with _serving(hub, listener) as server:
-                host, port = listener.getsockname()[:2]
-                name = f"[{host}]" if ":" in host else host
-                yield RunningHub(hub, f"http://{name}:{port}", lambda: setattr(server, "should_exit", True))
+            async with _serving(hub, [listener]) as server:
+                yield RunningHub(hub, address_of(listener), lambda: setattr(server, "should_exit", True))
         finally:
             await hub.close()
     finally:
         listener.close()
 
 
+class WorkingHub:
+    """A hub that listens on nothing and serves the connections that it is given."""
+
+    def __init__(self, hub: Hub, server: _Server) -> None:
+        self.hub = hub
+        self._server = server
+
+    async def take(self, connection: socket.socket, when_lost: Callable[[], None]) -> None:
+        """Serve a connection that was accepted elsewhere.
+
+        Args:
+            connection: The connection, which belongs to the hub from now on.
+            when_lost: Called when it has ended.
+
+        Raises:
+            OSError: It has ended already.
+        """
+        await self._server.take(connection, when_lost)
+
+
 @asynccontextmanager
-async def _serving(hub: Hub, listener: socket.socket) -> AsyncIterator[_Server]:
+async def working_hub(
+    settings: Settings, *, adopts: bool = True, logger: structlog.typing.FilteringBoundLogger | None = None
+) -> AsyncIterator[WorkingHub]:
+    """A hub on the running event loop that is given its connections, while the block lasts; it drains on leaving.
+
+    Args:
+        settings: All settings.
+        adopts: As for `Hub.open`.
+        logger: Where what happens is noted; standard error if None.
+
+    Raises:
+        CimcareError: As `Hub.open`.
+    """
+    hub = await Hub.open(settings, logger=logger, adopts=adopts)
+    try:
+        async with _serving(hub, []) as server:
+            yield WorkingHub(hub, server)
+    finally:
+        await hub.close()
+
+
+@asynccontextmanager
+async def _serving(hub: Hub, listeners: list[socket.socket]) -> AsyncIterator[_Server]:
     server = _Server(
         uvicorn.Config(
             hub.app,
@@ -139,7 +211,7 @@ async def _serving(hub: Hub, listener: socket.socket) -> AsyncIterator[_Server]:
         ),
         hub.streams.stop,
     )
-    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    serving = asyncio.create_task(server.serve(sockets=listeners))
     try:
         await server.listening.wait()
         yield server
@@ -173,11 +245,12 @@ def serve(settings: Settings, *, on_start: Callable[[str], None] = lambda _: Non
             logger.info("draining", waiting=running.hub.pipeline.waiting)
         logger.info("stopped")
 
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(run())
 
 
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+    """Maker of the event loop on which a hub runs."""
     try:
         import uvloop  # noqa: PLC0415 - not made for every platform
     except ImportError:  # slower, and otherwise the same
@@ -185,7 +258,12 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
     return uvloop.new_event_loop
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens; port 0 takes a free one.
+
+    Raises:
+        ListenError: The address is in use or not to be had.
+    """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -201,6 +279,13 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.close()
         raise _not_listening(host, port, error) from error
     return listener
+
+
+def address_of(listener: socket.socket) -> str:
+    """Where it listens, such as `http://127.0.0.1:8968`."""
+    host, port = listener.getsockname()[:2]
+    name = f"[{host}]" if ":" in host else host
+    return f"http://{name}:{port}"
 
 
 def _not_listening(host: str, port: int, error: OSError) -> ListenError:
