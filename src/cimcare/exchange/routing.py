@@ -18,6 +18,7 @@ __all__ = ["Routes"]
 KeyT = TypeVar("KeyT")
 
 _ANY_HOST = "*"
+_LONGEST_HOST = 253  # RFC 1035, 2.3.4
 
 
 class Routes:
@@ -121,7 +122,7 @@ def _host_of(address: str) -> str:
     """Host of an http or https address, in the form in which hosts are compared; empty if it has none.
 
     An address that two programs might read in two ways has none: with an account, a backslash, or a character that is
-    not printed.
+    not printed. So has one with a host that no name server could know.
     """
     if not address.isprintable() or " " in address or "\\" in address:
         return ""
@@ -130,7 +131,8 @@ def _host_of(address: str) -> str:
         is_sound = parts.scheme in ("http", "https") and parts.port != 0 and "@" not in parts.netloc
     except ValueError:  # brackets without an address in them, a port that is no number
         return ""
-    return _plain_host(parts.hostname or "") if is_sound else ""
+    host = _plain_host(parts.hostname or "") if is_sound else ""
+    return host if len(host) <= _LONGEST_HOST else ""
 
 
 def _plain_host(host: str) -> str:

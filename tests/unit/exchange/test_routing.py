@@ -181,6 +181,8 @@ def test_a_star_allows_every_host_and_still_no_other_scheme() -> None:
     """For networks in which all hosts are known to be friends."""
     assert ROUTES.may_reply_to("http://anybody.example/", ("*",))
     assert not ROUTES.may_reply_to("file:///etc/hosts", ("*",))
+    assert ROUTES.may_reply_to(f"http://{'a' * 253}/", ("*",))
+    assert not ROUTES.may_reply_to(f"http://{'a' * 254}/", ("*",))
 
 
 def test_a_host_that_folds_to_an_allowed_one_is_another_host() -> None:
