@@ -34,6 +34,9 @@ _LOOK_SECONDS = 0.2
 
 _CLAUSE = "IEC 61968-100:2013, request/reply"
 
+_NOT_SENT = frozenset({"NET-107", "NET-108", "NET-114"})
+"""Failures of an attempt before anything of the message had left."""
+
 
 class Passed(msgspec.Struct, frozen=True, kw_only=True):
     """What passing a request on came to: the attempt, the reply if there is one, else why not."""
@@ -191,7 +194,8 @@ _AGAIN = "the same message with the same MessageID again, which has one effect"
 def _unanswered(partner: Partner, sent: Sent) -> Finding:
     if sent.is_reached:
         return finding_of("EXC-117", "/", f"{partner.name} answered with an error: {sent.failure}", _AGAIN, _CLAUSE)
-    found = f"no answer from {partner.name}: {sent.failure}; whether it took the message is not known"
+    known = "this attempt did not reach it" if sent.code in _NOT_SENT else "whether it took the message is not known"
+    found = f"no answer from {partner.name}: {sent.failure}; {known}"
     return finding_of("NET-105", "/", found, _AGAIN, _CLAUSE)
 
 

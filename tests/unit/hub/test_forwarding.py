@@ -149,6 +149,15 @@ async def test_an_owner_that_does_not_reply_is_said_honestly(
     assert [given.id for given in remote.sender.to("oms")] == ["create-2", "create-2"]
 
 
+async def test_an_owner_that_was_not_reached_is_said_not_to_have_the_message(remote: Delivering) -> None:
+    """Where nothing has left, nobody need wonder what became of it."""
+    remote.sender.answers["oms"] = [
+        lambda given: msgspec.structs.replace(silent("could not connect")(given), code="NET-107")
+    ]
+    answer = await remote.ask(a_create())
+    assert "this attempt did not reach it" in (answer.reply.error[0].details or "")
+
+
 async def test_a_repeat_gets_the_stored_reply_and_the_owner_is_not_asked_again(remote: Delivering) -> None:
     """G2 over the whole way."""
     first = await remote.post(a_create())
