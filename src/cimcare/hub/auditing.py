@@ -193,7 +193,7 @@ class _Walk:
             messages=len(self._sealed) - len(self._altered) - len(self._missing),
             removed=self._removed,
             head_number=self._number,
-            head=(self._hash or b"").hex() if self._number else "",
+            head=_hex_of(self._hash) if self._number else "",
             flaws=tuple(self._flaws),
             more=self._more,
         )
@@ -215,6 +215,14 @@ class _Walk:
             self._more += 1
             return
         self._flaws.append(Flaw(code=code, found=found, number=number, sequence=sequence, until=until))
+
+
+def _hex_of(value: bytes | None) -> str:
+    """Hexadecimal digits; none of what is no hash at all."""
+    try:
+        return (value or b"").hex()
+    except _UNREADABLE:
+        return ""
 
 
 def _is_sound(row: AuditRow) -> bool:

@@ -5,11 +5,16 @@ collects reaches one of them by chance. What a process that died has counted sta
 """
 
 import os
+from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime
 from pathlib import Path
+from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess, values
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from cimcare.exchange.outbox import Backlog
+from cimcare.exchange.partners import DIRECT
 from cimcare.model.nouns import Noun
 from cimcare.model.verbs import Verb
 
@@ -17,6 +22,7 @@ __all__ = ["Metrics", "forget_worker", "share_metrics"]
 
 _NOUNS = frozenset(Noun) | {"OperationSet"}
 _VERBS = frozenset(Verb)
+_BUSY_CODE = "EXC-108"
 
 
 _shared: list[Path] = []
@@ -76,6 +82,36 @@ class Metrics:
             multiprocess_mode="livesum",
         )
         self._workers.set(1)
+        self._attempts = Counter(
+            "cimcare_deliveries",
+            "Attempts to deliver, by what became of them.",
+            ("partner", "outcome"),
+            registry=self._registry,
+        )
+        self._backlog_waiting = self._by_partner("deliveries_waiting", "Deliveries that wait or are under way.")
+        self._backlog_awaiting = self._by_partner("deliveries_awaiting", "Requests whose reply is to come later.")
+        self._backlog_dead = self._by_partner("deliveries_dead", "Dead letters.")
+        self._oldest = self._by_partner("delivery_oldest_seconds", "Age of the oldest delivery that waits, else 0.")
+        self._circuit = self._by_partner(
+            "circuit_open", "1 if the partner is spared, for it does not answer.", "livemax"
+        )
+        self._missing = Gauge(
+            "cimcare_ledger_missing",
+            "Messages for which the ledger does not account.",
+            registry=self._registry,
+            multiprocess_mode="livemostrecent",
+        )
+        self._alarm = Gauge(
+            "cimcare_alarm",
+            "1 while the alarm is active.",
+            ("name", "partner"),
+            registry=self._registry,
+            multiprocess_mode="livemostrecent",
+        )
+        self._labels: dict[Gauge, set[tuple[str, ...]]] = {}
+        self._partners: frozenset[str] = frozenset()
+        self.turned_away = 0
+        """Messages that this process has refused as too busy."""
 
     def count_message(self, *, verb: str, noun: str, outcome: str, transport: str) -> None:
         """One message received and answered."""
@@ -86,6 +122,7 @@ class Metrics:
     def count_refusal(self, code: str) -> None:
         """One finding that kept a message from being accepted."""
         self._refused.labels(code).inc()
+        self.turned_away += code == _BUSY_CODE
 
     def count_repeat(self) -> None:
         """One repeat."""
@@ -98,6 +135,64 @@ class Metrics:
     def set_waiting(self, messages: int) -> None:
         """How many messages are in work now."""
         self._waiting.set(messages)
+
+    def know_partners(self, names: Collection[str]) -> None:
+        """These are the partners whose names may be labels from now on."""
+        self._partners = frozenset(names)
+
+    def count_delivery(self, partner: str, outcome: str) -> None:
+        """One attempt to deliver has ended. `outcome` is a word of the program."""
+        self._attempts.labels(self._label(partner), outcome).inc()
+
+    def set_backlogs(self, backlogs: Iterable[Backlog], now: datetime) -> None:
+        """What each destination has not got."""
+        waiting, awaiting, dead, oldest = (dict.fromkeys(self._partners, 0.0) for _ in range(4))
+        for backlog in backlogs:
+            label = self._label(backlog.partner)
+            age = (now - backlog.oldest_at).total_seconds() if backlog.oldest_at is not None else 0.0
+            for values_of, value in ((waiting, backlog.waiting), (awaiting, backlog.awaiting), (dead, backlog.dead)):
+                values_of[label] = values_of.get(label, 0.0) + value
+            oldest[label] = max(oldest.get(label, 0.0), age)
+        self._fill(self._backlog_waiting, waiting)
+        self._fill(self._backlog_awaiting, awaiting)
+        self._fill(self._backlog_dead, dead)
+        self._fill(self._oldest, oldest)
+
+    def set_circuits(self, are_open: Mapping[str, bool]) -> None:
+        """Whether this process spares each partner."""
+        values_of = dict.fromkeys(self._partners, 0.0)
+        for name, is_open in are_open.items():
+            label = self._label(name)
+            values_of[label] = max(values_of.get(label, 0.0), float(is_open))
+        self._fill(self._circuit, values_of)
+
+    def set_missing(self, messages: int) -> None:
+        """How many messages the ledger does not account for."""
+        self._missing.set(messages)
+
+    def set_alarms(self, alarms: Iterable[tuple[str, str]]) -> None:
+        """Names of all active alarms, each with its partner, which may be empty."""
+        self._set(self._alarm, {(name, partner and self._label(partner)): 1.0 for name, partner in alarms})
+
+    def _by_partner(self, name: str, text: str, mode: Literal["livemax", "livemostrecent"] = "livemostrecent") -> Gauge:
+        return Gauge(f"cimcare_{name}", text, ("partner",), registry=self._registry, multiprocess_mode=mode)
+
+    def _label(self, partner: str) -> str:
+        """The name of a partner as a label; whoever else something goes to shares one of two."""
+        if partner in self._partners:
+            return partner
+        return DIRECT if partner.startswith(f"{DIRECT} ") else "other"
+
+    def _fill(self, gauge: Gauge, values_of: Mapping[str, float]) -> None:
+        """Set a gauge by partner."""
+        self._set(gauge, {(label,): value for label, value in values_of.items()})
+
+    def _set(self, gauge: Gauge, values_of: Mapping[tuple[str, ...], float]) -> None:
+        """Set a gauge; labels of before that have no value any more are 0, since shared ones cannot be taken away."""
+        known = self._labels.setdefault(gauge, set())
+        known.update(values_of)
+        for labels in known:
+            gauge.labels(*labels).set(values_of.get(labels, 0.0))
 
     def render(self) -> bytes:
         """All of it as text for a collector, with what the other processes counted."""

@@ -18,6 +18,10 @@ metrics = Metrics()
 metrics.count_message(verb="create", noun="Incidents", outcome="OK", transport="soap")
 metrics.observe_commit(int(sys.argv[2]))
 metrics.set_waiting(5)
+metrics.know_partners(["oms"])
+metrics.set_circuits({"oms": sys.argv[2] == "1"})
+metrics.set_missing(int(sys.argv[2]))
+metrics.set_alarms([("ledger", "oms")] if sys.argv[2] == "1" else [])
 print(metrics.render().decode())
 """
 COUNT = 'cimcare_messages_total{noun="Incidents",outcome="OK",transport="soap",verb="create"}'
@@ -46,9 +50,12 @@ def test_processes_that_share_a_folder_show_the_sum(tmp_path: Path) -> None:
     assert "cimcare_commit_batch_sum 3.0" in both
     assert "cimcare_queue_depth 10.0" in both
     assert "cimcare_workers 2.0" in both
+    assert 'cimcare_circuit_open{partner="oms"} 1.0' in both, "one that spares the partner is enough"
+    assert "cimcare_ledger_missing 2.0" in both, "all look at one ledger, so the last look counts"
+    assert 'cimcare_alarm{name="ledger",partner="oms"} 1.0' in both
     forget_worker(tmp_path, 1)
     again = count_in(tmp_path, 2)  # one that takes its place goes on with its counters
     assert f"{COUNT} 3.0" in again
     assert "cimcare_queue_depth 5.0" in again
     assert "cimcare_workers 1.0" in again
-    assert len(list(tmp_path.iterdir())) == 5, "files of one that is gone are used again"
+    assert len(list(tmp_path.iterdir())) == 7, "files of one that is gone are used again"

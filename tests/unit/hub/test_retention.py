@@ -148,10 +148,11 @@ def open_empty(request: pytest.FixtureRequest, template: Path, tmp_path: Path) -
     return opened
 
 
-@pytest.fixture(params=[(200, 2000), (2, 3)], ids=["large batches", "small batches"])
+@pytest.fixture(params=[(200, 2000, 1000), (2, 3, 1)], ids=["large batches", "small batches"])
 def _batches(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retention, "_TOGETHER", request.param[0])
     monkeypatch.setattr(retention, "_WIDEST", request.param[1])
+    monkeypatch.setattr(retention, "_PAGE", request.param[2])
 
 
 # ------------------------------------------------------------------------------------------------- any history
