@@ -184,6 +184,10 @@ _TABLE = (
     _row("EXC-132", "message altered after it was kept", "5.3", 500, soap="Server", acts="operator"),
     _row("EXC-133", "message missing from the log", "5.3", 500, soap="Server", acts="operator"),
     _row("EXC-134", "not covered by the audit trail", "5.3", 500, soap="Server", acts="operator"),
+    # EXC-135 to EXC-137: operators
+    _row("EXC-135", "no dead letter", "1.6", 404, acts="operator"),
+    _row("EXC-136", "reason missing", "1.6", acts="operator"),
+    _row("EXC-137", "ledger does not balance", "5.3", 500, soap="Server", acts="operator"),
     # NET-1xx: transport
     _row("NET-101", "method not allowed", "1.8", 405),
     _row("NET-102", "media type not served", "1.8", 415),

@@ -13,9 +13,13 @@ from cimcare import __version__
 __all__ = ["main"]
 
 _COMMANDS = {
+    "audit": "cimcare.cli.trail",
     "config": "cimcare.cli.configuring",
     "convert": "cimcare.cli.documents",
+    "deadletters": "cimcare.cli.dead_letters",
+    "deliveries": "cimcare.cli.deliveries",
     "demo": "cimcare.cli.running",
+    "ledger": "cimcare.cli.balancing",
     "messages": "cimcare.cli.stored",
     "sample": "cimcare.cli.documents",
     "schema": "cimcare.cli.schemas",

@@ -1,71 +1,28 @@
 """Command `messages`: list and show what a hub has kept, and remove what is too old, also while it runs."""
 
-import asyncio
-import os
 import sys
-from collections.abc import Awaitable, Callable, Coroutine
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple, TypeVar
 
 import click
 import msgspec
 
 from cimcare.cli.input import actor_option, fail, find_user
-from cimcare.errors import CimcareError
+from cimcare.cli.place import INSTANT, NUMBER, Place, act, ask, place_options
 from cimcare.exchange.log import Direction, LogEntry, LogSelection, Outcome
+from cimcare.exchange.store import Reader, Store
 from cimcare.hub.queries import Queries
 from cimcare.hub.retention import Ages, Retention, Swept, count_expired
-from cimcare.hub.settings import Settings, load_settings
-from cimcare.store.opening import open_reader, open_store
 
 __all__ = ["messages"]
 
-T = TypeVar("T")
-
-_SEQUENCE = click.IntRange(0, 2**63 - 1)
-
 
 @click.group()
-@click.option("--database", help="Database, such as sqlite:///cimcare.db.  [default: the setting `database`]")
-@click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="File of settings.")
+@place_options
 @click.pass_context
 def messages(context: click.Context, *, database: str | None, config: Path | None) -> None:
     """The messages that a hub has received and sent."""
-    context.obj = _Place(database, config)
-
-
-class _Place(NamedTuple):
-    """Where the database is named; looked up when it is needed, so that `--help` needs no settings."""
-
-    database: str | None
-    config: Path | None
-
-    def find(self) -> str:
-        return self.database or self.settings().database
-
-    def settings(self) -> Settings:
-        try:
-            return load_settings(self.config, os.environ, files=False)
-        except CimcareError as error:
-            fail(error, code=2)
-
-
-def _ask(place: _Place, question: Callable[[Queries], Awaitable[T]]) -> T:
-    database = place.find()
-
-    async def ask() -> T:
-        async with open_reader(database) as reader:
-            return await question(Queries(reader))
-
-    return _run(ask())
-
-
-def _run(work: Coroutine[object, object, T]) -> T:
-    try:
-        return asyncio.run(work)
-    except CimcareError as error:
-        fail(error, code=2)
+    context.obj = Place(database, config)
 
 
 @messages.command("list")
@@ -76,14 +33,14 @@ def _run(work: Coroutine[object, object, T]) -> T:
 @click.option("--correlation", default="", help="Only messages with this CorrelationID.")
 @click.option("--outcome", type=click.Choice([one.value for one in Outcome if one.value]), help="Only this outcome.")
 @click.option("--direction", type=click.Choice([one.value for one in Direction]), help="Only in, or only out.")
-@click.option("--since", type=click.DateTime(["%Y-%m-%dT%H:%M:%S%z"]), help="Only from this instant on.")
-@click.option("--after", type=_SEQUENCE, help="Go on behind this sequence.")
+@click.option("--since", type=INSTANT, help="Only from this instant on.")
+@click.option("--after", type=NUMBER, help="Go on behind this sequence.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="Most messages.")
 @click.option("--newest", is_flag=True, help="Newest first.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.pass_obj
 def list_messages(
-    place: _Place,
+    place: Place,
     *,
     verb: str,
     noun: str,
@@ -112,7 +69,7 @@ def list_messages(
         direction=Direction(direction) if direction else None,
         since=since,
     )
-    page = _ask(place, lambda queries: queries.list_messages(selection))
+    page = ask(place, lambda reader: Queries(reader).list_messages(selection))
     for entry in page.items:
         click.echo(msgspec.json.encode(_data_of(entry)).decode() if as_json else _line_of(entry))
     if page.after is not None:
@@ -136,16 +93,16 @@ def _data_of(entry: LogEntry) -> dict[str, object]:
 
 
 @messages.command()
-@click.argument("sequence", type=_SEQUENCE)
+@click.argument("sequence", type=NUMBER)
 @click.option("--raw", is_flag=True, help="Only the bytes, as received or sent.")
 @click.pass_obj
-def show(place: _Place, sequence: int, *, raw: bool) -> None:
+def show(place: Place, sequence: int, *, raw: bool) -> None:
     """Show one message: what is known of it, then its bytes."""
 
-    async def question(queries: Queries) -> tuple[LogEntry | None, bytes | None]:
-        return await queries.find_message(sequence), await queries.find_raw(sequence)
+    async def question(reader: Reader) -> tuple[LogEntry | None, bytes | None]:
+        return await reader.log.find(sequence), await reader.log.find_raw(sequence)
 
-    entry, content = _ask(place, question)
+    entry, content = ask(place, question)
     if entry is None or content is None:
         fail(f"no message with sequence {sequence}; `cimcare messages list` shows those that are there", code=1)
     if not raw:
@@ -164,27 +121,21 @@ def show(place: _Place, sequence: int, *, raw: bool) -> None:
 @actor_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 @click.pass_obj
-def purge(place: _Place, *, dry_run: bool, actor: str | None, as_json: bool) -> None:
+def purge(place: Place, *, dry_run: bool, actor: str | None, as_json: bool) -> None:
     """Remove what is older than the settings `retention.*` say, now and not only when the hub gets to it.
 
     Nothing goes that anybody needs: what waits, is under way, awaits a reply, is dead, has no outcome yet or may still
     be repeated. The audit trail names what went.
     """
-    settings = place.settings()
-    database = place.database or settings.database
-    ages = Ages.of(settings)
+    ages = Ages.of(place.settings())
 
-    async def sweep() -> Swept:
-        async with open_reader(database) as reader:
-            if dry_run:
-                return await count_expired(reader, ages, datetime.now(UTC))
-        store = await open_store(database)
-        try:
-            return await Retention(store, ages, lambda: datetime.now(UTC)).sweep(actor=actor or find_user())
-        finally:
-            await store.close()
+    async def count(reader: Reader) -> Swept:
+        return await count_expired(reader, ages, datetime.now(UTC))
 
-    swept = _run(sweep())
+    async def sweep(store: Store) -> Swept:
+        return await Retention(store, ages, lambda: datetime.now(UTC)).sweep(actor=actor or find_user())
+
+    swept = ask(place, count) if dry_run else act(place, sweep)
     if as_json:
         click.echo(msgspec.json.encode(swept).decode())
         return

@@ -20,7 +20,7 @@ from cimcare.exchange.log import LogEntry, LogSelection
 from cimcare.exchange.removal import removed_by, runs_of
 from cimcare.exchange.store import Reader
 
-__all__ = ["Flaw", "Verification", "verify"]
+__all__ = ["UNREADABLE", "Flaw", "Verification", "verify"]
 
 T = TypeVar("T")
 
@@ -28,7 +28,7 @@ _PAGE = 1000
 _MOST_SKIPPED = 10_000
 """How many numbers behind a row that cannot be read are tried, to find the next one."""
 
-_UNREADABLE = (ValueError, TypeError, AttributeError, OverflowError, msgspec.MsgspecError)
+UNREADABLE = (ValueError, TypeError, AttributeError, OverflowError, msgspec.MsgspecError)
 """What a value raises that no hub has written."""
 
 
@@ -157,7 +157,7 @@ class _Walk:
                 self._missing.add(sequence)
                 return
             is_whole = hash_of_message(entry, raw) == sealed.hash
-        except _UNREADABLE:
+        except UNREADABLE:
             is_whole = False
         if not is_whole:
             self._altered.add(sequence)
@@ -228,7 +228,7 @@ def _hex_of(value: bytes | None) -> str:
 def _is_sound(row: AuditRow) -> bool:
     try:
         return hash_of_row(row) == row.hash
-    except _UNREADABLE:
+    except UNREADABLE:
         return False
 
 
@@ -240,7 +240,7 @@ async def _each(
     while True:
         try:
             rows = await read(after + skipped, limit)
-        except _UNREADABLE:
+        except UNREADABLE:
             if limit == 1:
                 skipped += 1
             limit = 1  # one by one up to the culprit, whose number is the first behind which it is not met

@@ -12,7 +12,21 @@ from cimcare import __version__
 from cimcare.cli import main
 from tests.unit.cli.conftest import Run
 
-NAMED = ["config", "convert", "demo", "messages", "sample", "schema", "send", "serve", "validate"]
+NAMED = [
+    "audit",
+    "config",
+    "convert",
+    "deadletters",
+    "deliveries",
+    "demo",
+    "ledger",
+    "messages",
+    "sample",
+    "schema",
+    "send",
+    "serve",
+    "validate",
+]
 
 
 def commands(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
