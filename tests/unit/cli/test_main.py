@@ -47,9 +47,22 @@ def test_all_commands_are_there() -> None:
     """The names are promised to scripts."""
     assert [words[0] for words in ALL if len(words) == 1] == NAMED
     assert {" ".join(words) for words in ALL if len(words) > 1} == {
+        "audit head",
+        "audit list",
+        "audit verify",
         "config apply",
         "config check",
         "config plan",
+        "deadletters discard",
+        "deadletters list",
+        "deadletters resend",
+        "deadletters show",
+        "deliveries halt",
+        "deliveries list",
+        "deliveries partners",
+        "deliveries release",
+        "deliveries show",
+        "ledger check",
         "messages list",
         "messages purge",
         "messages show",
