@@ -1,6 +1,7 @@
 """Several hub processes behind one address: who serves, what a dead one takes with it, and how all of them end."""
 
 import asyncio
+import fcntl
 import json
 import os
 import re
@@ -83,6 +84,17 @@ class Line:
         self._writer.close()
         with suppress(ConnectionError):
             await self._writer.wait_closed()
+
+
+def is_locked(folder: Path) -> bool:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 @asynccontextmanager
@@ -219,7 +231,8 @@ async def test_workers_end_when_their_parent_is_killed(tmp_path: Path, monkeypat
     monkeypatch.setenv("TMPDIR", str(scratch))
     with hub_process(tmp_path, workers=2) as hub:
         ended = [watch(pid) for pid in (await all_ready(tmp_path, 2)).values()]
-        assert list(scratch.iterdir()), "nothing that could be left behind"
+        (folder,) = scratch.iterdir()
+        assert is_locked(folder), "cleaned up after ten days, with all that was counted"
         async with lines_to(hub, 4):
             hub.kill()
             await until(lambda: all(has() for has in ended))

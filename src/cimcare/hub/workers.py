@@ -10,6 +10,7 @@ Decision 0048 has the reasons.
 """
 
 import asyncio
+import fcntl
 import json
 import os
 import shutil
@@ -18,8 +19,8 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -145,12 +146,20 @@ def serve_workers(settings: Settings, *, workers: int, on_start: Callable[[str],
     async def run(listener: socket.socket, folder: Path) -> None:
         await _Crew(settings, listener, folder, logger, on_start).run(workers)
 
-    with (
-        listen(settings.host, settings.port) as listener,
-        tempfile.TemporaryDirectory(prefix="cimcare-metrics-") as folder,
-    ):
-        asyncio.run(run(listener, Path(folder)))  # on Python's own loop, since uvloop makes no groups of processes
+    with listen(settings.host, settings.port) as listener, _folder_of_counters() as folder:
+        asyncio.run(run(listener, folder))  # on Python's own loop, since uvloop makes no groups of processes
     logger.info("stopped")
+
+
+@contextmanager
+def _folder_of_counters() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="cimcare-metrics-") as folder:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH)  # systemd-tmpfiles removes what is old, but nothing that is locked
+            yield Path(folder)
+        finally:
+            os.close(descriptor)
 
 
 class _Crew:

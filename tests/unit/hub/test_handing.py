@@ -271,6 +271,18 @@ async def test_a_worker_sees_that_its_parent_is_gone(door: Door) -> None:
     await asyncio.sleep(0)
 
 
+async def test_a_parent_that_died_before_it_had_heard_all_is_gone_too() -> None:
+    """The system then speaks of a broken connection and not of an end."""
+    ours, theirs = socket.socketpair()
+    ended = asyncio.Event()
+    taker = Taker(theirs, ended.set)
+    taker.fail(b"unheard")
+    ours.close()
+    await asyncio.wait_for(ended.wait(), 30)
+    assert taker.is_alone
+    theirs.close()
+
+
 async def test_why_it_cannot_start_is_the_last_that_it_says() -> None:
     """Heard in whatever pieces, and also after its end."""
     ours, theirs = socket.socketpair()

@@ -1,6 +1,8 @@
 """The parent of workers, with programs in their place that do just one thing; the real ones are in the system tests."""
 
 import asyncio
+import errno
+import json
 import os
 import signal
 import socket
@@ -107,6 +109,30 @@ def test_an_error_while_telling_the_address_leaves_no_worker_behind(
         serve_workers(hub_settings(tmp_path), workers=2, on_start=fail)
     assert caught.group_contains(BrokenPipeError)
     assert [process.returncode for process in started] == [-signal.SIGKILL] * 2
+
+
+def test_trouble_with_accepting_is_logged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Senders see nothing but a hub that does not answer."""
+    clients: list[socket.socket] = []
+
+    def knock(address: str) -> None:
+        clients.append(socket.create_connection(("127.0.0.1", int(address.rpartition(":")[2]))))
+
+    def fail(_: socket.socket) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(workers, "_PROGRAM", _BEGIN + "channel.send(b'R')\nwhile channel.recv(65536): pass")
+    monkeypatch.setattr(socket.socket, "accept", fail)
+    with pytest.raises(WorkerError, match="exit code -15 while it drained"):  # these programs know no better
+        serve_workers(hub_settings(tmp_path), workers=1, on_start=knock)
+    clients.pop().close()
+    logged = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert ("no connection can be accepted", "Too many open files") in [
+        (entry["event"], entry.get("error")) for entry in logged
+    ]
 
 
 def test_pauses_grow_up_to_a_bound() -> None:
