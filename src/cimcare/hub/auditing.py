@@ -221,7 +221,7 @@ def _hex_of(value: bytes | None) -> str:
     """Hexadecimal digits; none of what is no hash at all."""
     try:
         return (value or b"").hex()
-    except _UNREADABLE:
+    except UNREADABLE:
         return ""
 
 
