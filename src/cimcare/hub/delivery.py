@@ -19,19 +19,19 @@ import structlog
 
 from cimcare.errors import CimcareError, finding_of
 from cimcare.exchange.booking import book_buried, book_delivered, book_expired
-from cimcare.exchange.log import Transport
+from cimcare.exchange.correlation import correlation_of, linked
+from cimcare.exchange.log import LogEntry, Transport
 from cimcare.exchange.outbox import Delivery, DeliveryKind, DeliverySelection, DeliveryState
-from cimcare.exchange.partners import DIRECT, Partner, Replies, Wire
+from cimcare.exchange.partners import DIRECT, Partner, Wire
 from cimcare.exchange.patterns import Asked, build_reply
 from cimcare.exchange.ports import Clock, NewID
 from cimcare.exchange.sending import Next, Sender, Sent, Verdict, judge_attempt, pause_of
-from cimcare.exchange.splitting import is_receipt
 from cimcare.exchange.store import Store, StoreError, Transaction
 from cimcare.hub.entries import entry_of_exchange
 from cimcare.hub.halting import find_halt
 from cimcare.hub.judging import Readable
-from cimcare.hub.later import has_last_reply, reply_to_of
-from cimcare.hub.passing import Circuits, for_partner
+from cimcare.hub.later import has_last_reply, is_answered_later, reply_to_of
+from cimcare.hub.passing import Circuits, comes_later, for_partner
 from cimcare.hub.reading import read_back
 from cimcare.hub.setup import Setup
 from cimcare.model.envelope import RequestMessage, Result
@@ -168,11 +168,8 @@ class Couriers:
         """Who waits for the later reply to a request that was given up hears of it."""
         if delivery.kind is not DeliveryKind.REQUEST:
             return
-        entry, raw = await transaction.log.find(delivery.cause), await transaction.log.find_raw(delivery.cause)
-        if entry is None or raw is None:
-            return
-        message = read_back(entry, raw)
-        if not isinstance(message, RequestMessage) or not message.header.async_reply_flag:
+        message = await _find_waiting(transaction, delivery)
+        if message is None:
             return
         header, now = message.header, self.clock()
         asked = Asked(
@@ -326,19 +323,17 @@ class _Courier:
         if isinstance(loaded, str):
             await self._bury(delivery, loaded, b"", partner, None, None)
             return
-        message = self._as_sent(loaded, delivery, partner)
-        sent = await house.sender.send(await self._wire_of(delivery, partner), message, address=delivery.address)
+        cause = await house.store.reader.log.find(delivery.cause) if delivery.kind is DeliveryKind.REPLY else None
+        message = self._as_sent(loaded, delivery, partner, cause)
+        sent = await house.sender.send(_wire_of(partner, cause), message, address=delivery.address)
         now = house.clock()
         at_least = timedelta(seconds=sent.retry_after_seconds)
         house.circuits.of(partner).note(
             is_reached=sent.is_reached, reason=sent.failure, now=now, chance=house.chance, at_least=at_least
         )
-        is_request = delivery.kind is DeliveryKind.REQUEST
-        comes_later = is_request and (
-            (partner.replies is Replies.LATER and sent.reply is None)
-            or (sent.reply is not None and is_receipt(sent.reply.reply))
-        )
-        verdict = judge_attempt(sent, awaits_reply=comes_later)
+        is_request = isinstance(message, RequestMessage)
+        is_receipt = isinstance(message, RequestMessage) and comes_later(partner, message, sent)
+        verdict = judge_attempt(sent, awaits_reply=is_receipt)
         if verdict.next is Next.RETRY:
             pause = pause_of(partner.retry, delivery, now=now, chance=house.chance, at_least=at_least)
             if pause is not None:
@@ -352,7 +347,7 @@ class _Courier:
                     )
                 return
             verdict = Verdict(next=Next.BURY, reason=f"given up after {delivery.attempts} attempts: {verdict.reason}")
-        if is_request and sent.reply is not None and not comes_later:
+        if is_request and sent.reply is not None and not is_receipt:
             await self._take_answer(delivery, partner, message, sent, verdict)
         elif verdict.next is Next.BURY:
             await self._bury(delivery, verdict.reason, sent.received, partner, message, sent)
@@ -384,27 +379,16 @@ class _Courier:
         except CimcareError as error:
             return f"message {delivery.message} cannot be read any more ({error.code})"
 
-    def _as_sent(self, message: Readable, delivery: Delivery, partner: Partner) -> Readable:
-        """The message as it goes out: each attempt the same, with one identifier."""
-        if message.header.message_id is None and delivery.message_id:
-            header = msgspec.structs.replace(message.header, message_id=MessageID(delivery.message_id))
+    def _as_sent(self, message: Readable, delivery: Delivery, partner: Partner, cause: LogEntry | None) -> Readable:
+        """The message as it goes out: each attempt the same, with one identifier, and linked to what it answers."""
+        header = message.header
+        if header.message_id is None and delivery.message_id:
+            header = msgspec.structs.replace(header, message_id=MessageID(delivery.message_id))
+        if cause is not None:
+            header = linked(header, correlation_of(cause.message_id, cause.correlation_id))
+        if header is not message.header:
             message = msgspec.structs.replace(message, header=header)
-        if isinstance(message, RequestMessage):
-            return for_partner(message, partner, self._house.address)
-        return message
-
-    async def _wire_of(self, delivery: Delivery, partner: Partner) -> Partner:
-        """How a destination is spoken to; who is no partner gets later replies in the form in which it asked."""
-        if not partner.name.startswith(f"{DIRECT} "):
-            return partner
-        cause = await self._house.store.reader.log.find(delivery.cause)
-        transport = cause.transport if cause is not None else Transport.SOAP11
-        return msgspec.structs.replace(
-            partner,
-            wire=Wire.REST if transport in (Transport.REST_XML, Transport.REST_JSON) else Wire.SOAP,
-            as_json=transport is Transport.REST_JSON,
-            soap_12=transport is Transport.SOAP12,
-        )
+        return for_partner(message, partner, self._house.address) if isinstance(message, RequestMessage) else message
 
     async def _take_answer(
         self, delivery: Delivery, partner: Partner, message: Readable, sent: Sent, verdict: Verdict
@@ -414,7 +398,7 @@ class _Courier:
         reply = sent.reply
         assert reply is not None
         async with house.store.transaction(delivery.priority) as transaction:
-            asked = await self._find_asked(transaction, delivery)
+            asked = await _find_waiting(transaction, delivery)
             if asked is None and verdict.next is Next.BURY:
                 done = await book_buried(
                     transaction,
@@ -436,16 +420,6 @@ class _Courier:
                 )
                 await reply_to.put(transaction, sequence, reply, now=now)
                 house.wake([reply_to.destination])
-
-    async def _find_asked(self, transaction: Transaction, delivery: Delivery) -> RequestMessage | None:
-        """The request as it came, if its sender waits for a later reply."""
-        entry, raw = await transaction.log.find(delivery.cause), await transaction.log.find_raw(delivery.cause)
-        if entry is None or raw is None:
-            return None
-        message = read_back(entry, raw)
-        if isinstance(message, RequestMessage) and message.header.async_reply_flag:
-            return message if message.header.ack_required is not False else None
-        return None
 
     async def _bury(
         self,
@@ -479,3 +453,25 @@ class _Courier:
             async with self._house.store.transaction() as transaction:
                 reason = f"EXC-109: an error inside the hub while it delivered ({error})"
                 await book_buried(transaction, delivery, now=self._house.clock(), reason=reason, received=b"")
+
+
+async def _find_waiting(transaction: Transaction, delivery: Delivery) -> RequestMessage | None:
+    """The request that led to a delivery, as it came, if its sender waits for a later reply."""
+    entry, raw = await transaction.log.find(delivery.cause), await transaction.log.find_raw(delivery.cause)
+    if entry is None or raw is None:
+        return None
+    message = read_back(entry, raw)
+    return message if is_answered_later(message) else None
+
+
+def _wire_of(partner: Partner, cause: LogEntry | None) -> Partner:
+    """How a destination is spoken to; who is no partner gets later replies in the form in which it asked."""
+    if not partner.name.startswith(f"{DIRECT} "):
+        return partner
+    transport = cause.transport if cause is not None else Transport.SOAP11
+    return msgspec.structs.replace(
+        partner,
+        wire=Wire.REST if transport in (Transport.REST_XML, Transport.REST_JSON) else Wire.SOAP,
+        as_json=transport is Transport.REST_JSON,
+        soap_12=transport is Transport.SOAP12,
+    )

@@ -5,6 +5,7 @@ Source: IEC 61968-100:2013, asynchronous request/reply.
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from typing import TypeGuard
 from urllib.parse import urlsplit
 
 import msgspec
@@ -20,11 +21,20 @@ from cimcare.exchange.routing import Routes
 from cimcare.exchange.splitting import MORE_FOLLOWS, is_last, pieces_of
 from cimcare.exchange.store import Transaction
 from cimcare.hub.reading import read_back
-from cimcare.model.envelope import Header, Payload, ResponseMessage, Result
+from cimcare.model.envelope import AnyMessage, Header, Payload, RequestMessage, ResponseMessage, Result
 from cimcare.model.identity import MessageID
 from cimcare.model.nouns import PayloadRoot
+from cimcare.model.verbs import Verb
 
-__all__ = ["ReplyTo", "check_reply_address", "has_last_reply", "is_later_reply", "reply_to_of", "split_reply"]
+__all__ = [
+    "ReplyTo",
+    "check_reply_address",
+    "has_last_reply",
+    "is_answered_later",
+    "is_later_reply",
+    "reply_to_of",
+    "split_reply",
+]
 
 _CLAUSE = "IEC 61968-100:2013, HeaderType/ReplyAddress"
 
@@ -99,8 +109,16 @@ async def has_last_reply(log: MessageReader, cause: int) -> bool:
 
 
 def is_later_reply(entry: LogEntry) -> bool:
-    """Whether an entry is a later reply that was taken in, and no repeat of one."""
-    return entry.archetype == "ResponseMessage" and entry.outcome is not Outcome.FAILED and entry.repeat_of is None
+    """Whether an entry is a later reply that was taken in, be it in the generic form, and no repeat of one."""
+    is_reply = entry.archetype == "ResponseMessage" or entry.verb == Verb.REPLY
+    return is_reply and entry.outcome is not Outcome.FAILED and entry.repeat_of is None
+
+
+def is_answered_later(message: AnyMessage) -> TypeGuard[RequestMessage]:
+    """Whether the reply to a message goes to a ReplyAddress. Who wants no reply at all gets none there either."""
+    if not isinstance(message, RequestMessage) or message.header.ack_required is False:
+        return False
+    return bool(message.header.async_reply_flag)
 
 
 def check_reply_address(header: Header, routes: Routes, hosts: Collection[str]) -> Finding | None:

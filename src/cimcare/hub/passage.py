@@ -14,6 +14,7 @@ from cimcare.codec.digest import digest_of
 from cimcare.codec.limits import Limits
 from cimcare.errors import Finding, InputError, Level, finding_of
 from cimcare.exchange.booking import book_answered, book_put
+from cimcare.exchange.correlation import correlation_of, linked
 from cimcare.exchange.facts import object_keys_of, priority_of
 from cimcare.exchange.ledger import Account, Ends
 from cimcare.exchange.log import Direction, LogEntry, LogSelection, Outcome
@@ -27,7 +28,14 @@ from cimcare.exchange.store import Store, StoreError, Transaction
 from cimcare.hub.admission import Admission
 from cimcare.hub.entries import count_of, entry_of_answer, entry_of_exchange, entry_of_received
 from cimcare.hub.judging import Judged, Readable, Refusal, asked_of, check_header, is_fatal, judge
-from cimcare.hub.later import ReplyTo, check_reply_address, has_last_reply, reply_to_of, split_reply
+from cimcare.hub.later import (
+    ReplyTo,
+    check_reply_address,
+    has_last_reply,
+    is_answered_later,
+    reply_to_of,
+    split_reply,
+)
 from cimcare.hub.metrics import Metrics
 from cimcare.hub.operations import MakeContext, execute, hear, nouns_of
 from cimcare.hub.passing import Passed, Passing
@@ -36,7 +44,6 @@ from cimcare.hub.settings import HubSettings
 from cimcare.hub.setup import Setup
 from cimcare.hub.telling import Teller, joint_result
 from cimcare.model.envelope import EventMessage, ObjectID, RequestMessage, ResponseMessage, Result
-from cimcare.model.identity import CorrelationID
 from cimcare.model.nouns import PayloadRoot, Role, find_noun
 from cimcare.model.verbs import Verb
 from cimcare.rules import check_rules
@@ -174,7 +181,7 @@ class Passage:
                 return await self._repeat(transaction, repeated)
             if is_fatal(notes):
                 raise Refusal(notes)
-            is_later = self._is_answered_later(message)
+            is_later = is_answered_later(message)
             work = await self._work(message, transaction, is_later=is_later)
             findings = (*notes, *work.findings)
             if work.result is Result.FAILED:
@@ -348,12 +355,8 @@ class Passage:
             )
         return next(iter(owners.values()), None)
 
-    def _is_answered_later(self, message: Readable) -> bool:
-        """Whether the reply goes to a ReplyAddress. Who wants no reply at all gets none there either."""
-        return isinstance(message, RequestMessage) and bool(message.header.async_reply_flag) and self._ack_required
-
     def _is_queued(self, message: RequestMessage, partner: Partner) -> bool:
-        if self._is_answered_later(message) or not self._ack_required:
+        if is_answered_later(message) or not self._ack_required:
             return True
         return partner.forward is Forward.QUEUE and message.header.verb is not Verb.GET
 
@@ -363,7 +366,7 @@ class Passage:
             repeated = await self._find_repeated(transaction)
             if repeated is not None:
                 return await self._repeat(transaction, repeated)
-            if self._is_answered_later(message):
+            if is_answered_later(message):
                 refused = check_reply_address(message.header, self._setup.routes, self._m.hub.reply_hosts)
                 if refused is not None:
                     raise Refusal((refused,))
@@ -435,10 +438,7 @@ class Passage:
 
     def _as_answer(self, reply: ResponseMessage) -> ResponseMessage:
         """The partner's reply as ours to the sender, linked to the request as the standard wants it."""
-        wanted = self._asked.correlation_id or self._asked.message_id
-        if reply.header.correlation_id == wanted:
-            return reply
-        header = msgspec.structs.replace(reply.header, correlation_id=CorrelationID(wanted) if wanted else None)
+        header = linked(reply.header, correlation_of(self._asked.message_id, self._asked.correlation_id))
         return msgspec.structs.replace(reply, header=header)
 
     async def _take_reply(self, transaction: Transaction, message: ResponseMessage, cause: int, sequence: int) -> None:
@@ -454,7 +454,7 @@ class Passage:
         entry, raw = await transaction.log.find(cause), await transaction.log.find_raw(cause)
         if entry is not None and raw is not None and entry.direction is Direction.IN:
             asked = read_back(entry, raw)
-            if self._is_answered_later(asked):
+            if is_answered_later(asked):
                 reply_to = reply_to_of(asked.header, self._setup.routes, cause=cause, priority=self._priority)
                 await reply_to.put(transaction, sequence, message, now=self._now)
                 self._destinations.add(reply_to.destination)

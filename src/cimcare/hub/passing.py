@@ -24,7 +24,7 @@ from cimcare.hub.later import is_later_reply
 from cimcare.hub.reading import read_back
 from cimcare.model.envelope import RequestMessage, ResponseMessage
 
-__all__ = ["Circuits", "Passed", "Passing", "for_partner"]
+__all__ = ["Circuits", "Passed", "Passing", "comes_later", "for_partner"]
 
 _PLACES = 25
 """Requests that may wait for a partner for each that it is sent at once."""
@@ -115,8 +115,7 @@ class Passing:
             )
             if sent.failure:
                 return Passed(sent=sent, finding=_unanswered(partner, sent))
-            comes_later = partner.replies is Replies.LATER and sent.reply is None
-            if not comes_later and (sent.reply is None or not is_receipt(sent.reply.reply)):
+            if not comes_later(partner, message, sent):
                 return Passed(
                     sent=sent, reply=sent.reply, finding=_without_reply(partner) if sent.reply is None else None
                 )
@@ -181,11 +180,18 @@ def for_partner(message: RequestMessage, partner: Partner, address: str) -> Requ
         address: Our own address, to which the partner may reply later.
     """
     header = message.header
-    if partner.replies is Replies.LATER:
+    if partner.replies is Replies.LATER and header.ack_required is not False:
         header = msgspec.structs.replace(header, async_reply_flag=True, reply_address=f"{address.rstrip('/')}/soap")
     elif header.async_reply_flag or header.reply_address:
         header = msgspec.structs.replace(header, async_reply_flag=None, reply_address=None)
     return message if header is message.header else msgspec.structs.replace(message, header=header)
+
+
+def comes_later(partner: Partner, message: RequestMessage, sent: Sent) -> bool:
+    """Whether the answer to a request said no more than that it came, and the reply is to follow."""
+    if message.header.ack_required is False:  # then nothing follows
+        return False
+    return partner.replies is Replies.LATER if sent.reply is None else is_receipt(sent.reply.reply)
 
 
 _AGAIN = "the same message with the same MessageID again, which has one effect"

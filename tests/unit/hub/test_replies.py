@@ -1,0 +1,118 @@
+"""Replies that a partner sends or answers with: to whom they go, in which form, and linked as the standard wants it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from cimcare.exchange.outbox import DeliveryState
+from cimcare.exchange.partners import Partner, Replies
+from cimcare.model.envelope import Message, RequestMessage, ResponseMessage, Result
+from cimcare.model.identity import CorrelationID
+from tests.support.sender import replied, reply_to, silent
+from tests.unit.hub.test_delivery import Delivering, a_create
+from tests.unit.hub.test_forwarding import OMS, asynchronous, opened
+
+LATER = msgspec.structs.replace(OMS, replies=Replies.LATER)
+CALLER = "reply caller.example"
+
+
+@pytest.fixture
+async def remote(tmp_path: Path) -> AsyncIterator[Delivering]:
+    hub = await opened(tmp_path, OMS)
+    yield hub
+    await hub.hub.close()
+
+
+@pytest.fixture
+async def later(tmp_path: Path) -> AsyncIterator[Delivering]:
+    hub = await opened(tmp_path, LATER)
+    hub.sender.answers["oms"] = [replied(Result.OK, "0.3")]
+    yield hub
+    await hub.hub.close()
+
+
+def with_header(message: RequestMessage, **changes: object) -> RequestMessage:
+    return msgspec.structs.replace(message, header=msgspec.structs.replace(message.header, **changes))
+
+
+def reply_with(message: ResponseMessage, **changes: object) -> ResponseMessage:
+    return msgspec.structs.replace(message, header=msgspec.structs.replace(message.header, **changes))
+
+
+async def test_a_reply_that_wants_no_acknowledgement_goes_on_all_the_same(later: Delivering) -> None:
+    """Whether the owner wants an acknowledgement says nothing of whether the sender wants the reply."""
+    await later.ask(asynchronous(a_create()))
+    await later.until_state("oms", DeliveryState.AWAITING)
+    (given,) = later.sender.to("oms")
+    assert (await later.post(reply_with(reply_to(given.message), ack_required=False))).status == 202
+    await later.until_state(CALLER, DeliveryState.DELIVERED)
+
+
+async def test_a_reply_in_the_generic_form_is_a_reply(later: Delivering) -> None:
+    """Message stands for all four kinds; a sender must not wait in vain because of the root."""
+    await later.ask(asynchronous(a_create()))
+    await later.until_state("oms", DeliveryState.AWAITING)
+    (given,) = later.sender.to("oms")
+    for number in range(2):
+        reply = reply_to(given.message, message_id=f"r-{number}")
+        await later.ask(Message(header=reply.header, reply=reply.reply))
+    await later.until_state(CALLER, DeliveryState.DELIVERED)
+    await later.quiet()
+    assert len(later.sender.to(CALLER)) == 1, "and only one of them is the last"
+
+
+async def test_who_waits_gets_a_reply_in_the_generic_form(later: Delivering) -> None:
+    """The same for a sender that holds the line."""
+    request = a_create()
+    later.sender.answers["oms"] = [replied(Result.OK, "0.3")]
+    task = asyncio.create_task(later.ask(request))
+    await later.until_given("oms", 1)
+    reply = reply_to(later.sender.to("oms")[0].message)
+    await later.ask(Message(header=reply.header, reply=reply.reply))
+    assert (await task).reply.result is Result.OK
+
+
+@pytest.mark.parametrize("partner", [OMS, LATER])
+async def test_a_later_reply_is_linked_as_its_receiver_expects_it(tmp_path: Path, partner: Partner) -> None:
+    """The CorrelationID of the request, although the owner links by MessageID; nobody else could match the two."""
+    hub = await opened(tmp_path, partner)
+    request = with_header(a_create(), correlation_id=CorrelationID("business-7"))
+
+    def by_message_id(given: object) -> object:
+        sent = replied(Result.OK, "0.0")(given)  # type: ignore[arg-type]
+        return msgspec.structs.replace(sent, reply=reply_with(sent.reply, correlation_id=CorrelationID("create-2")))  # type: ignore[arg-type]
+
+    hub.sender.answers["oms"] = [by_message_id if partner is OMS else replied(Result.OK, "0.3")]  # type: ignore[list-item]
+    await hub.ask(asynchronous(request))
+    if partner is LATER:
+        await hub.until_state("oms", DeliveryState.AWAITING)
+        reply = reply_to(hub.sender.to("oms")[0].message)
+        await hub.ask(reply_with(reply, correlation_id=CorrelationID("create-2")))
+    await hub.until_state(CALLER, DeliveryState.DELIVERED)
+    (told,) = hub.sender.to(CALLER)
+    assert told.message.header.correlation_id == "business-7"
+    await hub.hub.close()
+
+
+async def test_a_one_way_request_to_an_owner_that_replies_later_awaits_nothing(later: Delivering) -> None:
+    """Else each of them would be a dead letter an hour later."""
+    later.sender.answers["oms"] = [lambda given: msgspec.structs.replace(replied()(given), reply=None, received=b"")]
+    await later.post(with_header(a_create(), ack_required=False))
+    await later.until_state("oms", DeliveryState.DELIVERED)
+    header = later.sender.to("oms")[0].message.header
+    assert not header.async_reply_flag
+    assert header.reply_address is None
+
+
+async def test_nobody_is_told_of_a_one_way_request_that_came_to_nothing(remote: Delivering) -> None:
+    """Its ReplyAddress is to be ignored: nobody waits there, and it may be anybody's address."""
+    remote.sender.answers["oms"] = [silent("nobody there")]
+    await remote.post(with_header(asynchronous(a_create(), "http://anybody.example/"), ack_required=False))
+    await remote.until_failed("oms", 1)
+    remote.later(hours=25)
+    await remote.until_state("oms", DeliveryState.DEAD)
+    await remote.quiet()
+    assert {one.partner for one in await remote.deliveries()} == {"oms"}
