@@ -1,5 +1,6 @@
 """The description of the REST interface against the interface itself, by a tool that believes only the description."""
 
+import asyncio
 from collections.abc import Iterator
 
 import pytest
@@ -7,14 +8,36 @@ import schemathesis
 from hypothesis import HealthCheck, given, settings
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
+from cimcare.hub.halting import halt
+from cimcare.store.opening import open_store
+from tests.support.dead_letters import put, put_dead
 from tests.support.hub import HubProcess, hub_process
+from tests.support.stored import NOON
 
 MANY = 15
 
 
+PARTNER = """
+[partners.gis]
+url = "http://127.0.0.1:9/soap"
+"""
+
+
+async def fill(database: str) -> None:
+    """Something to be read by operators: a delivery that nobody takes, dead letters, a halted partner."""
+    store = await open_store(database)
+    await put(store, "waits")
+    await put_dead(store, 2, received=b"not what was expected")
+    async with store.transaction() as transaction:
+        await halt(transaction, "gis", actor="tests", reason="to be read", now=NOON)
+    await store.close()
+
+
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]:
-    with hub_process(tmp_path_factory.mktemp("hub"), seed_town=True) as running:
+    folder = tmp_path_factory.mktemp("hub")
+    asyncio.run(fill(f"sqlite:///{folder / 'hub.db'}"))
+    with hub_process(folder, PARTNER, seed_town=True) as running:
         yield running
 
 
@@ -40,7 +63,7 @@ def test_everything_behaves_as_described(described: schemathesis.BaseSchema) -> 
 
         check()
         seen += 1
-    assert seen >= 25
+    assert seen >= 30
 
 
 def test_description_is_valid(described: schemathesis.BaseSchema) -> None:

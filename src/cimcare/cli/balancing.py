@@ -13,14 +13,12 @@ from cimcare.errors import finding_of
 from cimcare.exchange.ledger import Balance
 from cimcare.exchange.store import Reader
 from cimcare.hub.balance import balances
+from cimcare.hub.hours import BEGINNING, within_reason
 from cimcare.hub.operator_views import BalanceView, view_balance
 
 __all__ = ["ledger"]
 
 F = TypeVar("F", bound=Callable[..., object])
-
-_BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
-"""Before the first hour of any ledger."""
 
 _COLUMNS = ("received", "delivered", "waiting", "refused", "dead", "repeats", "missing")
 
@@ -36,8 +34,8 @@ class _Wanted(msgspec.Struct, frozen=True, kw_only=True):
 
     def look(self, otherwise: Callable[[datetime], datetime]) -> list[BalanceView]:
         """Accounts of these hours. `otherwise` gives the first one by the end, where none was named."""
-        until = self.until or datetime.now(UTC)
-        since = self.since or otherwise(until)
+        until = within_reason(self.until or datetime.now(UTC))
+        since = within_reason(self.since) if self.since is not None else otherwise(until)
 
         async def read(reader: Reader) -> Sequence[Balance]:
             return await balances(reader, since, until, self.partner)
@@ -95,7 +93,7 @@ def check(given: _Wanted, *, since: datetime | None, until: datetime | None, par
         partner=partner or given.partner,
         as_json=as_json or given.as_json,
     )
-    found = wanted.look(lambda _: _BEGINNING)
+    found = wanted.look(lambda _: BEGINNING)
     wrong = [one for one in found if one.missing]
     if not wrong:
         click.echo(f"{len(found)} accounts balance", err=True)

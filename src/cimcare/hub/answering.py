@@ -9,7 +9,9 @@ from starlette.responses import Response
 from cimcare.errors import Finding
 from cimcare.transport.http import problem_of
 
-__all__ = ["SAFE", "json_answer", "next_address", "problem"]
+__all__ = ["SAFE", "json_answer", "next_address", "number_of", "problem"]
+
+_LARGEST = 2**63 - 1
 
 SAFE = {
     "x-content-type-options": "nosniff",
@@ -37,9 +39,15 @@ def problem(finding: Finding, headers: dict[str, str] | None = None, *, findings
     return Response(body, answer.status, headers=SAFE | (headers or {}), media_type=answer.content_type)
 
 
-def next_address(request: Request, after: str | int | None) -> str | None:
-    """Address of the page behind `after`, with the same filters; None if there is none."""
+def next_address(request: Request, after: str | int | None, *, name: str = "after") -> str | None:
+    """Address of the page behind `after`, with the same filters; None if there is none. `name` is its parameter."""
     if after is None:
         return None
-    kept = [(name, value) for name, value in request.query_params.multi_items() if name != "after"]
-    return f"{request.url.path}?{urlencode([*kept, ('after', str(after))])}"
+    kept = [(key, value) for key, value in request.query_params.multi_items() if key != name]
+    return f"{request.url.path}?{urlencode([*kept, (name, str(after))])}"
+
+
+def number_of(text: str) -> int:
+    """Number in a path; 0 if it is none."""
+    is_number = text.isascii() and text.isdigit() and len(text) < 20
+    return int(text) if is_number and int(text) <= _LARGEST else 0

@@ -18,7 +18,7 @@ from starlette.routing import Route
 from cimcare import __version__
 from cimcare.errors import finding_of
 from cimcare.exchange.store import StoreError
-from cimcare.hub.answering import SAFE, json_answer, next_address, problem
+from cimcare.hub.answering import SAFE, json_answer, next_address, number_of, problem
 from cimcare.hub.event_pages import EventPages
 from cimcare.hub.events import Events
 from cimcare.hub.filters import (
@@ -28,6 +28,7 @@ from cimcare.hub.filters import (
 )
 from cimcare.hub.metrics import Metrics
 from cimcare.hub.openapi import build_openapi
+from cimcare.hub.operator_pages import OperatorPages
 from cimcare.hub.queries import Queries
 from cimcare.hub.streaming import Streams
 from cimcare.hub.subscribing import Subscribing
@@ -37,7 +38,16 @@ from cimcare.transport.http import AsgiApp, ReceiveEvent, Scope, Send
 
 __all__ = ["build_api"]
 
-_LARGEST = 2**63 - 1
+_RESOURCES = (
+    "messages",
+    "events",
+    "subscriptions",
+    "deliveries",
+    "partners",
+    "ledger",
+    "audit",
+    "openapi.json",
+)
 
 
 def build_api(
@@ -45,6 +55,7 @@ def build_api(
     events: Events,
     streams: Streams,
     subscribing: Subscribing,
+    operating: OperatorPages,
     metrics: Metrics,
     is_ready: Callable[[], Awaitable[str]],
     services: list[str],
@@ -57,6 +68,7 @@ def build_api(
         events: The feed of events.
         streams: The same as a stream.
         subscribing: Subscriptions.
+        operating: The pages for operators and auditors.
         metrics: Counters.
         is_ready: Why messages cannot be taken now; empty if they can.
         services: Names of the strongly typed services, for the first page.
@@ -74,6 +86,7 @@ def build_api(
             Route("/api/v1/messages/{sequence}", pages.get_message),
             Route("/api/v1/messages/{sequence}/raw", pages.get_raw),
             *EventPages(events, streams, subscribing).routes(),
+            *operating.routes(),
             Route("/api/v1/{noun}", pages.list_objects),
             Route("/api/v1/{noun}/{mrid:path}", pages.get_object),
         ],
@@ -151,12 +164,12 @@ class _Pages:
         return json_answer(MessageList(items=items, next=next_address(request, page.after)))
 
     async def get_message(self, request: Request) -> Response:
-        sequence = _sequence_of(request)
+        sequence = number_of(request.path_params["sequence"])
         entry = await self._queries.find_message(sequence) if sequence else None
         return _no_message(request) if entry is None else json_answer(view_message(entry))
 
     async def get_raw(self, request: Request) -> Response:
-        sequence = _sequence_of(request)
+        sequence = number_of(request.path_params["sequence"])
         raw = await self._queries.find_raw(sequence) if sequence else None
         if raw is None:
             return _no_message(request)
@@ -169,19 +182,12 @@ def _noun_of(request: Request) -> Noun | None:
     return Noun(name) if name in frozenset(Noun) else None
 
 
-def _sequence_of(request: Request) -> int:
-    """Number in the path; 0 if it is none."""
-    text = request.path_params["sequence"]
-    is_number = text.isascii() and text.isdigit() and len(text) < 20
-    return int(text) if is_number and int(text) <= _LARGEST else 0
-
-
 def _no_message(request: Request) -> Response:
     return problem(finding_of("REF-103", request.url.path, "no such message", "number of a message of the log"))
 
 
 def _no_resource(request: Request) -> Response:
-    accepted = f"messages, events, subscriptions, openapi.json, or one of {', '.join(Noun)}"
+    accepted = f"{', '.join(_RESOURCES)}, or one of {', '.join(Noun)}"
     return problem(finding_of("NET-103", request.url.path, "no such resource", accepted))
 
 
@@ -237,7 +243,9 @@ built in: customer information, outage management, work management, third party.
 <details><summary>Strongly typed services</summary><ul>{typed}</ul></details>
 <h2>Read</h2>
 <ul>{link("/api/v1/messages?order=newest", "Messages, newest first")}
-{link("/api/v1/events", "Events")}{link("/api/v1/subscriptions", "Subscriptions")}{nouns}
+{link("/api/v1/events", "Events")}{link("/api/v1/subscriptions", "Subscriptions")}
+{link("/api/v1/deliveries", "Deliveries")}{link("/api/v1/partners", "Partners")}
+{link("/api/v1/ledger", "Ledger")}{link("/api/v1/audit", "Audit trail")}{nouns}
 {link("/api/v1/openapi.json", "Description of the REST interface (OpenAPI)")}</ul>
 <h2>Operation</h2>
 <ul>{link("/healthz")}{link("/readyz")}{link("/metrics")}</ul>

@@ -19,6 +19,7 @@ from cimcare.hub.delivery import Couriers, CourierTimes
 from cimcare.hub.events import Events
 from cimcare.hub.following import Follower
 from cimcare.hub.metrics import Metrics
+from cimcare.hub.operator_pages import OperatorPages
 from cimcare.hub.passing import Circuits, Passing
 from cimcare.hub.pipeline import Pipeline
 from cimcare.hub.queries import Queries
@@ -185,6 +186,7 @@ class Hub:
                 events,
                 streams,
                 subscribing,
+                OperatorPages(store.reader, circuits.all, clock),
                 metrics,
                 _readiness(pipeline, queries, settings),
                 list(TYPED_SERVICES),

@@ -6,7 +6,9 @@ from datetime import datetime
 import msgspec
 
 from cimcare.errors import CimcareError, Finding, finding_of
+from cimcare.exchange.audit import Action
 from cimcare.exchange.log import Direction, LogSelection, Outcome
+from cimcare.exchange.outbox import DeliverySelection, DeliveryState
 from cimcare.exchange.subscriptions import Filter
 from cimcare.hub.queries import MOST_PER_PAGE, ObjectFilter
 from cimcare.model.envelope import OperationSet
@@ -14,17 +16,26 @@ from cimcare.model.nouns import Noun
 from cimcare.model.verbs import EVENT_VERBS
 
 __all__ = [
+    "AUDIT_FILTERS",
+    "DELIVERY_FILTERS",
     "EVENT_FILTERS",
+    "LEDGER_FILTERS",
     "MESSAGE_FILTERS",
     "OBJECT_FILTERS",
     "PAGE_FILTERS",
     "STREAM_FILTERS",
     "EventFilter",
     "FilterError",
+    "LedgerFilter",
     "Parameter",
+    "TrailFilter",
+    "read_audit_filters",
+    "read_delivery_filters",
     "read_event_filters",
     "read_last_event_id",
+    "read_ledger_filters",
     "read_message_filters",
+    "read_no_filters",
     "read_object_filters",
 ]
 
@@ -70,6 +81,22 @@ class EventFilter(msgspec.Struct, frozen=True, kw_only=True):
             sources=self.sources,
             properties=dict([self.having]) if self.having else {},
         )
+
+
+class LedgerFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which hours of the ledger are wanted, and of whom; all partners if empty."""
+
+    since: datetime | None = None
+    until: datetime | None = None
+    partner: str = ""
+
+
+class TrailFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which rows of the audit trail are wanted."""
+
+    action: Action | None = None
+    after: int = 0
+    limit: int = 100
 
 
 class FilterError(CimcareError):
@@ -211,6 +238,50 @@ PAGE_FILTERS = {"after": _AFTER, "limit": _LIMIT}
 """Parameters of the events of a stored subscription."""
 
 
+DELIVERY_FILTERS: dict[str, Parameter] = {
+    "partner": _text("partner", "Name of the destination."),
+    "noun": _text("noun", "Header/Noun."),
+    "verb": _text("verb", "Header/Verb."),
+    "state": _many(_choice("states", DeliveryState, DeliveryState, "Where it stands.")),
+    "message": _integer("message", 1, _LARGEST, "Number of the message in the log that is delivered."),
+    "cause": _integer("cause", 1, _LARGEST, "Number of the message in the log that led to it."),
+    "since": _instant("since", "Put in at this instant or later; with offset."),
+    "before": _instant("before", "Put in at this instant or earlier; with offset."),
+    "after": _integer("after", 0, _LARGEST, "Number of the last delivery of the page before."),
+    "limit": _LIMIT,
+}
+"""Parameters of a list of deliveries."""
+
+LEDGER_FILTERS: dict[str, Parameter] = {
+    "since": _instant("since", "From the hour that holds this instant; a day before the end if not said."),
+    "until": _instant("until", "Hours that begin before this instant; now if not said."),
+    "partner": _text("partner", "Source of the partner for what came in, its name for what went out."),
+}
+"""Parameters of the ledger."""
+
+AUDIT_FILTERS: dict[str, Parameter] = {
+    "action": _choice("action", Action, Action, "What the rows tell of."),
+    "after": _integer("after", 0, _LARGEST, "Number of the last row of the page before."),
+    "limit": _LIMIT,
+}
+"""Parameters of the audit trail."""
+
+
+def read_delivery_filters(given: Iterable[tuple[str, str]]) -> DeliverySelection:
+    """Filters of a list of deliveries. Raises FilterError."""
+    return msgspec.structs.replace(DeliverySelection(), **_read(given, DELIVERY_FILTERS))
+
+
+def read_ledger_filters(given: Iterable[tuple[str, str]]) -> LedgerFilter:
+    """Hours and partner of the ledger. Raises FilterError."""
+    return msgspec.structs.replace(LedgerFilter(), **_read(given, LEDGER_FILTERS))
+
+
+def read_audit_filters(given: Iterable[tuple[str, str]]) -> TrailFilter:
+    """Filters of the audit trail. Raises FilterError."""
+    return msgspec.structs.replace(TrailFilter(), **_read(given, AUDIT_FILTERS))
+
+
 def read_event_filters(given: Iterable[tuple[str, str]], table: dict[str, Parameter]) -> EventFilter:
     """Filters of the feed, of a stream, or of a page. Raises FilterError."""
     return msgspec.structs.replace(EventFilter(), **_read(given, table))
@@ -236,6 +307,12 @@ def read_object_filters(given: Iterable[tuple[str, str]]) -> ObjectFilter:
 def read_message_filters(given: Iterable[tuple[str, str]]) -> LogSelection:
     """Filters of a list of messages. Raises FilterError."""
     return msgspec.structs.replace(LogSelection(), **_read(given, MESSAGE_FILTERS))
+
+
+def read_no_filters(given: Iterable[tuple[str, str]]) -> None:
+    """For what takes no filter. Raises FilterError if one is given."""
+    for name, _ in given:
+        raise FilterError(_finding(name, "no such filter", "no filter"))
 
 
 def _read(given: Iterable[tuple[str, str]], table: dict[str, Parameter]) -> dict[str, object]:

@@ -14,8 +14,9 @@ from cimcare.hub.filters import (
     OBJECT_FILTERS,
     PAGE_FILTERS,
     STREAM_FILTERS,
-    Parameter,
 )
+from cimcare.hub.openapi_parts import Json, json_answer, page_of, parameters, path_parameter, problem
+from cimcare.hub.operator_openapi import describe_operating
 from cimcare.hub.partner_keys import OF_SUBSCRIPTIONS
 from cimcare.hub.subscribing import SubscriptionView
 from cimcare.hub.views import MessageView
@@ -23,8 +24,6 @@ from cimcare.model.envelope import AnyMessage
 from cimcare.model.nouns import ENTRIES, NounEntry
 
 __all__ = ["build_openapi"]
-
-Json = dict[str, object]
 
 _REFERENCE = "#/components/schemas/{name}"
 _XML = {"schema": {"type": "string", "description": "Envelope of IEC 61968-100:2013 as XML."}}
@@ -56,7 +55,7 @@ def build_openapi() -> Json:
             },
         },
         "NewSubscription": _new_subscription(more[len(bodies) :]),
-        "MessagePage": _page(view),
+        "MessagePage": page_of(view),
         "EventPage": _event_page(event),
     }
     paths: Json = {"/messages": {"post": _post_message()}}
@@ -74,11 +73,14 @@ def build_openapi() -> Json:
         }
         schemas[f"{entry.noun}Item"] = one
         item: Json = {"$ref": f"#/components/schemas/{entry.noun}Item"}
-        schemas[f"{entry.noun}Page"] = _page(item)
+        schemas[f"{entry.noun}Page"] = page_of(item)
         paths |= _noun_paths(entry, item)
     paths |= _message_paths(view)
     paths |= _event_paths()
     paths |= _subscription_paths(subscription)
+    operator_paths, operator_schemas = describe_operating(_REFERENCE)
+    paths |= operator_paths
+    schemas |= operator_schemas
     paths |= _operations()
     return {
         "openapi": "3.1.0",
@@ -93,21 +95,13 @@ def build_openapi() -> Json:
             {"name": "messages", "description": "Messages in and the log of messages."},
             {"name": "events", "description": "What happened, to be read by whoever was away, or as it comes."},
             {"name": "objects", "description": "Objects of the nouns, to be read."},
-            {"name": "operation", "description": "How the hub is."},
+            {
+                "name": "operation",
+                "description": "How the hub is, what it delivered, and who did what; to be read.",
+            },
         ],
         "paths": paths,
         "components": {"schemas": schemas},
-    }
-
-
-def _page(item: object) -> Json:
-    return {
-        "type": "object",
-        "required": ["items", "next"],
-        "properties": {
-            "items": {"type": "array", "items": item},
-            "next": {"type": ["string", "null"], "description": "Address of the next page."},
-        },
     }
 
 
@@ -118,33 +112,7 @@ def _event_page(item: object) -> Json:
         "required": ["last"],
         "properties": {"last": {"type": "integer", "description": text}},
     }
-    return {"allOf": [_page(item), more]}
-
-
-def _problem(text: str) -> Json:
-    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    return {"description": text, "content": content}
-
-
-def _json(text: str, schema: object) -> Json:
-    return {"description": text, "content": {"application/json": {"schema": schema}}}
-
-
-def _parameters(table: dict[str, Parameter]) -> list[Json]:
-    return [
-        {
-            "name": name,
-            "in": "query",
-            "required": False,
-            "description": one.text,
-            "schema": {"type": "array", "items": one.schema} if one.repeats else one.schema,
-        }
-        for name, one in table.items()
-    ]
-
-
-def _path_parameter(name: str, schema: Json, text: str) -> Json:
-    return {"name": name, "in": "path", "required": True, "schema": schema, "description": text}
+    return {"allOf": [page_of(item), more]}
 
 
 def _post_message() -> Json:
@@ -158,7 +126,7 @@ def _post_message() -> Json:
             "200": {"description": "ResponseMessage, whatever its Result.", "content": both},
             "202": {"description": "Taken; no reply was wanted (AckRequired false)."},
             "400": {"description": "FaultMessage: not even the header could be read.", "content": both},
-            "405": _problem("Another method than POST."),
+            "405": problem("Another method than POST."),
             "413": {"description": "FaultMessage: too large.", "content": both},
             "415": {"description": "FaultMessage: neither XML nor JSON.", "content": both},
             "503": {"description": "FaultMessage: too busy; see Retry-After.", "content": both},
@@ -168,17 +136,17 @@ def _post_message() -> Json:
 
 def _noun_paths(entry: NounEntry, item: Json) -> Json:
     page = {"$ref": f"#/components/schemas/{entry.noun}Page"}
-    mrid = _path_parameter("mrid", {"type": "string"}, "mRID of the object.")
+    mrid = path_parameter("mrid", {"type": "string"}, "mRID of the object.")
     return {
         f"/api/v1/{entry.noun}": {
             "get": {
                 "operationId": f"list{entry.noun}",
                 "tags": ["objects"],
                 "summary": f"{entry.noun}, oldest first, page by page.",
-                "parameters": _parameters(OBJECT_FILTERS),
+                "parameters": parameters(OBJECT_FILTERS),
                 "responses": {
-                    "200": _json("A page.", page),
-                    "400": _problem("A filter that is not served, or a value that it cannot have."),
+                    "200": json_answer("A page.", page),
+                    "400": problem("A filter that is not served, or a value that it cannot have."),
                 },
             }
         },
@@ -188,27 +156,27 @@ def _noun_paths(entry: NounEntry, item: Json) -> Json:
                 "tags": ["objects"],
                 "summary": f"One object of {entry.noun}.",
                 "parameters": [mrid],
-                "responses": {"200": _json("The object.", item), "404": _problem("No object with this mRID.")},
+                "responses": {"200": json_answer("The object.", item), "404": problem("No object with this mRID.")},
             }
         },
     }
 
 
 def _message_paths(view: object) -> Json:
-    sequence = _path_parameter(
+    sequence = path_parameter(
         "sequence", {"type": "integer", "minimum": 1, "maximum": 2**63 - 1}, "Number of the message in the log."
     )
-    missing: Json = {"404": _problem("No message with this number.")}
+    missing: Json = {"404": problem("No message with this number.")}
     return {
         "/api/v1/messages": {
             "get": {
                 "operationId": "listMessages",
                 "tags": ["messages"],
                 "summary": "The log of messages, page by page.",
-                "parameters": _parameters(MESSAGE_FILTERS),
+                "parameters": parameters(MESSAGE_FILTERS),
                 "responses": {
-                    "200": _json("A page.", {"$ref": "#/components/schemas/MessagePage"}),
-                    "400": _problem("A filter that is not served, or a value that it cannot have."),
+                    "200": json_answer("A page.", {"$ref": "#/components/schemas/MessagePage"}),
+                    "400": problem("A filter that is not served, or a value that it cannot have."),
                 },
             }
         },
@@ -218,7 +186,7 @@ def _message_paths(view: object) -> Json:
                 "tags": ["messages"],
                 "summary": "One message of the log.",
                 "parameters": [sequence],
-                "responses": missing | {"200": _json("The message, without its bytes.", view)},
+                "responses": missing | {"200": json_answer("The message, without its bytes.", view)},
             }
         },
         "/api/v1/messages/{sequence}/raw": {
@@ -235,7 +203,7 @@ def _message_paths(view: object) -> Json:
 
 
 def _event_paths() -> Json:
-    bad = _problem("A filter that is not served, or a value that it cannot have.")
+    bad = problem("A filter that is not served, or a value that it cannot have.")
     stream: Json = {"text/event-stream": {"schema": {"type": "string"}}}
     known = {
         "name": "Last-Event-ID",
@@ -251,8 +219,8 @@ def _event_paths() -> Json:
                 "tags": ["events"],
                 "summary": "Events behind a place in the log, oldest first, each once. A page may be empty and not the"
                 " last.",
-                "parameters": _parameters(EVENT_FILTERS),
-                "responses": {"200": _json("A page.", {"$ref": "#/components/schemas/EventPage"}), "400": bad},
+                "parameters": parameters(EVENT_FILTERS),
+                "responses": {"200": json_answer("A page.", {"$ref": "#/components/schemas/EventPage"}), "400": bad},
             }
         },
         "/api/v1/events/stream": {
@@ -261,11 +229,11 @@ def _event_paths() -> Json:
                 "tags": ["events"],
                 "summary": "Events as they come: server-sent events with the sequence as `id`, `verb.noun` as `event`"
                 " and the event in JSON as `data`.",
-                "parameters": [*_parameters(STREAM_FILTERS), known],
+                "parameters": [*parameters(STREAM_FILTERS), known],
                 "responses": {
                     "200": {"description": "The stream, without end.", "content": stream},
                     "400": bad,
-                    "503": _problem("As many clients listen as may; see Retry-After."),
+                    "503": problem("As many clients listen as may; see Retry-After."),
                 },
             }
         },
@@ -293,7 +261,7 @@ def _new_subscription(schemas: Sequence[object]) -> Json:
 
 
 def _subscription_paths(view: object) -> Json:
-    name = _path_parameter("name", {"type": "string"}, "Name of the subscription.")
+    name = path_parameter("name", {"type": "string"}, "Name of the subscription.")
     actor = {
         "name": "X-Actor",
         "in": "header",
@@ -301,8 +269,8 @@ def _subscription_paths(view: object) -> Json:
         "description": "Who asks, for the audit trail; the address of the client if not said. Nobody checks it.",
         "schema": {"type": "string", "pattern": "^[!-~]{1,100}$"},
     }
-    missing = _problem("No subscription of this name.")
-    down = _problem("The database cannot be used now.")
+    missing = problem("No subscription of this name.")
+    down = problem("The database cannot be used now.")
     body: Json = {"application/json": {"schema": {"$ref": "#/components/schemas/NewSubscription"}}}
     everything: Json = {
         "type": "object",
@@ -315,7 +283,7 @@ def _subscription_paths(view: object) -> Json:
                 "operationId": "listSubscriptions",
                 "tags": ["events"],
                 "summary": "All subscriptions, those of the file of settings first.",
-                "responses": {"200": _json("All of them.", everything), "503": down},
+                "responses": {"200": json_answer("All of them.", everything), "503": down},
             },
             "post": {
                 "operationId": "makeSubscription",
@@ -324,13 +292,13 @@ def _subscription_paths(view: object) -> Json:
                 "parameters": [actor],
                 "requestBody": {"required": True, "content": body},
                 "responses": {
-                    "200": _json("It was there already.", view),
-                    "201": _json("It is made.", view),
-                    "400": _problem("Something about it is wrong; `findings` says all of it."),
-                    "403": _problem("The hub may not send to this address."),
-                    "409": _problem("The name is taken."),
-                    "413": _problem("Too large."),
-                    "415": _problem("Not application/json."),
+                    "200": json_answer("It was there already.", view),
+                    "201": json_answer("It is made.", view),
+                    "400": problem("Something about it is wrong; `findings` says all of it."),
+                    "403": problem("The hub may not send to this address."),
+                    "409": problem("The name is taken."),
+                    "413": problem("Too large."),
+                    "415": problem("Not application/json."),
                     "503": down,
                 },
             },
@@ -341,7 +309,7 @@ def _subscription_paths(view: object) -> Json:
                 "tags": ["events"],
                 "summary": "One subscription.",
                 "parameters": [name],
-                "responses": {"200": _json("The subscription.", view), "404": missing, "503": down},
+                "responses": {"200": json_answer("The subscription.", view), "404": missing, "503": down},
             },
             "delete": {
                 "operationId": "removeSubscription",
@@ -351,7 +319,7 @@ def _subscription_paths(view: object) -> Json:
                 "responses": {
                     "204": {"description": "It is removed."},
                     "404": missing,
-                    "409": _problem("It stands in the file of settings."),
+                    "409": problem("It stands in the file of settings."),
                     "503": down,
                 },
             },
@@ -361,10 +329,10 @@ def _subscription_paths(view: object) -> Json:
                 "operationId": "listMissedEvents",
                 "tags": ["events"],
                 "summary": "Events that pass the filter of a subscription, without those that its partner told of.",
-                "parameters": [name, *_parameters(PAGE_FILTERS)],
+                "parameters": [name, *parameters(PAGE_FILTERS)],
                 "responses": {
-                    "200": _json("A page.", {"$ref": "#/components/schemas/EventPage"}),
-                    "400": _problem("A filter that is not served, or a value that it cannot have."),
+                    "200": json_answer("A page.", {"$ref": "#/components/schemas/EventPage"}),
+                    "400": problem("A filter that is not served, or a value that it cannot have."),
                     "404": missing,
                     "503": down,
                 },
@@ -381,7 +349,7 @@ def _operations() -> Json:
                 "operationId": "getHealth",
                 "tags": ["operation"],
                 "summary": "Whether the process answers.",
-                "responses": {"200": _json("It does.", status)},
+                "responses": {"200": json_answer("It does.", status)},
             }
         },
         "/readyz": {
@@ -389,7 +357,7 @@ def _operations() -> Json:
                 "operationId": "getReadiness",
                 "tags": ["operation"],
                 "summary": "Whether messages can be taken.",
-                "responses": {"200": _json("They can.", status), "503": _problem("They cannot now.")},
+                "responses": {"200": json_answer("They can.", status), "503": problem("They cannot now.")},
             }
         },
         "/metrics": {

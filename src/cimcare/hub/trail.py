@@ -30,7 +30,8 @@ class TrailError(CimcareError):
     def __init__(self, after: int) -> None:
         found, accepted = "what stands in it cannot be read", "rows as written; `cimcare audit verify` names this one"
         place = f"audit trail, behind row {after}"
-        super().__init__(finding_of(self.code, place, found, accepted, "guarantee G10").describe())
+        self.finding = finding_of(self.code, place, found, accepted, "guarantee G10")
+        super().__init__(self.finding.describe())
 
 
 async def each_row(trail: AuditReader, *, after: int = 0, page: int = _PAGE) -> AsyncIterator[AuditRow]:
