@@ -382,11 +382,12 @@ def test_halted_before_the_first_it_goes_on_with_all(run: Run, monkeypatch: pyte
         return letters.Control(is_halted=lambda: True, pause=pause, report=lambda _: None)
 
     monkeypatch.setattr(dead_letters, "_control", control)
-    result = run("deadletters", "resend", "--code", "2.15", "--reason", "again", "--watch")
+    place = ("--config", "cimcare.toml")
+    result = run("deadletters", *place, "resend", "--code", "2.15", "--reason", "again", "--watch")
     assert (result.exit_code, result.stdout) == (1, "0 of 5 sent again\n")
     told, line = result.stderr.splitlines()[-2:]
     assert told == "halted before the first; 5 are left as they were. To go on:"
-    assert line == "cimcare deadletters resend --code 2.15 --reason again --watch"
+    assert line == "cimcare deadletters --config cimcare.toml resend --code 2.15 --reason again --watch"
 
 
 @pytest.mark.parametrize("dies", [False, True])

@@ -258,3 +258,16 @@ async def test_the_answer_to_a_request_is_found_with_what_led_to_it(tmp_path: Pa
     assert found.received is not None
     assert (found.sent.sequence, found.received.sequence) == (sent, came)
     await store.close()
+
+
+async def test_the_message_itself_is_not_taken_for_what_was_sent(tmp_path: Path) -> None:
+    """A request that was passed on stands in the log as one that was caused by another, whether or not it left."""
+    store = await open_store(f"sqlite:///{tmp_path / 'own.db'}")
+    async with store.transaction() as transaction:
+        cause = await transaction.log.append(an_entry(verb="create", noun="TroubleTickets", partner="WEB"), b"<a/>")
+        (made, _) = await exchange(transaction, "gone", "create", cause)
+    number = await put(store, "a", "gone", kind=DeliveryKind.REQUEST, cause=cause, message=made, verb="create")
+    request = await store.reader.outbox.find(number)
+    assert request is not None
+    assert (await find_exchanged(store.reader, request)).sent is None
+    await store.close()
