@@ -361,6 +361,83 @@ async def test_no_more_than_the_limit_expires_at_once(outbox: Outbox) -> None:
     assert [one.number for one in await outbox.expire(now=LATER, reason="", limit=2)] == numbers[2:]
 
 
+# --------------------------------------------------------------------------------------------------- abandoned
+
+
+async def abandoned(outbox: Outbox, *, partner: str = "GIS", limit: int = 100, **wanted: object) -> list[int]:
+    found = await outbox.abandon(partner, now=LATER, reason="abandoned: gone", limit=limit, **wanted)
+    assert all((one.state, one.due_at, one.is_head) == (DeliveryState.DEAD, LATER, True) for one in found)
+    for one in found:
+        assert await outbox.find(one.number) == one
+    return [one.number for one in found]
+
+
+async def test_what_waits_or_awaits_is_abandoned_and_what_is_being_sent_is_not(outbox: Outbox) -> None:
+    """A destination that is gone must not hold up alarms for ever, and nobody is robbed of what he has in hand."""
+    numbers = [await outbox.enqueue(a_delivery(str(number))) for number in range(6)]
+    failed, awaiting, delivered, dead, stranded, leased = numbers
+    assert await claimed(outbox, limit=5) == numbers[:5]
+    assert await outbox.fail(failed, 1, due_at=LATER, reason="no answer", received=b"<late/>")
+    assert await outbox.wait_for_reply(awaiting, 1, until=LATER)
+    await outbox.succeed(delivered, 1, now=NOON)
+    await bury(outbox, dead)
+    assert [one.number for one in await outbox.claim("GIS", now=NOON, until=LATER + LEASE, limit=1)] == [leased]
+    fresh = await outbox.enqueue(a_delivery("fresh"))
+    elsewhere = await outbox.enqueue(a_delivery(partner="CRM"))
+    assert await abandoned(outbox) == [failed, awaiting, stranded, fresh]
+    kept = await loaded(outbox, failed)
+    assert (kept.reason, kept.received, kept.attempts) == ("abandoned: gone", b"<late/>", 1)
+    assert not await outbox.succeed(stranded, 1, now=LATER)
+    assert not await outbox.answer(awaiting, now=LATER)
+    assert await outbox.find_awaiting(7) is None
+    assert await outbox.expire(now=LATER, reason="", limit=10) == ()
+    assert await abandoned(outbox) == []
+    assert await claimed(outbox, now=LATER) == []
+    assert (await loaded(outbox, dead)).reason == "gave up"
+    assert (await loaded(outbox, elsewhere)).state is DeliveryState.WAITING
+    assert await outbox.succeed(leased, 1, now=LATER)
+
+
+async def test_only_what_matches_is_abandoned_and_no_more_than_the_limit(outbox: Outbox) -> None:
+    """Small transactions, each going on behind the one before."""
+    numbers = [await outbox.enqueue(a_delivery(str(number))) for number in range(4)]
+    incident = await outbox.enqueue(a_delivery("i", noun="Incidents"))
+    late = await outbox.enqueue(a_delivery("l", created_at=LATER))
+    assert await abandoned(outbox, noun="Incidents", after=incident) == []
+    assert await abandoned(outbox, noun="Incidents") == [incident]
+    assert await abandoned(outbox, before=NOON - timedelta(microseconds=1)) == []
+    assert await abandoned(outbox, before=NOON, after=numbers[0], limit=2) == numbers[1:3]
+    assert await abandoned(outbox, before=NOON) == [numbers[0], numbers[3]]
+    assert await abandoned(outbox, partner="nobody") == []
+    assert await abandoned(outbox) == [late]
+
+
+async def test_who_stood_behind_what_is_abandoned_goes_next(outbox: Outbox) -> None:
+    """Also behind several, of several objects, in one step."""
+    first = await outbox.enqueue(a_delivery("a", "b", noun="Incidents"))
+    second = await outbox.enqueue(a_delivery("b", "a", noun="Incidents"))
+    other = await outbox.enqueue(a_delivery("c"))
+    free = await outbox.enqueue(a_delivery("a"))
+    held = await outbox.enqueue(a_delivery("b", "c"))
+    assert await abandoned(outbox, noun="Incidents") == [first, second]
+    heads = [(await loaded(outbox, number)).is_head for number in (other, free, held)]
+    assert heads == [True, True, False]
+    assert await claimed(outbox) == [other, free]
+    assert await outbox.succeed(other, 1, now=NOON)
+    assert await claimed(outbox) == [held]
+
+
+async def test_what_was_abandoned_is_sent_again_in_its_order(outbox: Outbox) -> None:
+    """The destination may come back after all."""
+    numbers = [await outbox.enqueue(a_delivery()) for _ in range(3)]
+    assert await abandoned(outbox, limit=2) == numbers[:2]
+    for number in reversed(numbers[:2]):
+        assert await outbox.resend(number, now=NOON)
+    for number in numbers:
+        assert await claimed(outbox) == [number]
+        assert await outbox.succeed(number, 1, now=NOON)
+
+
 # --------------------------------------------------------------------------------------------------- looking
 
 
@@ -503,7 +580,7 @@ async def test_any_course_of_events_keeps_the_order(outbox: Outbox, seed: int) -
     for _ in range(250):
         rows = await outbox.select(DeliverySelection(limit=10_000))
         one = chance.choice(rows) if rows else None
-        match chance.randrange(9):
+        match chance.randrange(10):
             case 0 | 1 | 2:
                 keys = tuple(chance.choices("abcd", k=chance.randrange(4)))
                 new = a_delivery(
@@ -533,6 +610,13 @@ async def test_any_course_of_events_keeps_the_order(outbox: Outbox, seed: int) -
             case 8 if one is not None:
                 await outbox.wait_for_reply(one.number, one.attempts, until=now + LEASE)
                 await outbox.expire(now=now, reason="", limit=1)
+            case 9 if one is not None and chance.random() < 0.3:
+                bounds = one.partner, one.created_at, chance.choice([0, one.number])
+                limit = chance.choice([1, 3, 100])
+                gone = await outbox.abandon(
+                    bounds[0], now=now, reason="", before=bounds[1], after=bounds[2], limit=limit
+                )
+                assert [each.number for each in gone] == abandonable(rows, *bounds, now)[:limit]
         now += timedelta(seconds=chance.randrange(20))
         assert_order(await outbox.select(DeliverySelection(limit=10_000)))
 
@@ -568,6 +652,17 @@ def claimable(rows: tuple[Delivery, ...], partner: str, now: object) -> list[int
     return [row.number for row in sorted(found, key=lambda row: (-row.priority, row.number))]
 
 
+def abandonable(rows: tuple[Delivery, ...], partner: str, before: object, after: int, now: object) -> list[int]:
+    """All that may be abandoned, by the plain rule."""
+    return [
+        row.number
+        for row in rows
+        if row.partner == partner and row.created_at <= before and row.number > after
+        and (row.state in (DeliveryState.WAITING, DeliveryState.AWAITING)
+             or (row.state is DeliveryState.LEASED and row.due_at <= now))
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("keys", ["one", "each"])
 async def test_a_step_costs_the_same_however_many_wait(store: Store, keys: str) -> None:
     """With 100,000 pending the first delivery leaves as quickly as with ten (G6)."""
@@ -585,6 +680,7 @@ async def test_a_step_costs_the_same_however_many_wait(store: Store, keys: str) 
             selection = DeliverySelection(partner="GIS", states=(DeliveryState.LEASED,), limit=1)
             (delivery,) = await transaction.outbox.select(selection)
             assert await transaction.outbox.succeed(delivery.number, delivery.attempts, now=LATER)
+            assert len(await transaction.outbox.abandon("GIS", now=LATER, reason="", limit=1)) == 1
 
     await put_in(20)
     few = await steps_of(store, deliver)

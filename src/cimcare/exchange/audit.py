@@ -41,6 +41,7 @@ class Action(StrEnum):
     MESSAGES = "messages"
     RESEND = "resend"
     DISCARD = "discard"
+    ABANDON = "abandon"
     HALT = "halt"
     RELEASE = "release"
     CONFIGURE = "configure"

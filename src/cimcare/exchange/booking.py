@@ -10,6 +10,7 @@ from cimcare.exchange.outbox import Delivery, DeliveryState, NewDelivery
 from cimcare.exchange.store import Transaction
 
 __all__ = [
+    "book_abandoned",
     "book_answered",
     "book_buried",
     "book_delivered",
@@ -58,6 +59,26 @@ async def book_expired(transaction: Transaction, *, now: datetime, reason: str, 
     for delivery in expired:
         await _count(transaction, delivery, Ends.DEAD)
     return expired
+
+
+async def book_abandoned(
+    transaction: Transaction,
+    partner: str,
+    *,
+    now: datetime,
+    reason: str,
+    noun: str = "",
+    before: datetime | None = None,
+    after: int = 0,
+    limit: int,
+) -> tuple[Delivery, ...]:
+    """Make dead letters of those of a destination that wait or await their reply; see `Outbox.abandon`."""
+    abandoned = await transaction.outbox.abandon(
+        partner, now=now, reason=reason, noun=noun, before=before, after=after, limit=limit
+    )
+    for delivery in abandoned:
+        await _count(transaction, delivery, Ends.DEAD)
+    return abandoned
 
 
 async def book_resent(transaction: Transaction, number: int, *, now: datetime) -> bool:

@@ -83,8 +83,8 @@ class Delivery(NewDelivery, frozen=True, kw_only=True):
     `attempts` counts all of them, and never falls; `attempts_before` is what it was when an operator last sent the
     delivery again. `due_at` is the earliest next attempt of one that waits, the end of the lease of one that is
     leased, when patience ends for one that awaits its reply, and the end of one that ended. `reason` says what went
-    wrong last, or why it was discarded; `received` is the beginning of what the partner sent last. `is_head` tells
-    whether no older delivery goes before it.
+    wrong last, or why it was abandoned or discarded; `received` is the beginning of what the partner sent last.
+    `is_head` tells whether no older delivery goes before it.
     """
 
     number: int
@@ -202,6 +202,24 @@ class Outbox(OutboxReader, Protocol):
 
     async def expire(self, *, now: datetime, reason: str, limit: int) -> tuple[Delivery, ...]:
         """Make dead letters of those that have awaited their reply until now and got none, as they then are."""
+        ...
+
+    async def abandon(
+        self,
+        partner: str,
+        *,
+        now: datetime,
+        reason: str,
+        noun: str = "",
+        before: datetime | None = None,
+        after: int = 0,
+        limit: int,
+    ) -> tuple[Delivery, ...]:
+        """Make dead letters of those of a destination that wait or await their reply, as they then are, oldest first.
+
+        A lease that has run out counts as waiting; one that has not is left alone. `noun`, `before` and `after`
+        restrict them as in `DeliverySelection`.
+        """
         ...
 
     async def resend(self, number: int, *, now: datetime) -> bool:

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from cimcare.exchange.audit import Action, AuditRow, Note
 
-__all__ = ["removal_of", "removed_by", "runs_of"]
+__all__ = ["describe_runs", "removal_of", "removed_by", "runs_of"]
 
 _MESSAGES = "messages"
 _RUN = re.compile("([0-9]{1,19})(?:-([0-9]{1,19}))?")
@@ -29,10 +29,14 @@ def runs_of(numbers: Iterable[int]) -> Iterator[range]:
         yield run
 
 
+def describe_runs(numbers: Iterable[int]) -> str:
+    """Numbers that rise as the audit trail names them, such as `3-7 9`."""
+    return " ".join(f"{run.start}-{run.stop - 1}" if len(run) > 1 else str(run.start) for run in runs_of(numbers))
+
+
 def removal_of(sequences: Iterable[int], *, at: datetime, actor: str) -> Note:
     """The note that these messages were removed from the log."""
-    runs = (f"{run.start}-{run.stop - 1}" if len(run) > 1 else str(run.start) for run in runs_of(sorted(sequences)))
-    return Note(at=at, action=Action.REMOVE, actor=actor, subject=_MESSAGES, details=" ".join(runs))
+    return Note(at=at, action=Action.REMOVE, actor=actor, subject=_MESSAGES, details=describe_runs(sorted(sequences)))
 
 
 def removed_by(row: AuditRow) -> tuple[range, ...]:

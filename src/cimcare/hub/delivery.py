@@ -17,24 +17,24 @@ from datetime import timedelta
 import msgspec
 import structlog
 
-from cimcare.errors import CimcareError, finding_of
+from cimcare.errors import CimcareError
 from cimcare.exchange.booking import book_buried, book_delivered, book_expired
 from cimcare.exchange.correlation import correlation_of, linked
 from cimcare.exchange.log import LogEntry, Transport
 from cimcare.exchange.outbox import Delivery, DeliveryKind, DeliverySelection, DeliveryState
 from cimcare.exchange.partners import DIRECT, Partner, Wire
-from cimcare.exchange.patterns import Asked, build_reply
 from cimcare.exchange.ports import Clock, NewID
 from cimcare.exchange.sending import Next, Sender, Sent, Verdict, judge_attempt, pause_of
 from cimcare.exchange.store import Store, StoreError, Transaction
 from cimcare.hub.entries import entry_of_exchange
+from cimcare.hub.given_up import find_waiting, tell_given_up
 from cimcare.hub.halting import find_halt
 from cimcare.hub.judging import Readable
-from cimcare.hub.later import has_last_reply, is_answered_later, reply_to_of
+from cimcare.hub.later import has_last_reply, reply_to_of
 from cimcare.hub.passing import Circuits, comes_later, for_partner
 from cimcare.hub.reading import read_back
 from cimcare.hub.setup import Setup
-from cimcare.model.envelope import RequestMessage, Result
+from cimcare.model.envelope import RequestMessage
 from cimcare.model.identity import MessageID
 
 __all__ = ["CourierTimes", "Couriers"]
@@ -166,34 +166,18 @@ class Couriers:
 
     async def tell_failure(self, transaction: Transaction, delivery: Delivery, code: str, reason: str) -> None:
         """Who waits for the later reply to a request that was given up hears of it."""
-        if delivery.kind is not DeliveryKind.REQUEST:
-            return
-        message = await _find_waiting(transaction, delivery)
-        if message is None:
-            return
-        header, now = message.header, self.clock()
-        asked = Asked(
-            noun=header.noun,
-            verb=header.verb.value,
-            context=header.context,
-            source=header.source,
-            message_id=header.message_id,
-            correlation_id=header.correlation_id,
+        destination = await tell_given_up(
+            transaction,
+            delivery,
+            code,
+            reason,
+            routes=self.setup.routes,
+            owner=self.partner_of(delivery.partner),
+            now=self.clock(),
+            new_id=self.new_id,
         )
-        partner = self.partner_of(delivery.partner)
-        accepted = "the same message with the same MessageID again, which has one effect"
-        finding = finding_of(code, "/", f"{delivery.partner}: {reason}", accepted, "guarantee G5")
-        reply = build_reply(
-            asked,
-            result=Result.FAILED,
-            findings=(finding,),
-            source=partner.source if partner is not None else delivery.partner,
-            now=now,
-            message_id=self.new_id(),
-        )
-        reply_to = reply_to_of(header, self.setup.routes, cause=delivery.cause, priority=delivery.priority)
-        await reply_to.keep_and_put(transaction, reply, now=now)
-        self.wake([reply_to.destination])
+        if destination is not None:
+            self.wake([destination])
 
 
 class _Courier:
@@ -398,7 +382,7 @@ class _Courier:
         reply = sent.reply
         assert reply is not None
         async with house.store.transaction(delivery.priority) as transaction:
-            asked = await _find_waiting(transaction, delivery)
+            asked = await find_waiting(transaction, delivery)
             if asked is None and verdict.next is Next.BURY:
                 done = await book_buried(
                     transaction,
@@ -453,15 +437,6 @@ class _Courier:
             async with self._house.store.transaction() as transaction:
                 reason = f"EXC-109: an error inside the hub while it delivered ({error})"
                 await book_buried(transaction, delivery, now=self._house.clock(), reason=reason, received=b"")
-
-
-async def _find_waiting(transaction: Transaction, delivery: Delivery) -> RequestMessage | None:
-    """The request that led to a delivery, as it came, if its sender waits for a later reply."""
-    entry, raw = await transaction.log.find(delivery.cause), await transaction.log.find_raw(delivery.cause)
-    if entry is None or raw is None:
-        return None
-    message = read_back(entry, raw)
-    return message if is_answered_later(message) else None
 
 
 def _wire_of(partner: Partner, cause: LogEntry | None) -> Partner:

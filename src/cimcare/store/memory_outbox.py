@@ -148,6 +148,28 @@ class MemoryOutbox(MemoryOutboxReader):
         rows = [deliveries.rows[number] for number in numbers]
         return tuple(self._change(row, state=DeliveryState.DEAD, due_at=now, reason=reason) for row in rows)
 
+    async def abandon(
+        self,
+        partner: str,
+        *,
+        now: datetime,
+        reason: str,
+        noun: str = "",
+        before: datetime | None = None,
+        after: int = 0,
+        limit: int,
+    ) -> tuple[Delivery, ...]:
+        """Make dead letters of those of a destination that wait or await their reply."""
+        wanted = DeliverySelection(partner=partner, states=_OPEN, noun=noun, before=before, after=after)
+        found = (self._tables.deliveries.rows[number] for number in self._candidates(wanted))
+        may_go = (
+            row
+            for row in found
+            if _is_wanted(row, wanted) and not (row.state is DeliveryState.LEASED and row.due_at > now)
+        )
+        rows = list(islice(may_go, limit))  # all of them before the first changes
+        return tuple(self._let_go(row, state=DeliveryState.DEAD, due_at=now, reason=reason) for row in rows)
+
     async def resend(self, number: int, *, now: datetime) -> bool:
         """Let a dead letter wait again, before the younger ones of its objects."""
         row = self._in_state(number, DeliveryState.DEAD)
@@ -209,21 +231,26 @@ class MemoryOutbox(MemoryOutboxReader):
         return any(not set(row.object_keys).isdisjoint(one.object_keys) for one in younger)
 
     def _end(self, number: int, attempt: int, **changes: object) -> bool:
-        """End an attempt; who stood behind it alone goes to the head of his objects."""
+        """End an attempt."""
         row = self._in_state(number, DeliveryState.LEASED)
         if row is None or row.attempts != attempt:
             return False
         is_over = changes.get("state", DeliveryState.LEASED) not in _WAITING
-        if not is_over:
+        if is_over:
+            self._let_go(row, **changes)
+        else:
             self._change(row, **changes)
-            return True
-        self._change(row, is_head=True, **changes)
+        return True
+
+    def _let_go(self, row: Delivery, **changes: object) -> Delivery:
+        """Change one that waits no more; who stood behind it alone goes to the head of his objects."""
+        changed = self._change(row, is_head=True, **changes)
         for one in dict.fromkeys(self._first(row.partner, key) for key in row.object_keys):
             if one is not None and not one.is_head:
                 others = (self._first(one.partner, key) for key in one.object_keys)
                 if all(other is one for other in others):
                     self._change(one, is_head=True)
-        return True
+        return changed
 
     def _first(self, partner: str, key: str) -> Delivery | None:
         """The oldest that waits or is leased of those with this key."""

@@ -148,6 +148,30 @@ _EXPIRE = (
     " UPDATE deliveries AS d SET state = 'dead', due_at = $1, reason = $2 FROM found WHERE d.number = found.number"
     f" RETURNING {_ALL}, found.due_at AS was_due_at"
 )
+# For each state one walk along the index of what lives; said so that no other index will do.
+_OPEN_OF_STATE = (
+    f"(SELECT d.number FROM deliveries AS d WHERE {_LIVE}"  # noqa: S608 - constants only
+    " AND (d.partner, d.state, d.number) > ($1, '{state}', $6)"
+    " AND (d.partner, d.state) <= ($1, '{state}') AND ($4::text = '' OR d.noun = $4)"
+    " AND ($5::bigint IS NULL OR d.created_at <= $5){also} ORDER BY d.partner, d.state, d.number LIMIT $7)"
+)
+_ABANDON = (
+    "WITH found AS MATERIALIZED (SELECT one.number FROM ("  # noqa: S608 - constants only
+    f"{_OPEN_OF_STATE.format(state='waiting', also='')} UNION ALL {_OPEN_OF_STATE.format(state='awaiting', also='')}"
+    f" UNION ALL {_OPEN_OF_STATE.format(state='leased', also=' AND d.due_at <= $2')}"
+    ") AS one ORDER BY one.number LIMIT $7),"
+    " changed AS (UPDATE deliveries AS d SET state = 'dead', due_at = $2, is_head = true, reason = $3 FROM found"
+    f" WHERE d.number = found.number RETURNING {_ALL}), {_OWN_KEYS},"
+    " gone AS (DELETE FROM delivery_keys AS d USING key WHERE d.partner = key.partner AND d.object_key = key.object_key"
+    " AND d.number = key.number),"
+    " follower AS MATERIALIZED (SELECT DISTINCT (SELECT min(d.number) FROM delivery_keys AS d"
+    " WHERE d.partner = object.partner AND d.object_key = object.object_key"
+    " AND d.number NOT IN (SELECT number FROM key)) AS number"
+    " FROM (SELECT DISTINCT partner, object_key FROM key) AS object),"
+    " promoted AS (UPDATE deliveries AS d SET is_head = true FROM follower WHERE d.number = follower.number"
+    f" AND NOT d.is_head AND NOT {_SHARES_WITH_OLDER.format(' AND older.number NOT IN (SELECT number FROM key)')})"
+    " SELECT * FROM changed ORDER BY number"
+)
 _DISCARD = (
     "UPDATE deliveries AS d SET state = 'discarded', due_at = $2, reason = $3 WHERE d.number = $1 AND d.state = 'dead'"
     " RETURNING 1"
@@ -220,7 +244,8 @@ class PostgresOutboxReader:
 class PostgresOutbox(PostgresOutboxReader):
     """The outbox inside one transaction. Every answer covers what was not written yet, which waits and was not tried.
 
-    What ends an attempt, an expectation or a dead letter finds none there, so it writes nothing before.
+    What ends an attempt, an expectation or a dead letter finds none there, so it writes nothing before; what is
+    abandoned may be there.
     """
 
     def __init__(self, session: Session, *, last: int) -> None:
@@ -316,6 +341,31 @@ class PostgresOutbox(PostgresOutboxReader):
         """Make dead letters of those that got no reply in time."""
         rows = await self._session.fetch(_EXPIRE, to_micros(now), as_text(reason), limit)
         rows.sort(key=lambda row: (row["was_due_at"], row["number"]))
+        return tuple(_delivery_of(row) for row in rows)
+
+    async def abandon(
+        self,
+        partner: str,
+        *,
+        now: datetime,
+        reason: str,
+        noun: str = "",
+        before: datetime | None = None,
+        after: int = 0,
+        limit: int,
+    ) -> tuple[Delivery, ...]:
+        """Make dead letters of those of a destination that wait or await their reply."""
+        await self.write()
+        rows = await self._session.fetch(
+            _ABANDON,
+            as_text(partner),
+            to_micros(now),
+            as_text(reason),
+            as_text(noun),
+            None if before is None else to_micros(before),
+            after,
+            limit,
+        )
         return tuple(_delivery_of(row) for row in rows)
 
     async def resend(self, number: int, *, now: datetime) -> bool:

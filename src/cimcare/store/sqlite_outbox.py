@@ -37,7 +37,8 @@ _TRIED = "state IN ('waiting', 'leased') AND attempts > attempts_before AND (is_
 _LIVE = "state IN ('waiting', 'leased', 'awaiting', 'dead')"
 _OPEN = "state IN ('waiting', 'leased', 'awaiting')"
 _ENDED = "state IN ('delivered', 'discarded')"
-_LIVE_STATES = (DeliveryState.WAITING, DeliveryState.LEASED, DeliveryState.AWAITING, DeliveryState.DEAD)
+_OPEN_STATES = (DeliveryState.WAITING, DeliveryState.LEASED, DeliveryState.AWAITING)
+_LIVE_STATES = (*_OPEN_STATES, DeliveryState.DEAD)
 
 _SELECT = f"SELECT {_COLUMNS} FROM deliveries"  # noqa: S608 - constants only
 _FIND = f"{_SELECT} WHERE number = ?"
@@ -91,6 +92,7 @@ _FAIL = f"UPDATE deliveries SET state = 'waiting', due_at = ?, reason = ?, recei
 _RENEW = f"UPDATE deliveries SET due_at = ? {_OF_ATTEMPT}"  # noqa: S608 - constants only
 _EXPIRED = "SELECT number FROM deliveries WHERE state = 'awaiting' AND due_at <= ? ORDER BY due_at, number LIMIT ?"
 _BURY_AWAITING = "UPDATE deliveries SET state = 'dead', due_at = ?, reason = ? WHERE number = ?"
+_ABANDON = "UPDATE deliveries SET state = 'dead', due_at = ?, is_head = 1, reason = ? WHERE number = ?"
 _ANSWER = "UPDATE deliveries SET state = 'delivered', due_at = ? WHERE number = ? AND state = 'awaiting'"
 _RESEND = (
     "UPDATE deliveries SET state = 'waiting', due_at = ?, is_head = ?, attempts_before = attempts WHERE number = ?"
@@ -252,6 +254,33 @@ class SqliteOutbox(SqliteOutboxReader):
         self._session.run_each(_BURY_AWAITING, [(to_micros(now), reason, number) for (number,) in expired])
         return tuple(_delivery_of(self._session.one(_FIND, row)) for row in expired)
 
+    async def abandon(
+        self,
+        partner: str,
+        *,
+        now: datetime,
+        reason: str,
+        noun: str = "",
+        before: datetime | None = None,
+        after: int = 0,
+        limit: int,
+    ) -> tuple[Delivery, ...]:
+        """Make dead letters of those of a destination that wait or await their reply."""
+        conditions, values = _conditions_of(DeliverySelection(partner=partner, noun=noun, before=before, after=after))
+        # One walk along the index of what lives for each state, of `limit` rows at most but for what does not match.
+        found = [
+            self._select(
+                [*conditions, _LIVE, "state = ?", "(state <> 'leased' OR due_at <= ?)"],
+                [*values, state, to_micros(now)],
+                limit,
+            )
+            for state in _OPEN_STATES
+        ]
+        rows = tuple(merge(*found, key=lambda delivery: delivery.number))[:limit]
+        self._session.run_each(_ABANDON, [(to_micros(now), reason, row.number) for row in rows])
+        self._let_go([(row.partner, key, row.number) for row in rows for key in dict.fromkeys(row.object_keys)])
+        return tuple(_delivery_of(self._session.one(_FIND, (row.number,))) for row in rows)
+
     async def resend(self, number: int, *, now: datetime) -> bool:
         """Let a dead letter wait again, before the younger ones of its objects."""
         delivery = await self.find(number)
@@ -297,11 +326,15 @@ class SqliteOutbox(SqliteOutboxReader):
         if self._session.run(_END, (state.value, to_micros(at), reason, received, number, attempt)).rowcount != 1:
             return False
         partner, text = self._session.one("SELECT partner, object_keys FROM deliveries WHERE number = ?", (number,))
-        keys = tuple(dict.fromkeys(_keys_of(text)))
-        self._session.run_each(_DELETE_KEY, [(partner, key, number) for key in keys])
-        followers = {self._session.one(_FIRST_OF_KEY, (partner, key))[0] for key in keys}
-        self._session.run_each(_PROMOTE, [(follower,) for follower in followers if follower is not None])
+        self._let_go([(partner, key, number) for key in dict.fromkeys(_keys_of(text))])
         return True
+
+    def _let_go(self, keys: list[tuple[str, str, int]]) -> None:
+        """Take keys of what waits no more away (partner, key, number); who stood behind them alone goes to the head."""
+        self._session.run_each(_DELETE_KEY, keys)
+        objects = dict.fromkeys((partner, key) for partner, key, _ in keys)
+        followers = {self._session.one(_FIRST_OF_KEY, one)[0] for one in objects}
+        self._session.run_each(_PROMOTE, [(follower,) for follower in followers if follower is not None])
 
 
 def _conditions_of(selection: DeliverySelection) -> tuple[list[str], list[Value]]:
