@@ -2,10 +2,9 @@
 
 import asyncio
 import shlex
-import signal
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence, Set
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import NoReturn, TypeVar
 import click
 import msgspec
 
+from cimcare.cli.acting import halted_by_ctrl_c, require_given
 from cimcare.cli.input import actor_option, fail, find_user
 from cimcare.cli.place import INSTANT, NUMBER, Place, act, ask, place_options
 from cimcare.cli.told import Shown, load_shown, print_deliveries, print_shown
@@ -34,7 +34,6 @@ from cimcare.hub.dead_letters import (
     is_code,
 )
 from cimcare.hub.destinations import is_direct, list_destinations
-from cimcare.hub.reasons import ReasonError, require_reason
 from cimcare.store.opening import shown_url
 
 __all__ = ["deadletters"]
@@ -172,13 +171,13 @@ def resend(
     job = _Job(place, "resend", numbers, filters, as_json=as_json)
     if dry_run:
         job.preview()
-    given = _require(reason)
+    given = require_given(reason)
 
     async def deed(store: Store) -> int:
         letters = DeadLetters(store, actor=actor or find_user(), reason=given, clock=_now)
         chosen = await job.choose(store.reader)
         await _warn(store.reader, {group.partner for group in chosen.groups})
-        with _halted_by_ctrl_c() as stop:
+        with halted_by_ctrl_c() as stop:
             control = _control(stop, "sent again", "meanwhile")
             tally = await letters.resend(numbers or chosen.numbers, control, rate=rate or 0.0)
             if watch and not tally.is_halted:
@@ -218,12 +217,12 @@ def discard(
     job = _Job(place, "discard", numbers, filters, as_json=as_json)
     if dry_run:
         job.preview()
-    given = _require(reason)
+    given = require_given(reason)
 
     async def deed(store: Store) -> int:
         letters = DeadLetters(store, actor=actor or find_user(), reason=given, clock=_now)
         chosen = await job.choose(store.reader)
-        with _halted_by_ctrl_c() as stop:
+        with halted_by_ctrl_c() as stop:
             tally = await letters.discard(numbers or chosen.numbers, _control(stop, "discarded"))
         return await job.end(store.reader, tally, "discarded", {"reason": given, "actor": actor})
 
@@ -380,33 +379,6 @@ def _control(stop: asyncio.Event, done: str, meanwhile: str = "") -> Control:
                 await stop.wait()
 
     return Control(is_halted=stop.is_set, pause=pause, report=report)
-
-
-@contextmanager
-def _halted_by_ctrl_c() -> Iterator[asyncio.Event]:
-    """An event that the first Ctrl-C sets; the next one ends the program at once, which undoes what is half done."""
-    loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
-
-    def halt() -> None:
-        stop.set()
-        loop.remove_signal_handler(signal.SIGINT)
-
-    loop.add_signal_handler(signal.SIGINT, halt)
-    try:
-        yield stop
-    finally:
-        loop.remove_signal_handler(signal.SIGINT)
-
-
-def _require(reason: str | None) -> str:
-    """The reason. Ends the program with code 2 if there is none, or if it says nothing."""
-    if reason is None:
-        fail("--reason is missing: say why, for the audit trail", code=2)
-    try:
-        return require_reason(reason)
-    except ReasonError as error:
-        fail(error, code=2)
 
 
 def _refuse(findings: Sequence[Finding]) -> NoReturn:

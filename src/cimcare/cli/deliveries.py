@@ -1,31 +1,38 @@
-"""Command `deliveries`: what goes to partners, and halting a destination, also beside a running hub."""
+"""Command `deliveries`: what goes to partners, and halting or abandoning a destination, also beside a running hub."""
 
+import asyncio
 import shlex
+from contextlib import aclosing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from uuid import uuid4
 
 import click
 import msgspec
 
+from cimcare.cli.acting import halted_by_ctrl_c, require_given
 from cimcare.cli.input import actor_option, fail, find_user
 from cimcare.cli.place import INSTANT, NUMBER, Place, act, ask, place_options
 from cimcare.cli.told import Shown, load_shown, print_deliveries, print_shown
 from cimcare.errors import finding_of
 from cimcare.exchange.outbox import DeliverySelection, DeliveryState
 from cimcare.exchange.store import Reader, Store
+from cimcare.hub.abandoning import Abandonable, abandon, count_abandonable
 from cimcare.hub.destinations import Destination, is_destination, is_direct, list_destinations
 from cimcare.hub.halting import Halt, find_halt, halt, release
 from cimcare.hub.operator_views import view_destination
-from cimcare.hub.reasons import ReasonError, require_reason
 
 __all__ = ["deliveries"]
+
+_PAUSE_SECONDS = 0.01
+"""Between two transactions of many: others write meanwhile, and Ctrl-C is heard."""
 
 
 @click.group()
 @place_options
 @click.pass_context
 def deliveries(context: click.Context, *, database: str | None, config: Path | None) -> None:
-    """What goes to partners: look at it, halt a destination, let it go on.
+    """What goes to partners: look at it, halt it, let it go on, abandon it.
 
     Works on the database beside running hubs, which notice within `delivery.poll_seconds`. Dead letters are sent again
     by `cimcare deadletters`.
@@ -145,13 +152,12 @@ def halt_partner(place: Place, partner: str, *, reason: str, actor: str | None) 
     What is being sent at this moment ends as it would. Requests that are passed through while their sender waits are
     not halted: they never wait in the outbox.
     """
-    why = _require(reason)
+    why = require_given(reason)
 
     async def deed(store: Store) -> str:
-        known = await list_destinations(store.reader)
-        if not is_destination(partner, known):
-            accepted = f"one of {', '.join(one.name for one in known)}" if known else "a partner; none is in force"
-            return finding_of("SET-110", "PARTNER", f"no destination {partner!r}", accepted).describe()
+        refused, _ = await _find_destination(store.reader, partner)
+        if refused:
+            return refused
         async with store.transaction() as transaction:
             before = await find_halt(transaction.records, partner)
             await halt(transaction, partner, actor=actor or find_user(), reason=why, now=datetime.now(UTC))
@@ -170,7 +176,7 @@ def halt_partner(place: Place, partner: str, *, reason: str, actor: str | None) 
 @click.pass_obj
 def release_partner(place: Place, partner: str, *, reason: str, actor: str | None) -> None:
     """Let delivery to a halted destination go on."""
-    why = _require(reason)
+    why = require_given(reason)
 
     async def deed(store: Store) -> bool:
         async with store.transaction() as transaction:
@@ -181,9 +187,100 @@ def release_partner(place: Place, partner: str, *, reason: str, actor: str | Non
     click.echo(f"{partner} goes on", err=True)
 
 
-def _require(text: str) -> str:
-    """The reason. Ends the program with code 2 if it says nothing."""
-    try:
-        return require_reason(text)
-    except ReasonError as error:
-        fail(error, code=2)
+@deliveries.command("abandon")
+@click.argument("partner")
+@click.option(
+    "--reason", help="Why, for the audit trail and for who waits for a later reply.  [required unless --dry-run]"
+)
+@click.option("--noun", default="", help="Only this noun.")
+@click.option("--before", type=INSTANT, help="Only put in up to this instant.")
+@click.option("--dry-run", is_flag=True, help="Only say how many there are.")
+@actor_option
+@click.pass_obj
+def abandon_partner(
+    place: Place,
+    partner: str,
+    *,
+    reason: str | None,
+    noun: str,
+    before: datetime | None,
+    dry_run: bool,
+    actor: str | None,
+) -> None:
+    """Make dead letters of what waits for a destination that is gone for good, or awaits its reply.
+
+    From there `cimcare deadletters` discards them or sends them again. Who waits for a later reply to one of them is
+    told that it failed. What is being sent at this moment is left as it is. Done in small transactions, with a row in
+    the audit trail each; Ctrl-C halts it between two of them.
+
+    Exit code 0: done. 1: there is no such destination, or halted by Ctrl-C.
+    """
+    wanted = DeliverySelection(partner=partner, noun=noun, before=before)
+
+    async def look(reader: Reader) -> tuple[str, Abandonable]:
+        refused, _ = await _find_destination(reader, partner)
+        return refused, await count_abandonable(reader.outbox, wanted, _now)
+
+    if dry_run:
+        refused, found = ask(place, look)
+        if refused:
+            fail(refused, code=1)
+        click.echo(f"{partner}: {_told_abandonable(found)}")
+        return
+    why = require_given(reason)
+
+    async def deed(store: Store) -> int | str:
+        refused, destination = await _find_destination(store.reader, partner)
+        if refused:
+            return refused
+        if destination is not None and destination.partner is not None:
+            click.echo(f"{partner} is in force: what is put in for it from now on is sent to it", err=True)
+        done = 0
+        batches = abandon(
+            store, wanted, actor=actor or find_user(), reason=why, clock=_now, new_id=lambda: str(uuid4())
+        )
+        with halted_by_ctrl_c() as stop:
+            async with aclosing(batches):
+                async for batch in batches:
+                    done += len(batch)
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(_PAUSE_SECONDS):
+                            await stop.wait()
+                    if stop.is_set():
+                        break
+        return await _tell_abandoned(store.reader, wanted, done, is_halted=stop.is_set())
+
+    ended = act(place, deed)
+    if isinstance(ended, str):
+        fail(ended, code=1)
+    raise SystemExit(ended)
+
+
+async def _tell_abandoned(reader: Reader, wanted: DeliverySelection, done: int, *, is_halted: bool) -> int:
+    """Print what came of it; the exit code."""
+    click.echo(f"{done} deliveries to {wanted.partner} are dead letters")
+    left = await count_abandonable(reader.outbox, wanted, _now)
+    if left.leased:
+        click.echo(f"{left.leased} are being sent, and were left; ask again when they have ended", err=True)
+    if is_halted and (left.waiting or left.awaiting):
+        click.echo(f"halted; {left.waiting + left.awaiting} are left as they were. To go on, say it again", err=True)
+        return 1
+    return 0
+
+
+def _told_abandonable(found: Abandonable) -> str:
+    left = f"; {found.leased} are being sent, and would be left" if found.leased else ""
+    return f"{found.waiting} that wait and {found.awaiting} that await their reply would be dead letters{left}"
+
+
+async def _find_destination(reader: Reader, name: str) -> tuple[str, Destination | None]:
+    """Why there is no destination of this name, or nothing and what is known of it."""
+    known = await list_destinations(reader)
+    if not is_destination(name, known):
+        accepted = f"one of {', '.join(one.name for one in known)}" if known else "a partner; none is in force"
+        return finding_of("SET-110", "PARTNER", f"no destination {name!r}", accepted).describe(), None
+    return "", next((one for one in known if one.name == name), None)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

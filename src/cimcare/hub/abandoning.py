@@ -7,7 +7,7 @@ when there is a destination of that name, sent again.
 Source: guarantees G3, G5, G7 and G10.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from datetime import datetime
 
 import msgspec
@@ -62,7 +62,7 @@ async def count_abandonable(outbox: OutboxReader, wanted: DeliverySelection, clo
 
 async def abandon(
     store: Store, wanted: DeliverySelection, *, actor: str, reason: str, clock: Clock, new_id: NewID
-) -> AsyncIterator[tuple[Delivery, ...]]:
+) -> AsyncGenerator[tuple[Delivery, ...], None]:
     """Make dead letters of what waits for a destination or awaits its reply, the oldest first; what each batch was.
 
     Each batch is one transaction, with its counts, its row of the audit trail, which names the numbers, and replies to

@@ -3,6 +3,7 @@
 Pure.
 """
 
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
@@ -85,7 +86,8 @@ def _left_waiting(differences: Iterable[Difference], chosen: InForce, backlogs: 
         if each.name not in names:
             yield (
                 f"{each.name} is removed with deliveries that it has not got ({count}): they stay, and go on when it"
-                " is there again"
+                f" is there again; if it never is, `cimcare deliveries abandon {shlex.quote(each.name)}` makes dead"
+                " letters of them"
             )
         elif any(change.key in ("url", "kind") for change in each.changes):
             yield f"{each.name} has deliveries that it has not got ({count}): they go to where it is then"

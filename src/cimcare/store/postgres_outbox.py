@@ -110,9 +110,10 @@ _OWN_KEYS = (
     f"key AS MATERIALIZED (SELECT DISTINCT changed.partner, changed.number, {_KEY} AS object_key"  # noqa: S608
     f" FROM changed CROSS JOIN LATERAL {_KEYS.format('changed')})"
 )
+# One look-up for each key, whatever the planner believes to know of how many there are.
 _SHARES_WITH_OLDER = (
-    f"EXISTS (SELECT FROM {_KEYS.format('d')} JOIN delivery_keys AS older ON older.partner = d.partner"
-    f" AND older.object_key = {_KEY} AND older.number < d.number{{}})"
+    f"EXISTS (SELECT FROM {_KEYS.format('d')} WHERE (SELECT min(older.number) FROM delivery_keys AS older"
+    f" WHERE older.partner = d.partner AND older.object_key = {_KEY}{{}}) < d.number)"
 )
 _END = (
     "WITH changed AS (UPDATE deliveries AS d SET state = $3, due_at = $4, is_head = true, reason = $5,"  # noqa: S608

@@ -1,8 +1,10 @@
-"""deliveries: list, show, partners, halt and release, with the exit codes that scripts go by."""
+"""deliveries: list, show, partners, halt, release and abandon, with the exit codes that scripts go by."""
 
 import asyncio
 import getpass
 import json
+import os
+import signal
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
@@ -14,6 +16,7 @@ from cimcare.exchange.audit import Action, AuditRow
 from cimcare.exchange.log import Direction
 from cimcare.exchange.outbox import DeliveryKind
 from cimcare.exchange.store import Store, Transaction
+from cimcare.hub import abandoning
 from cimcare.hub.configuration import adopt
 from cimcare.hub.exchanged import find_exchanged
 from cimcare.hub.settings import read_settings
@@ -70,7 +73,7 @@ def _filled(run: Run) -> None:
 def acts() -> list[AuditRow]:
     async def look() -> list[AuditRow]:
         async with open_reader(DATABASE) as reader:
-            wanted = (Action.HALT, Action.RELEASE)
+            wanted = (Action.HALT, Action.RELEASE, Action.ABANDON)
             return [row for row in await reader.audit.rows() if row.action in wanted]
 
     return asyncio.run(look())
@@ -203,7 +206,103 @@ def test_a_hub_without_partners_has_none_to_halt(run: Run) -> None:
     assert "a partner; none is in force" in result.stderr
 
 
-@pytest.mark.parametrize("command", ["halt", "release"])
+def test_what_waits_for_one_that_was_removed_is_abandoned(run: Run) -> None:
+    """Its queue keeps the alarm up, and nobody will ever send it."""
+    preview = run("deliveries", "abandon", "old", "--dry-run")
+    assert (preview.exit_code, preview.stderr) == (0, "")
+    assert preview.stdout == "old: 1 that wait and 0 that await their reply would be dead letters\n"
+    assert acts() == []
+    result = run("deliveries", "abandon", "old", "--reason", " closed down ", "--actor", "ann")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "1 deliveries to old are dead letters\n", "")
+    (row,) = acts()
+    assert (row.action, row.actor, row.subject) == (Action.ABANDON, "ann", "deliveries to old")
+    assert row.details == f"{OTHER}: closed down"
+    assert numbers(run("deadletters", "list", "--partner", "old").stdout) == [OTHER]
+    assert "abandoned: closed down" in run("deliveries", "show", OTHER).stdout
+    assert run("deadletters", "discard", OTHER, "--reason", "as agreed").exit_code == 0
+    assert run("deliveries", "abandon", "old", "--reason", "again").exit_code == 1, "nothing is kept for it any more"
+
+
+def test_only_what_matches_is_abandoned(run: Run) -> None:
+    """One noun that the partner takes no more, or what is too old to be of use; what comes goes on."""
+    preview = run("deliveries", "abandon", "gis", "--noun", "TroubleTickets", "--dry-run")
+    assert preview.stdout == "gis: 0 that wait and 0 that await their reply would be dead letters\n"
+    before = ("--before", "2030-06-01T00:00:00Z")
+    result = run("deliveries", "abandon", "gis", "--noun", "Incidents", *before, "--reason", "x")
+    assert (result.exit_code, result.stdout) == (0, "0 deliveries to gis are dead letters\n")
+    result = run("deliveries", "abandon", "gis", "--noun", "Incidents", "--reason", "x")
+    assert (result.exit_code, result.stdout) == (0, "1 deliveries to gis are dead letters\n")
+    assert result.stderr == "gis is in force: what is put in for it from now on is sent to it\n"
+    assert [(row.actor, row.subject) for row in acts()] == [(getpass.getuser(), "deliveries to gis")]
+
+
+def test_what_is_being_sent_is_left_and_told(run: Run) -> None:
+    """The rest is done; this one may arrive yet."""
+
+    async def lease(store: Store) -> None:
+        later = NOON + timedelta(days=1)
+        async with store.transaction() as transaction:
+            assert len(await transaction.outbox.claim("old", now=later, until=later, limit=1)) == 1
+
+    on_store(lease)
+    preview = run("deliveries", "abandon", "old", "--dry-run")
+    assert preview.stdout.endswith("would be dead letters; 1 are being sent, and would be left\n")
+    result = run("deliveries", "abandon", "old", "--reason", "closed down")
+    assert (result.exit_code, result.stdout) == (0, "0 deliveries to old are dead letters\n")
+    assert result.stderr == "1 are being sent, and were left; ask again when they have ended\n"
+
+
+@pytest.mark.parametrize("also", ["--dry-run", "--reason=closed down"])
+def test_a_name_that_is_none_is_not_abandoned(run: Run, also: str) -> None:
+    """Else a mistyped name looks like work that is done."""
+    result = run("deliveries", "abandon", "odl", also)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "SET-110 no destination 'odl'; one of crm, gis, old, reply host:80" in result.stderr
+
+
+def test_ctrl_c_ends_it_between_two_transactions(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is done stays done, what is left is told, and the same words go on."""
+
+    async def more(store: Store) -> None:
+        for number in range(4):
+            await put(store, f"more{number}", "old")
+
+    on_store(more)
+    monkeypatch.setattr(abandoning, "_BATCH", 2)
+    book = abandoning.book_abandoned
+    calls: list[int] = []
+
+    async def press(*arguments: object, **named: object) -> object:
+        calls.append(len(calls))
+        if len(calls) == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        return await book(*arguments, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(abandoning, "book_abandoned", press)
+    result = run("deliveries", "abandon", "old", "--reason", "closed down")
+    assert (result.exit_code, result.stdout) == (1, "4 deliveries to old are dead letters\n")
+    assert result.stderr == "halted; 1 are left as they were. To go on, say it again\n"
+    assert len(acts()) == 2
+
+
+def test_on_postgresql_what_is_abandoned_balances_too(run: Run, postgres_url: str) -> None:
+    """The same command beside several hosts."""
+
+    async def make() -> None:
+        store = await open_store(postgres_url)
+        await fill(store)
+        await store.close()
+
+    asyncio.run(make())
+    place = ("--database", postgres_url)
+    assert run("deliveries", *place, "abandon", "old", "--reason", "closed down").stdout.startswith("1 deliveries")
+    since = ("--since", "2030-06-01T00:00:00Z", "--until", "2030-06-02T00:00:00Z")
+    assert run("ledger", *place, "check", *since).exit_code == 0
+    assert run("audit", *place, "verify").exit_code == 0
+    assert "old: waiting 0, awaiting 0, dead 1" in run("deliveries", *place, "partners").stdout
+
+
+@pytest.mark.parametrize("command", ["halt", "release", "abandon"])
 @pytest.mark.parametrize(("arguments", "told"), [([], "--reason"), (["--reason", " "], "EXC-136 blank")])
 def test_a_reason_has_to_be_given(run: Run, command: str, arguments: list[str], told: str) -> None:
     """The same for all that an operator does."""

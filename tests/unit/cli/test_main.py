@@ -57,6 +57,7 @@ def test_all_commands_are_there() -> None:
         "deadletters list",
         "deadletters resend",
         "deadletters show",
+        "deliveries abandon",
         "deliveries halt",
         "deliveries list",
         "deliveries partners",

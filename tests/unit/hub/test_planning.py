@@ -71,7 +71,8 @@ def test_deliveries_of_a_removed_partner_are_pointed_out() -> None:
     assert told(made) == ["- partner billing"]
     assert made.warnings == (
         "billing is removed with deliveries that it has not got (12 waiting, 1 awaiting their reply, 2 dead letters):"
-        " they stay, and go on when it is there again",
+        " they stay, and go on when it is there again; if it never is, `cimcare deliveries abandon billing` makes dead"
+        " letters of them",
     )
 
 
