@@ -1,13 +1,18 @@
 """Sending dead letters again and discarding them: all of it or nothing of each, with its count and its row."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
 
 from cimcare.exchange.audit import Action, AuditRow
+from cimcare.exchange.log import Outcome
 from cimcare.exchange.outbox import DeliverySelection, DeliveryState
+from cimcare.exchange.partners import Partner
 from cimcare.exchange.store import Store
+from cimcare.exchange.subscriptions import Filter, Subscription
 from cimcare.hub import dead_letters
 from cimcare.hub.balance import balances
 from cimcare.hub.dead_letters import (
@@ -20,10 +25,17 @@ from cimcare.hub.dead_letters import (
     explain,
     is_code,
 )
+from cimcare.hub.exchanged import find_exchanged
 from cimcare.hub.reasons import LONGEST_REASON, ReasonError, require_reason
+from cimcare.model.envelope import Result
+from cimcare.model.nouns import Noun
+from cimcare.model.verbs import Verb
+from cimcare.samples import build_message
 from cimcare.store.opening import open_store
 from tests.support.dead_letters import FAILED, Steering, bury_again, deliver, put, put_dead
+from tests.support.sender import ScriptedSender, replied
 from tests.support.stored import NOON
+from tests.unit.hub.conftest import HeldHub
 
 NOW = NOON + timedelta(hours=5)
 
@@ -346,3 +358,41 @@ async def test_the_state_of_each_is_written_whole(store: Store) -> None:
     assert found is not None
     assert (found.state, found.attempts) == (DeliveryState.DELIVERED, 2)
     assert await sums(store) == (1, 0, 0, 0, 0)
+
+
+async def test_a_running_hub_delivers_what_was_sent_again(tmp_path: Path) -> None:
+    """By another process, which can wake no courier: they look by themselves."""
+    hub = HeldHub()
+    sender = ScriptedSender()
+    sender.answers["gis"] = [replied(Result.FAILED, "2.15")]
+    gis = Partner(name="gis", url="http://gis.example/soap", source="GIS")
+    subscription = Subscription(name="gis", partner="gis", filter=Filter(nouns=("TroubleTickets",)))
+    more = "[delivery]\npoll_seconds = 0.05\n"
+    await hub.open(tmp_path, more, sender=sender, partners=[gis], subscriptions=[subscription])
+    await hub.ask(build_message(Noun.TROUBLE_TICKETS, Verb.CREATE, seed=2))
+    async with asyncio.timeout(20):
+        while await states(hub.store) != ["dead"]:
+            await asyncio.sleep(0.005)
+    (dead,) = await hub.store.reader.outbox.select(DeliverySelection())
+    exchanged = await find_exchanged(hub.store.reader, dead)
+    assert exchanged.sent is not None
+    assert await hub.store.reader.log.find_raw(exchanged.sent.sequence) is not None
+    assert exchanged.received is not None
+    assert exchanged.received.outcome is Outcome.FAILED
+
+    sender.answers["gis"] = [replied()]
+    other = await open_store(f"sqlite:///{tmp_path / 'hub.db'}")
+    letters = DeadLetters(other, actor="ann", reason="mended", clock=hub.clock)
+
+    async def pause(_: float) -> None:
+        await asyncio.sleep(0.005)
+
+    control = dead_letters.Control(is_halted=lambda: False, pause=pause, report=lambda _: None)
+    await letters.resend([dead.number], control)
+    async with asyncio.timeout(20):
+        tally = await letters.watch(control)
+    assert (tally.delivered, tally.died, tally.open) == (1, 0, 0)
+    first, second = sender.to("gis")
+    assert first.id == second.id, "the same message, so that a partner that has it takes it for a repeat"
+    await other.close()
+    await hub.hub.close()
