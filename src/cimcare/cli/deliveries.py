@@ -196,6 +196,7 @@ def release_partner(place: Place, partner: str, *, reason: str, actor: str | Non
 @click.option("--before", type=INSTANT, help="Only put in up to this instant.")
 @click.option("--dry-run", is_flag=True, help="Only say how many there are.")
 @actor_option
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 @click.pass_obj
 def abandon_partner(
     place: Place,
@@ -206,6 +207,7 @@ def abandon_partner(
     before: datetime | None,
     dry_run: bool,
     actor: str | None,
+    as_json: bool,
 ) -> None:
     """Make dead letters of what waits for a destination that is gone for good, or awaits its reply.
 
@@ -225,7 +227,7 @@ def abandon_partner(
         refused, found = ask(place, look)
         if refused:
             fail(refused, code=1)
-        click.echo(f"{partner}: {_told_abandonable(found)}")
+        click.echo(msgspec.json.encode(found).decode() if as_json else f"{partner}: {_told_abandonable(found)}")
         return
     why = require_given(reason)
 
@@ -248,7 +250,12 @@ def abandon_partner(
                             await stop.wait()
                     if stop.is_set():
                         break
-        return await _tell_abandoned(store.reader, wanted, done, is_halted=stop.is_set())
+        left = await count_abandonable(store.reader.outbox, wanted, _now)
+        if as_json:
+            click.echo(msgspec.json.encode({"abandoned": done, "left": left}).decode())
+        else:
+            click.echo(f"{done} deliveries to {partner} are dead letters")
+        return _tell_left(left, is_halted=stop.is_set())
 
     ended = act(place, deed)
     if isinstance(ended, str):
@@ -256,10 +263,8 @@ def abandon_partner(
     raise SystemExit(ended)
 
 
-async def _tell_abandoned(reader: Reader, wanted: DeliverySelection, done: int, *, is_halted: bool) -> int:
-    """Print what came of it; the exit code."""
-    click.echo(f"{done} deliveries to {wanted.partner} are dead letters")
-    left = await count_abandonable(reader.outbox, wanted, _now)
+def _tell_left(left: Abandonable, *, is_halted: bool) -> int:
+    """Say on stderr what was left; the exit code."""
     if left.leased:
         click.echo(f"{left.leased} are being sent, and were left; ask again when they have ended", err=True)
     if is_halted and (left.waiting or left.awaiting):

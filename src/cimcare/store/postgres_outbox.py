@@ -112,7 +112,8 @@ _OWN_KEYS = (
 )
 # One look-up for each key, whatever the planner believes to know of how many there are.
 _SHARES_WITH_OLDER = (
-    f"EXISTS (SELECT FROM {_KEYS.format('d')} WHERE (SELECT min(older.number) FROM delivery_keys AS older"
+    f"EXISTS (SELECT FROM {_KEYS.format('d')}"  # noqa: S608 - constants only
+    " WHERE (SELECT min(older.number) FROM delivery_keys AS older"
     f" WHERE older.partner = d.partner AND older.object_key = {_KEY}{{}}) < d.number)"
 )
 _END = (

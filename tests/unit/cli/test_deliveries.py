@@ -247,8 +247,10 @@ def test_what_is_being_sent_is_left_and_told(run: Run) -> None:
     on_store(lease)
     preview = run("deliveries", "abandon", "old", "--dry-run")
     assert preview.stdout.endswith("would be dead letters; 1 are being sent, and would be left\n")
-    result = run("deliveries", "abandon", "old", "--reason", "closed down")
-    assert (result.exit_code, result.stdout) == (0, "0 deliveries to old are dead letters\n")
+    left = {"waiting": 0, "awaiting": 0, "leased": 1}
+    assert json.loads(run("deliveries", "abandon", "old", "--dry-run", "--json").stdout) == left
+    result = run("deliveries", "abandon", "old", "--reason", "closed down", "--json")
+    assert (result.exit_code, json.loads(result.stdout)) == (0, {"abandoned": 0, "left": left})
     assert result.stderr == "1 are being sent, and were left; ask again when they have ended\n"
 
 
