@@ -133,15 +133,15 @@ def _queues(situation: Situation, limits: AlarmLimits) -> Iterator[_Judged]:
             continue
         name = backlog.partner
         found = f"the oldest of {backlog.waiting} deliveries waits since {_shown(backlog.oldest_at)}"
-        level, remedy = Severity.CRITICAL, "see what the partner says to them, with `cimcare deliveries`"
+        level, remedy = Severity.CRITICAL, "see what the partner says to them, with `cimcare deliveries list`"
         halt = situation.halts.get(name)
         if halt is not None:
             level = Severity.WARNING
             found = f"{found}; halted since {_shown(halt.at)} by {halt.actor}: {halt.reason}"
-            remedy = "let delivery go on when the reason is gone"
+            remedy = "let delivery go on when the reason is gone, with `cimcare deliveries release`"
         elif name not in known and not name.startswith(f"{DIRECT} "):
             found = f"{found}; no partner has this name"
-            remedy = "configure the partner again; what waits for it then goes on"
+            remedy = "configure the partner again, and what waits goes on; or `cimcare deliveries abandon`"
         yield AlarmName.QUEUE_AGE, name, level, found, remedy
 
 
@@ -149,7 +149,7 @@ def _dead_letters(situation: Situation) -> Iterator[_Judged]:
     for backlog in situation.backlogs:
         if backlog.dead:
             found = f"{backlog.dead} dead letter{'s' if backlog.dead > 1 else ''}"
-            remedy = "read why, with `cimcare deadletters`; then send again or discard, with a reason"
+            remedy = "read why, with `cimcare deadletters list`; then resend or discard them, with a reason"
             yield AlarmName.DEAD_LETTERS, backlog.partner, Severity.WARNING, found, remedy
 
 
@@ -184,9 +184,7 @@ def _failures(situation: Situation, limits: AlarmLimits) -> Iterator[_Judged]:
                 told.append(f"{failed} of {ended} {what}")
         if told:
             found = f"in this hour and the one before {' and '.join(told)}"
-            remedy = (
-                "look at the reasons, with `cimcare messages list --outcome FAILED --newest` or `cimcare deadletters`"
-            )
+            remedy = "look why, with `cimcare messages list --outcome FAILED --newest` or `cimcare deadletters list`"
             yield AlarmName.FAILURES, name, Severity.WARNING, found, remedy
 
 

@@ -1,11 +1,14 @@
 """When an alarm is raised, and what it says."""
 
 import random
+import re
 from datetime import UTC, datetime, timedelta
 
+import click.testing
 import msgspec
 import pytest
 
+from cimcare.cli import main
 from cimcare.exchange.ledger import Account, Balance, Line, balance_of
 from cimcare.exchange.outbox import Backlog
 from cimcare.exchange.partners import Partner, Retry
@@ -170,4 +173,8 @@ def test_each_alarm_says_what_to_do() -> None:
         turned_away_at=NOON,
     )
     assert {alarm.name for alarm in alarms} == set(AlarmName)
-    assert all(alarm.remedy for alarm in alarms)
+    commands = [command for alarm in alarms for command in re.findall("`cimcare ([a-z ]+?)(?: --|`)", alarm.remedy)]
+    assert len(commands) >= 5
+    for command in commands:
+        shown = click.testing.CliRunner().invoke(main, [*command.split(), "--help"])
+        assert (command, shown.exit_code) == (command, 0)
