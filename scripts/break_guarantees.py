@@ -102,9 +102,17 @@ BREAKS: tuple[Break, ...] = (
         "G8",
         "everybody is let in",
         "src/cimcare/hub/admission.py",
-        "        return before < self._limit and before * self._pace <= self._wait_seconds\n",
+        "        return before < self._limit and before * self._pace.seconds(self._now()) <= self._wait_seconds\n",
         "        return before >= 0\n",
         (_PIPELINE + "test_too_many_at_once_are_told_to_come_again",),
+    ),
+    Break(
+        "G8",
+        "who came first is first, whatever it is about",
+        "src/cimcare/hub/admission.py",
+        "heappush(self._line, (-priority, number, begun))",
+        "heappush(self._line, (0, number, begun))",
+        ("tests/unit/hub/test_admission.py::test_hazards_go_before_life_support_and_both_before_all_others",),
     ),
     Break(
         "G10",

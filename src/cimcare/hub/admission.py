@@ -1,26 +1,84 @@
-"""Who is let in: a bound on messages in work, a reserve for the urgent, and an answer at once for all others.
+"""Who is let in, and who is next: a bound on messages in work, a reserve for the urgent, one line for all who wait.
+
+A message is counted the moment it has arrived. What cannot be begun at once waits in the line, the urgent first. Each
+round of the event loop begins a slice of the line and no more, so that between two slices whoever arrives is counted
+too, and is refused or put in his place: nobody waits where nobody counts him. Decision 0051 has the reasons.
 
 Source: guarantee G8.
 """
 
+import asyncio
+from collections import deque
 from collections.abc import Callable
+from heapq import heappop, heappush
+from itertools import count
 
 from cimcare.exchange.outbox import Priority
 
-__all__ = ["Admission"]
+__all__ = ["Admission", "Pace", "Place"]
 
-_WEIGHT = 0.05
-"""Share of the newest message in the estimate of how long one takes."""
-
-_SIGNS = (b"azard", b"pecialNeed")
+_SIGNS = ((b"azard", Priority.HAZARD), (b"pecialNeed", Priority.LIFE_SUPPORT))
 """What the content of every urgent message holds somewhere; others may hold it too."""
+
+_SLICE_SECONDS = 0.025
+"""What one round of the event loop may take on: half of what a transaction of the store may last."""
+
+_FIRST_SLICE = 8
+"""Messages of a round while nobody knows how long one takes."""
+
+_TOGETHER = 64
+"""Messages that may be begun and not done: as many as one commit takes. More would only wait elsewhere."""
+
+_REMEMBERED = 128
+"""Messages by which the pace is known: several commits, since all messages of one commit are done at once."""
+
+_LEAST_KNOWN = 16
+_SILENCE_SECONDS = 1.0
+
+
+class Pace:
+    """How long one message takes while others wait.
+
+    Only while somebody waits does the time from one message done to the next tell how many can be done: a message alone
+    takes its time too, but a second one would have cost little more. So each time that somebody has to wait it is
+    learned anew, from the last 128 that were done since then.
+    """
+
+    def __init__(self) -> None:
+        self._instants: deque[float] = deque(maxlen=_REMEMBERED + 1)
+
+    def start(self, now: float) -> None:
+        """From now on somebody waits."""
+        self._instants.clear()
+        self._instants.append(now)
+
+    def stop(self) -> None:
+        """Nobody waits any more."""
+        self._instants.clear()
+
+    def note(self, now: float) -> None:
+        """One is done."""
+        if self._instants:
+            self._instants.append(now)
+
+    def seconds(self, now: float) -> float:
+        """Seconds for one message; 0 while too few were done to tell. If nothing is done any more, it grows."""
+        done = len(self._instants) - 1
+        if done < 0:
+            return 0.0
+        passed = now - self._instants[0]
+        if done < _LEAST_KNOWN and passed < _SILENCE_SECONDS:
+            return 0.0
+        return passed / max(done, 1)
 
 
 class Admission:
-    """Counts messages in work and estimates how long a new one would wait.
+    """Counts messages in work, estimates how long a new one would wait, and says who is next.
+
+    Use it on one event loop.
 
     Args:
-        limit: Most messages in work at once.
+        limit: Most messages in work at once, those that wait included.
         reserve: Places above that for the urgent.
         wait_seconds: A message that would wait longer is not let in.
         now: A clock that only moves forward, in seconds.
@@ -31,42 +89,134 @@ class Admission:
         self._reserve = reserve
         self._wait_seconds = wait_seconds
         self._now = now
-        self._pace = 0.0
-        self._last_left: float | None = None
+        self._pace = Pace()
+        self._numbers = count()
+        self._line: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._waiting = 0
+        self._begun_in_round = 0
+        self._is_round_due = False
         self.in_work = 0
+        """Messages that wait or are begun, without those that wait for somebody else."""
 
-    def may_enter(self, raw: bytes) -> bool:
-        """Whether a message may be looked at. Who looks urgent may, as long as the reserve lasts."""
-        if self._is_free():
+    def enter(self, raw: bytes) -> "Place | None":
+        """A place for a message that has arrived; None if there is none. Who looks urgent has the reserve besides."""
+        for sign, priority in _SIGNS:
+            if sign in raw:
+                has_place = self.in_work < self._limit + self._reserve
+                return Place(self, next(self._numbers), priority) if has_place else None
+        return Place(self, next(self._numbers), Priority.NORMAL) if self.is_free() else None
+
+    def is_free(self, *, besides: int = 0) -> bool:
+        """Whether an ordinary message would get a place and its turn in time, `besides` places not counted."""
+        before = self.in_work - besides
+        return before < self._limit and before * self._pace.seconds(self._now()) <= self._wait_seconds
+
+    def count(self, change: int) -> None:
+        """So many more in work, or less."""
+        self.in_work += change
+        if self._waiting and self._has_room():
+            self._want_round()
+
+    def note(self) -> None:
+        """One is done, as far as those who wait are concerned."""
+        self._pace.note(self._now())
+
+    async def turn(self, priority: Priority, number: int) -> None:
+        """Wait until a message may be begun: at once if nobody waits, else behind the more urgent and the earlier."""
+        if not self._waiting and self._has_room() and self._begun_in_round < self._slice():
+            self._begun_in_round += 1
+            self._want_round()
+            return
+        if not self._waiting:
+            self._pace.start(self._now())
+        begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heappush(self._line, (-priority, number, begun))
+        self._waiting += 1
+        if self._has_room():
+            self._want_round()
+        try:
+            await begun
+        except asyncio.CancelledError:
+            if begun.cancelled():  # else it was its turn in the same moment
+                self._leave_line()
+            raise
+
+    # -------------------------------------------------------------------------------------------------- rounds
+
+    def _has_room(self) -> bool:
+        return self.in_work - self._waiting < _TOGETHER
+
+    def _slice(self) -> int:
+        """How many may be begun in one round."""
+        seconds = self._pace.seconds(self._now())
+        return max(1, min(_TOGETHER, int(_SLICE_SECONDS / seconds))) if seconds else _FIRST_SLICE
+
+    def _want_round(self) -> None:
+        if not self._is_round_due:
+            self._is_round_due = True
+            asyncio.get_running_loop().call_soon(self._begin_round)
+
+    def _begin_round(self) -> None:
+        """Begin a slice of the line. Another round follows while there is more, and one more to forget this one."""
+        self._is_round_due = False
+        self._begun_in_round = 0
+        most = self._slice()
+        while self._waiting and self._has_room() and self._begun_in_round < most:
+            begun = heappop(self._line)[2]
+            if begun.done():  # its message is gone
+                continue
+            self._begun_in_round += 1
+            self._leave_line()
+            begun.set_result(None)
+        if self._begun_in_round:
+            self._want_round()
+
+    def _leave_line(self) -> None:
+        self._waiting -= 1
+        if not self._waiting:
+            self._line.clear()
+            self._pace.stop()
+
+
+class Place:
+    """The place of one message, from its arrival until it is answered."""
+
+    def __init__(self, admission: Admission, number: int, assumed: Priority) -> None:
+        self._admission = admission
+        self._number = number
+        self._assumed = assumed
+        self._is_noted = False
+        admission.count(1)
+
+    async def turn(self) -> None:
+        """Wait until the message may be looked at."""
+        await self._admission.turn(self._assumed, self._number)
+
+    async def keep(self, priority: Priority) -> bool:
+        """Whether the message may stay now that it was read. Who only looked urgent goes back to its place."""
+        if priority is not Priority.NORMAL or self._assumed is Priority.NORMAL:
             return True
-        return self.in_work < self._limit + self._reserve and any(sign in raw for sign in _SIGNS)
-
-    def may_stay(self, priority: Priority) -> bool:
-        """Whether a message that was let in, and counts as in work, may stay now that it was read."""
-        return priority is not Priority.NORMAL or self._is_free(besides=1)
-
-    def enter(self) -> None:
-        """One more in work."""
-        if self.in_work == 0:
-            self._last_left = self._now()  # an idle time says nothing of the pace
-        self.in_work += 1
-
-    def leave(self) -> None:
-        """One less in work."""
-        self.in_work -= 1
-        now = self._now()
-        if self._last_left is not None:
-            self._pace += _WEIGHT * (now - self._last_left - self._pace)
-        self._last_left = now
+        if not self._admission.is_free(besides=1):
+            return False
+        await self._admission.turn(priority, self._number)
+        return True
 
     def suspend(self) -> None:
-        """One in work begins to wait for somebody else, and takes nobody's place meanwhile."""
-        self.in_work -= 1
+        """The message begins to wait for somebody else, and takes nobody's place meanwhile."""
+        self._note()
+        self._admission.count(-1)
 
     def resume(self) -> None:
         """It goes on."""
-        self.in_work += 1
+        self._admission.count(1)
 
-    def _is_free(self, *, besides: int = 0) -> bool:
-        before = self.in_work - besides
-        return before < self._limit and before * self._pace <= self._wait_seconds
+    def leave(self) -> None:
+        """The message is answered."""
+        self._note()
+        self._admission.count(-1)
+
+    def _note(self) -> None:
+        """Its turn is over. Once, however often it waits: what is left to do takes time, and is no further message."""
+        if not self._is_noted:
+            self._is_noted = True
+            self._admission.note()

@@ -16,6 +16,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from cimcare.errors import CimcareError
 from cimcare.exchange.ports import Clock, NewID
+from cimcare.hub.accepting import Accepting
 from cimcare.hub.app import Hub, make_logger
 from cimcare.hub.settings import Settings
 from cimcare.store.opening import shown_url
@@ -46,25 +47,36 @@ class ListenError(CimcareError):
 class _Server(uvicorn.Server):
     """uvicorn without its signal handlers, which would end the process before the database is closed."""
 
-    def __init__(self, config: uvicorn.Config, on_stop: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        listeners: list[socket.socket],
+        on_stop: Callable[[], None],
+        on_trouble: Callable[[OSError], None],
+    ) -> None:
         super().__init__(config)
         self.listening = asyncio.Event()
         self._on_stop = on_stop
+        self._accepting = [Accepting(listener, self.take, on_trouble) for listener in listeners]
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to take connections, and say so."""
         try:
             await super().startup(sockets)
+            for accepting in self._accepting:
+                accepting.begin()
         finally:
             self.listening.set()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Say that it is time to go, take no connection any more, and wait for requests under way."""
         self._on_stop()
+        for accepting in self._accepting:
+            await accepting.end()
         await super().shutdown(sockets)
 
-    async def take(self, connection: socket.socket, when_lost: Callable[[], None]) -> None:
-        """Serve a connection that another process accepted."""
+    async def take(self, connection: socket.socket, when_lost: Callable[[], None] = lambda: None) -> None:
+        """Serve a connection that was accepted here or by another process. Raises OSError if it has ended already."""
         loop = asyncio.get_running_loop()
 
         def protocol() -> _Protocol:
@@ -144,7 +156,7 @@ async def running_hub(
     try:
         hub = await Hub.open(settings, clock=clock, new_id=new_id, logger=logger)
         try:
-            async with _serving(hub, [listener]) as server:
+            async with _serving(hub, [listener], logger or make_logger(settings.hub.log_level)) as server:
                 yield RunningHub(hub, address_of(listener), lambda: setattr(server, "should_exit", True))
         finally:
             await hub.close()
@@ -188,14 +200,16 @@ async def working_hub(
     """
     hub = await Hub.open(settings, logger=logger, adopts=adopts)
     try:
-        async with _serving(hub, []) as server:
+        async with _serving(hub, [], logger or make_logger(settings.hub.log_level)) as server:
             yield WorkingHub(hub, server)
     finally:
         await hub.close()
 
 
 @asynccontextmanager
-async def _serving(hub: Hub, listeners: list[socket.socket]) -> AsyncIterator[_Server]:
+async def _serving(
+    hub: Hub, listeners: list[socket.socket], logger: structlog.typing.FilteringBoundLogger
+) -> AsyncIterator[_Server]:
     server = _Server(
         uvicorn.Config(
             hub.app,
@@ -206,12 +220,13 @@ async def _serving(hub: Hub, listeners: list[socket.socket]) -> AsyncIterator[_S
             log_level="warning",
             access_log=False,
             server_header=False,
-            backlog=_BACKLOG,
             timeout_graceful_shutdown=hub.settings.hub.drain_seconds,
         ),
+        listeners,
         hub.streams.stop,
+        lambda error: logger.error("no connection accepted", reason=str(error)),
     )
-    serving = asyncio.create_task(server.serve(sockets=listeners))
+    serving = asyncio.create_task(server.serve(sockets=[]))
     try:
         await server.listening.wait()
         yield server

@@ -25,7 +25,7 @@ from cimcare.exchange.ports import Clock, Event, ExecutedEvent, NewID, ServingCo
 from cimcare.exchange.replay import check_original, is_identified, window_start
 from cimcare.exchange.splitting import is_last
 from cimcare.exchange.store import Store, StoreError, Transaction
-from cimcare.hub.admission import Admission
+from cimcare.hub.admission import Place
 from cimcare.hub.entries import count_of, entry_of_answer, entry_of_exchange, entry_of_received
 from cimcare.hub.judging import Judged, Readable, Refusal, asked_of, check_header, is_fatal, judge
 from cimcare.hub.later import (
@@ -73,7 +73,6 @@ class Means(msgspec.Struct, frozen=True, kw_only=True):
     new_id: NewID
     metrics: Metrics
     logger: structlog.typing.FilteringBoundLogger
-    admission: Admission
     on_put: Callable[[Collection[str]], None]
 
 
@@ -105,8 +104,9 @@ class _BusyError(Exception):
 class Passage:
     """One message on its way through, with the set-up that is in force when it comes."""
 
-    def __init__(self, means: Means, setup: Setup, received: Received) -> None:
+    def __init__(self, means: Means, setup: Setup, received: Received, place: Place) -> None:
         self._m = means
+        self._place = place
         self._setup = setup
         self._received = received
         self._channel = received.channel
@@ -150,7 +150,7 @@ class Passage:
             judged = judge(opened, catalog=self._m.catalog, limits=self._m.limits, context=self._m.hub.context)
             self._digest = digest_of(judged.message)
             self._priority = priority_of(judged.message)
-            if not self._m.admission.may_stay(self._priority):
+            if not await self._place.keep(self._priority):
                 raise _BusyError
             return await self._go_on(judged)
         except Refusal as refusal:
@@ -401,11 +401,11 @@ class Passage:
             if refused is not None:
                 raise Refusal((*notes, refused))
             sequence = await self._keep(transaction, outcome=Outcome.NONE, findings=notes)
-        self._m.admission.suspend()
+        self._place.suspend()
         try:
             passed = await self._m.passing.pass_on(partner, message, sequence)
         finally:
-            self._m.admission.resume()
+            self._place.resume()
         return await self._settle(message, notes, partner, sequence, passed)
 
     async def _settle(
@@ -486,11 +486,11 @@ class Passage:
 
     async def _join(self, original: LogEntry) -> Answer:
         """Wait for the outcome of the message that this one repeats, and answer the same."""
-        self._m.admission.suspend()
+        self._place.suspend()
         try:
             settled = await self._m.passing.settled(original.sequence, self._patience(original) + _GRACE)
         finally:
-            self._m.admission.resume()
+            self._place.resume()
         if settled is None or settled.outcome is Outcome.FAILED:
             return self._busy("the same message is in work, or has just failed")
         async with self._m.store.transaction(self._priority) as transaction:
@@ -632,7 +632,7 @@ class Passage:
         finding = finding_of(
             "EXC-108",
             "/",
-            found or f"{self._m.admission.in_work} messages in work",
+            found or "as many messages in work as can be answered in time",
             f"the same message after {self._m.hub.retry_after_seconds} seconds",
             "IEC 61968-100:2013, reply codes; settings hub.queue_limit and hub.wait_seconds",
         )

@@ -7,7 +7,7 @@ Source: IEC 61968-100:2013, processing of requests and events; guarantees G1, G2
 """
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Hashable
 from datetime import timedelta
 
 import msgspec
@@ -25,9 +25,11 @@ from cimcare.hub.settings import Settings
 from cimcare.hub.setup import Setup
 from cimcare.model.nouns import Role
 from cimcare.schema import Catalog
-from cimcare.transport.channel import Answer, Received
+from cimcare.transport.channel import Answer, Channel, Received
 
 __all__ = ["Pipeline"]
+
+_TOO_BUSY = "EXC-108"
 
 
 class Pipeline:
@@ -60,6 +62,7 @@ class Pipeline:
             wait_seconds=settings.hub.wait_seconds,
             now=lambda: asyncio.get_running_loop().time(),
         )
+        self._refusals: dict[Hashable, Answer] = {}  # one for each form there is
         self._means = Means(
             store=store,
             passing=passing,
@@ -71,7 +74,6 @@ class Pipeline:
             new_id=new_id,
             metrics=metrics,
             logger=logger,
-            admission=self._admission,
             on_put=on_put,
         )
 
@@ -82,26 +84,31 @@ class Pipeline:
 
     async def receive(self, received: Received) -> Answer:
         """Do all steps for one message and return its answer. Raises nothing."""
-        if not self._admission.may_enter(received.raw):
-            return self._too_busy(received)
-        self._admission.enter()
+        place = self._admission.enter(received.raw)
+        if place is None:
+            return self._too_busy(received.channel)
         self._metrics.set_waiting(self._admission.in_work)
         try:
-            return await Passage(self._means, self.setup, received).run()
+            await place.turn()
+            return await Passage(self._means, self.setup, received, place).run()
         finally:
-            self._admission.leave()
+            place.leave()
             self._metrics.set_waiting(self._admission.in_work)
 
-    def _too_busy(self, received: Received) -> Answer:
+    def _too_busy(self, channel: Channel) -> Answer:
         """Said at once and without a look at the message: whoever is overloaded must not work more."""
-        finding = finding_of(
-            "EXC-108",
-            "/",
-            f"{self._admission.in_work} messages in work",
-            f"the same message after {self._hub.retry_after_seconds} seconds",
-            "IEC 61968-100:2013, reply codes; settings hub.queue_limit and hub.wait_seconds",
-        )
-        self._metrics.count_refusal(finding.code)
-        fault = build_fault((finding,), node=self.setup.sources[Role.CIS])
-        answer = received.channel.render_fault(fault, finding)
-        return msgspec.structs.replace(answer, retry_after_seconds=self._hub.retry_after_seconds)
+        self._metrics.count_refusal(_TOO_BUSY)
+        answer = self._refusals.get(channel.form)
+        if answer is None:
+            finding = finding_of(
+                _TOO_BUSY,
+                "/",
+                "as many messages in work as can be answered in time",
+                f"the same message after {self._hub.retry_after_seconds} seconds",
+                "IEC 61968-100:2013, reply codes; settings hub.queue_limit and hub.wait_seconds",
+            )
+            fault = build_fault((finding,), node=self.setup.sources[Role.CIS])
+            rendered = channel.render_fault(fault, finding)
+            answer = msgspec.structs.replace(rendered, retry_after_seconds=self._hub.retry_after_seconds)
+            self._refusals[channel.form] = answer
+        return answer

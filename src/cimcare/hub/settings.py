@@ -107,7 +107,7 @@ class HubSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             least=0.1,
             most=3600,
         ),
-    ] = 10.0
+    ] = 2.0
     hazard_reserve: Annotated[
         int, described("Places beyond `hub.queue_limit` that are kept for hazards and life support.", least=0)
     ] = 100

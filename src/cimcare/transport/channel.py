@@ -4,7 +4,7 @@ A channel is made for one message. It learns from what came how to answer: the v
 typed service, XML or JSON.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 from typing import Protocol
 
 import msgspec
@@ -70,6 +70,11 @@ class Channel(Protocol):
     @property
     def transport(self) -> Transport:
         """How the message came, as far as is known."""
+        ...
+
+    @property
+    def form(self) -> Hashable:
+        """What shapes an answer: channels of equal forms answer the same in the same bytes."""
         ...
 
     def open(self, raw: bytes, limits: Limits, *, lenient: bool) -> Opened:

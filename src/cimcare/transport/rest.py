@@ -28,6 +28,7 @@ class XmlChannel:
     """One envelope as an XML document."""
 
     transport = Transport.REST_XML
+    form = Transport.REST_XML
 
     def open(self, raw: bytes, limits: Limits, *, lenient: bool) -> Opened:
         """The document's root."""
@@ -75,6 +76,7 @@ class JsonChannel:
     """One envelope as a JSON document."""
 
     transport = Transport.REST_JSON
+    form = Transport.REST_JSON
 
     def open(self, raw: bytes, limits: Limits, *, lenient: bool) -> Opened:
         """The document, brought into the form of XML, so that the same schemas and rules judge it."""

@@ -4,6 +4,7 @@ Source: IEC 61968-100:2013, SOAP binding; W3C SOAP 1.1 and SOAP 1.2.
 """
 
 import re
+from collections.abc import Hashable
 
 import msgspec
 
@@ -70,6 +71,11 @@ class SoapChannel:
         if self._typed is not None:
             return Transport.SOAP_TYPED
         return Transport.SOAP11 if self._version is SoapVersion.V11 else Transport.SOAP12
+
+    @property
+    def form(self) -> Hashable:
+        """Version of SOAP and outer names."""
+        return self._version, self._typed
 
     def open(self, raw: bytes, limits: Limits, *, lenient: bool) -> Opened:
         """The message in the body, in whichever of the shapes met in the field it stands."""
