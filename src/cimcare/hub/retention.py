@@ -33,7 +33,7 @@ from cimcare.model.verbs import EVENT_VERBS, REQUEST_VERBS, Verb
 
 __all__ = ["Ages", "MessageClass", "Retention", "Swept", "count_expired", "expiries_of"]
 
-_TOGETHER = 200
+_TOGETHER = 100
 """Messages, or deliveries, that one transaction removes."""
 
 _WIDEST = 2000
@@ -224,6 +224,7 @@ async def _batches(reader: Reader, expiry: Expiry, *, after: int) -> AsyncIterat
             batch.seen.append(root)
             if members := await _thread_of(reader, root, expiry.before):
                 batch.threads[root] = members
+            await asyncio.sleep(0)  # a store may answer without ever suspending
         after = found[-1]
     if batch.seen:
         yield batch
