@@ -61,6 +61,7 @@ class Hub:
         store: Store,
         sender: Sender,
         pipeline: Pipeline,
+        passing: Passing,
         couriers: Couriers,
         follower: Follower,
         queries: Queries,
@@ -75,6 +76,7 @@ class Hub:
         self.app = app
         self._store = store
         self._sender = sender
+        self._passing = passing
         self._follower = follower
 
     @classmethod
@@ -200,6 +202,7 @@ class Hub:
             store=store,
             sender=sender,
             pipeline=pipeline,
+            passing=passing,
             couriers=couriers,
             follower=follower,
             queries=queries,
@@ -211,8 +214,9 @@ class Hub:
         return hub
 
     async def close(self) -> None:
-        """End deliveries, make durable what waits, and close the database."""
+        """End what is under way, deliveries too, make durable what waits, and close the database."""
         await self._follower.stop()
+        await self._passing.stop()
         await self.couriers.stop()
         await self._store.close()
         if isinstance(self._sender, HttpSender):

@@ -13,6 +13,7 @@ from cimcare.exchange.ports import NewID
 from cimcare.exchange.routing import Routes
 from cimcare.exchange.store import Transaction
 from cimcare.hub.later import is_answered_later, reply_to_of
+from cimcare.hub.passing import AGAIN
 from cimcare.hub.reading import read_back
 from cimcare.model.envelope import RequestMessage, Result
 
@@ -56,11 +57,10 @@ async def tell_given_up(
         message_id=header.message_id,
         correlation_id=header.correlation_id,
     )
-    accepted = "the same message with the same MessageID again, which has one effect"
     reply = build_reply(
         asked,
         result=Result.FAILED,
-        findings=(finding_of(code, "/", f"{delivery.partner}: {reason}", accepted, "guarantee G5"),),
+        findings=(finding_of(code, "/", f"{delivery.partner}: {reason}", AGAIN, "guarantee G5"),),
         source=owner.source if owner is not None else delivery.partner,
         now=now,
         message_id=new_id(),

@@ -38,7 +38,7 @@ from cimcare.hub.later import (
 )
 from cimcare.hub.metrics import Metrics
 from cimcare.hub.operations import MakeContext, execute, hear, nouns_of
-from cimcare.hub.passing import Passed, Passing
+from cimcare.hub.passing import AGAIN, Passed, Passing
 from cimcare.hub.reading import read_back
 from cimcare.hub.settings import HubSettings
 from cimcare.hub.setup import Setup
@@ -124,8 +124,8 @@ class Passage:
             return await self._run()
         except StoreError as error:
             self._m.logger.error("not stored", code=error.code, reason=str(error), **self._facts())
-            return self._unstored(error)
-        except Exception as error:  # noqa: BLE001 - one of the two places where everything is caught: it is answered
+            return self._unstored(_not_kept(error.code))
+        except Exception as error:  # noqa: BLE001 - one of the places where everything is caught: it is answered
             return await self._broken(error)
         finally:
             if self._destinations:
@@ -393,20 +393,50 @@ class Passage:
 
     async def _pass_through(self, message: RequestMessage, notes: tuple[Finding, ...], partner: Partner) -> Answer:
         """Keep the request, pass it on while its sender waits, and keep what came of it."""
-        async with self._m.store.transaction(self._priority) as transaction:
-            repeated = await self._find_repeated(transaction)
-            if repeated is not None:
-                return await self._repeat(transaction, repeated)
-            refused = self._m.passing.check(partner)
-            if refused is not None:
-                raise Refusal((*notes, refused))
-            sequence = await self._keep(transaction, outcome=Outcome.NONE, findings=notes)
+        passing = self._m.passing
+        has_place = False
+        try:
+            async with self._m.store.transaction(self._priority) as transaction:
+                repeated = await self._find_repeated(transaction)
+                if repeated is not None:
+                    return await self._repeat(transaction, repeated)
+                refused = passing.enter(partner)
+                if refused is not None:
+                    raise Refusal((*notes, refused))
+                has_place = True
+                sequence = await self._keep(transaction, outcome=Outcome.NONE, findings=notes)
+        except BaseException:
+            if has_place:
+                passing.leave(partner)
+            raise
         self._place.suspend()
         try:
-            passed = await self._m.passing.pass_on(partner, message, sequence)
+            return await passing.see_through(self._exchange(message, notes, partner, sequence))
         finally:
             self._place.resume()
-        return await self._settle(message, notes, partner, sequence, passed)
+
+    async def _exchange(
+        self, message: RequestMessage, notes: tuple[Finding, ...], partner: Partner, sequence: int
+    ) -> Answer:
+        """The exchange with the partner, from sending to the outcome. Raises nothing."""
+        passed = Passed()
+        try:
+            try:
+                passed = await self._m.passing.pass_on(partner, message, sequence)
+                return await self._settle(message, notes, partner, sequence, passed)
+            except StoreError:
+                raise
+            except Exception as error:  # noqa: BLE001 - one of the places where everything is caught: it is answered
+                found = f"an error inside the hub while {partner.name} had this message ({self._note_broken(error)})"
+                finding = finding_of("EXC-109", "/", found, AGAIN, "IEC 61968-100:2013, reply codes")
+                failed = Passed(sent=passed.sent, finding=finding)
+                return await self._settle(message, notes, partner, sequence, failed)
+            finally:
+                self._m.passing.leave(partner)
+        except StoreError as error:
+            self._m.logger.error("not stored", code=error.code, reason=str(error), **self._facts())
+            found = f"what came of passing the message on to {partner.name} could not be made durable"
+            return self._unstored(finding_of(error.code, "/", found, AGAIN, "guarantee G1"))
 
     async def _settle(
         self,
@@ -428,8 +458,9 @@ class Passage:
         outcome = Outcome(reply.reply.result.value)
         answer = self._channel.render_reply(reply)
         async with self._m.store.transaction(self._priority) as transaction:
-            for entry, raw in entry_of_exchange(passed.sent, message.header, partner, answer_to=sequence, now=now):
-                await transaction.log.append(entry, raw)
+            if passed.sent is not None:
+                for entry, raw in entry_of_exchange(passed.sent, message.header, partner, answer_to=sequence, now=now):
+                    await transaction.log.append(entry, raw)
             if await transaction.log.settle(sequence, outcome, codes):
                 await self._book(transaction, Ends.REFUSED if outcome is Outcome.FAILED else Ends.DELIVERED)
             await self._keep_reply(transaction, reply, answer, sequence, outcome=outcome, codes=codes)
@@ -587,18 +618,10 @@ class Passage:
 
     async def _broken(self, error: Exception) -> Answer:
         """An error of the program: kept and said, without its insides."""
-        self._m.logger.error(
-            "message failed",
-            code="EXC-109",
-            error=type(error).__name__,
-            # without the error's text, which may quote content
-            trace="".join(traceback.format_tb(error.__traceback__)),
-            **self._facts(),
-        )
         finding = finding_of(
             "EXC-109",
             "/",
-            f"an error inside the hub while it worked on this message ({type(error).__name__})",
+            f"an error inside the hub while it worked on this message ({self._note_broken(error)})",
             "nothing was kept but the message; the operator's log says more",
             "IEC 61968-100:2013, reply codes",
         )
@@ -608,17 +631,17 @@ class Passage:
             return await self._refuse((finding,))
         except Exception as failure:  # noqa: BLE001 - as above: even what cannot be kept is answered
             self._m.logger.error("not stored", code=finding.code, error=type(failure).__name__, **self._facts())
-            return self._unstored(StoreError(type(failure).__name__))
+            return self._unstored(_not_kept(StoreError.code))
 
-    def _unstored(self, error: StoreError) -> Answer:
-        """The store did not take it, so it did not happen; the sender may try again."""
-        finding = finding_of(
-            error.code,
-            "/",
-            "the message could not be made durable, and nothing of it was kept",
-            "the same message later",
-            "guarantee G1",
-        )
+    def _note_broken(self, error: Exception) -> str:
+        """A line for the operator, without the error's text, which may quote content; the name of the error."""
+        name = type(error).__name__
+        trace = "".join(traceback.format_tb(error.__traceback__))
+        self._m.logger.error("message failed", code="EXC-109", error=name, trace=trace, **self._facts())
+        return name
+
+    def _unstored(self, finding: Finding) -> Answer:
+        """FAILED, of which nothing could be kept; the sender may try again."""
         self._count("FAILED", (finding,))
         if not self._asked.noun or not self._asked.verb:
             fault = build_fault((finding,), node=self._setup.sources[Role.CIS])
@@ -725,3 +748,9 @@ class Passage:
             "message_id": asked.message_id or "",
             "transport": self._channel.transport.value,
         }
+
+
+def _not_kept(code: str) -> Finding:
+    """The store did not take the message, so it did not happen."""
+    found = "the message could not be made durable, and nothing of it was kept"
+    return finding_of(code, "/", found, "the same message later", "guarantee G1")

@@ -8,7 +8,7 @@ Source: IEC 61968-100:2013, synchronous and asynchronous request/reply; guarante
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from datetime import timedelta
 
 import msgspec
@@ -23,11 +23,18 @@ from cimcare.exchange.store import Reader
 from cimcare.hub.later import is_later_reply
 from cimcare.hub.reading import read_back
 from cimcare.model.envelope import RequestMessage, ResponseMessage
+from cimcare.transport.channel import Answer
 
-__all__ = ["Circuits", "Passed", "Passing", "comes_later", "for_partner"]
+__all__ = ["AGAIN", "Circuits", "Passed", "Passing", "comes_later", "for_partner"]
 
 _PLACES = 25
 """Requests that may wait for a partner for each that it is sent at once."""
+
+_MOST_JOINING = 100
+"""Repeats that may wait for the outcome of the first: each looks at the log again and again."""
+
+_MOST_LOOKS_FOR_FIRST = 40
+"""A repeat may come so soon that the first is not on disk yet; and what cannot be kept never will be."""
 
 _LOOK_SECONDS = 0.2
 """How often the log is looked at for what another process of the hub may have taken in."""
@@ -39,9 +46,12 @@ _NOT_SENT = frozenset({"NET-107", "NET-108", "NET-114"})
 
 
 class Passed(msgspec.Struct, frozen=True, kw_only=True):
-    """What passing a request on came to: the attempt, the reply if there is one, else why not."""
+    """What passing a request on came to: the attempt, the reply if there is one, else why not.
 
-    sent: Sent
+    There is no attempt if it did not end.
+    """
+
+    sent: Sent | None = None
     reply: ResponseMessage | None = None
     finding: Finding | None = None
 
@@ -91,10 +101,13 @@ class Passing:
         self._clock = clock
         self._chance = chance
         self._waiting: Counter[str] = Counter()
+        self._joining = 0
+        self._exchanges: set[asyncio.Task[Answer]] = set()
+        self._bounds: set[asyncio.Timeout] = set()
         self._arrivals: dict[int, asyncio.Event] = {}
 
-    def check(self, partner: Partner) -> Finding | None:
-        """Why a request cannot be passed on now; None if it can be tried."""
+    def enter(self, partner: Partner) -> Finding | None:
+        """Take a place among those that wait for a partner, which `leave` gives back; or why there is none."""
         circuit = self._circuits.of(partner)
         if not circuit.allows(1, now=self._clock(), under_way=self._waiting[partner.name]):
             found = f"{partner.name} has not answered {circuit.failures} times in a row ({circuit.reason})"
@@ -102,27 +115,49 @@ class Passing:
         if self._waiting[partner.name] >= _PLACES * partner.parallel:
             found = f"{self._waiting[partner.name]} requests wait for {partner.name}"
             return finding_of("EXC-108", "/", found, "the same message later", "setting parallel of the partner")
+        self._waiting[partner.name] += 1
         return None
+
+    def leave(self, partner: Partner) -> None:
+        """Give a place back."""
+        self._waiting[partner.name] -= 1
+
+    async def see_through(self, exchange: Coroutine[None, None, Answer]) -> Answer:
+        """Go through with an exchange even if nobody waits for its answer any more, for the partner has the message."""
+        task = asyncio.create_task(exchange)
+        self._exchanges.add(task)
+        task.add_done_callback(self._exchanges.discard)
+        return await asyncio.shield(task)
+
+    async def stop(self) -> None:
+        """Wait for no partner any longer, and return when all that was passed on has its outcome."""
+        for bound in self._bounds:
+            bound.reschedule(asyncio.get_running_loop().time())
+        await asyncio.gather(*self._exchanges, return_exceptions=True)
 
     async def pass_on(self, partner: Partner, message: RequestMessage, sequence: int) -> Passed:
         """Send the request that is in the log under this sequence, and wait for the reply, if need be a later one."""
         self._arrivals[sequence] = asyncio.Event()
-        self._waiting[partner.name] += 1
+        sent = None
+        bound = asyncio.timeout(None)
+        self._bounds.add(bound)
         try:
-            sent = await self._sender.send(partner, for_partner(message, partner, self._address))
-            self._circuits.of(partner).note(
-                is_reached=sent.is_reached, reason=sent.failure, now=self._clock(), chance=self._chance
-            )
-            if sent.failure:
-                return Passed(sent=sent, finding=_unanswered(partner, sent))
-            if not comes_later(partner, message, sent):
-                return Passed(
-                    sent=sent, reply=sent.reply, finding=_without_reply(partner) if sent.reply is None else None
+            async with bound:
+                sent = await self._sender.send(partner, for_partner(message, partner, self._address))
+                self._circuits.of(partner).note(
+                    is_reached=sent.is_reached, reason=sent.failure, now=self._clock(), chance=self._chance
                 )
-            reply = await self._wait(sequence, partner.deadline)
-            return Passed(sent=sent, reply=reply, finding=_too_late(partner) if reply is None else None)
+                if sent.failure:
+                    return Passed(sent=sent, finding=_unanswered(partner, sent))
+                if not comes_later(partner, message, sent):
+                    finding = _without_reply(partner) if sent.reply is None else None
+                    return Passed(sent=sent, reply=sent.reply, finding=finding)
+                reply = await self._wait(sequence, partner.deadline)
+                return Passed(sent=sent, reply=reply, finding=_too_late(partner) if reply is None else None)
+        except TimeoutError:
+            return Passed(sent=sent, finding=_cut_short(partner))
         finally:
-            self._waiting[partner.name] -= 1
+            self._bounds.discard(bound)
             del self._arrivals[sequence]
 
     def arrived(self, sequence: int) -> None:
@@ -132,15 +167,26 @@ class Passing:
             arrival.set()
 
     async def settled(self, sequence: int, patience: timedelta) -> LogEntry | None:
-        """The entry of a request that is being passed on, once it has its outcome; None if that takes too long."""
+        """The entry of a request that is being passed on, once it has its outcome.
+
+        None if that takes too long, or if too many wait so already.
+        """
+        if self._joining >= _MOST_JOINING:
+            return None
         ends_at = self._clock() + patience
-        while True:
-            entry = await self._reader.log.find(sequence)
-            if entry is None or entry.outcome:
-                return entry
-            if self._clock() >= ends_at:
-                return None
-            await asyncio.sleep(_LOOK_SECONDS / 4)
+        looks = 0
+        self._joining += 1
+        try:
+            while True:
+                entry = await self._reader.log.find(sequence)
+                if entry is not None and entry.outcome:
+                    return entry
+                looks += 1
+                if self._clock() >= ends_at or (entry is None and looks > _MOST_LOOKS_FOR_FIRST):
+                    return None
+                await asyncio.sleep(_LOOK_SECONDS / 4)
+        finally:
+            self._joining -= 1
 
     async def _wait(self, sequence: int, patience: timedelta) -> ResponseMessage | None:
         ends_at = self._clock() + patience
@@ -194,21 +240,26 @@ def comes_later(partner: Partner, message: RequestMessage, sent: Sent) -> bool:
     return partner.replies is Replies.LATER if sent.reply is None else is_receipt(sent.reply.reply)
 
 
-_AGAIN = "the same message with the same MessageID again, which has one effect"
+AGAIN = "the same message with the same MessageID again, which has one effect"
 
 
 def _unanswered(partner: Partner, sent: Sent) -> Finding:
     if sent.is_reached:
-        return finding_of("EXC-117", "/", f"{partner.name} answered with an error: {sent.failure}", _AGAIN, _CLAUSE)
+        return finding_of("EXC-117", "/", f"{partner.name} answered with an error: {sent.failure}", AGAIN, _CLAUSE)
     known = "this attempt did not reach it" if sent.code in _NOT_SENT else "whether it took the message is not known"
     found = f"no answer from {partner.name}: {sent.failure}; {known}"
-    return finding_of("NET-105", "/", found, _AGAIN, _CLAUSE)
+    return finding_of("NET-105", "/", found, AGAIN, _CLAUSE)
 
 
 def _without_reply(partner: Partner) -> Finding:
-    return finding_of("EXC-117", "/", f"{partner.name} acknowledged without any reply", _AGAIN, _CLAUSE)
+    return finding_of("EXC-117", "/", f"{partner.name} acknowledged without any reply", AGAIN, _CLAUSE)
+
+
+def _cut_short(partner: Partner) -> Finding:
+    found = f"the hub was stopped before {partner.name} had answered; whether it took the message is not known"
+    return finding_of("NET-105", "/", found, AGAIN, _CLAUSE)
 
 
 def _too_late(partner: Partner) -> Finding:
     found = f"{partner.name} has the message and has not answered within {partner.deadline.total_seconds():g} s"
-    return finding_of("NET-105", "/", found, _AGAIN, _CLAUSE)
+    return finding_of("NET-105", "/", found, AGAIN, _CLAUSE)
