@@ -17,6 +17,9 @@ MORE_FOLLOWS = ReplyError(code="0.1", level=ErrorLevel.INFORM, reason="partial, 
 
 _LAST = ReplyError(code="0.2", level=ErrorLevel.INFORM, reason="partial, nothing more follows")
 
+_FINE = "0.0"
+_FATAL = (ErrorLevel.FATAL, ErrorLevel.CATASTROPHIC)
+
 
 def pieces_of(payload: PayloadRoot | None, most: int) -> tuple[PayloadRoot | None, ...]:
     """The payload in pieces of at most `most` objects, in order; itself where it is no larger."""
@@ -47,18 +50,37 @@ def is_last(reply: Reply) -> bool:
 def joined(replies: Sequence[ResponseMessage]) -> ResponseMessage:
     """Replies of which all but the last said that more follows, as one. At least one is given.
 
-    The last decides result and header; all payload objects, identifiers and errors are there in order.
+    The last decides header and result, but is no OK for what had a fatal error in one before it. All payload objects,
+    identifiers and errors are there in order; an error keeps the operation of an OperationSet that its reply was about.
     """
     last = replies[-1]
     if len(replies) == 1:
         return last
-    errors = tuple(error for one in replies for error in one.reply.error if error.code != MORE_FOLLOWS.code)
-    if last.reply.result is Result.PARTIAL and not any(error.code == _LAST.code for error in errors):
+    errors = tuple(_at_operation(error, one.reply) for one in replies for error in one.reply.error if _says_more(error))
+    result = last.reply.result
+    if result is Result.OK and any(error.level in _FATAL for error in errors):
+        result, errors = Result.PARTIAL, tuple(error for error in errors if error.code != _FINE)
+    if result is Result.PARTIAL and not any(error.code == _LAST.code for error in errors):
         errors = (_LAST, *errors)
+    operations = {one.reply.operation_id for one in replies}
     reply = msgspec.structs.replace(
-        last.reply, error=errors, id=tuple(identifier for one in replies for identifier in one.reply.id)
+        last.reply,
+        result=result,
+        error=errors,
+        id=tuple(identifier for one in replies for identifier in one.reply.id),
+        operation_id=operations.pop() if len(operations) == 1 else None,
     )
     return msgspec.structs.replace(last, reply=reply, payload=_payload_of(replies))
+
+
+def _says_more(error: ReplyError) -> bool:
+    return error.code != MORE_FOLLOWS.code
+
+
+def _at_operation(error: ReplyError, reply: Reply) -> ReplyError:
+    if error.operation_id is not None or reply.operation_id is None:
+        return error
+    return msgspec.structs.replace(error, operation_id=reply.operation_id)
 
 
 def _payload_of(replies: Sequence[ResponseMessage]) -> Payload | None:

@@ -36,9 +36,13 @@ class Refusal(Exception):  # noqa: N818 - an answer to the sender, not an error 
 
 
 class Judged(msgspec.Struct, frozen=True, kw_only=True):
-    """A message that conforms, and what is worth telling its sender all the same."""
+    """A message that conforms, and what is worth telling its sender all the same.
+
+    `message` has compressed content unpacked; `as_came` has not, for that is how it goes on to others.
+    """
 
     message: Readable
+    as_came: Readable
     notes: tuple[Finding, ...]
 
 
@@ -104,10 +108,11 @@ def judge(opened: Opened, *, catalog: Catalog, limits: Limits, context: str) -> 
         found = finding_of("EXC-105", where, f"context {glimpse.context}", f"{context}, or no Context", _CLAUSE)
         raise Refusal((*findings, found))
     try:
-        message = _unpack(settle(read_message(opened.element)), catalog, limits)
+        as_came = settle(read_message(opened.element))
+        message = _unpack(as_came, catalog, limits)
     except InputError as error:
         raise Refusal((*findings, error.finding)) from error
-    return Judged(message=message, notes=findings)
+    return Judged(message=message, as_came=as_came, notes=findings)
 
 
 def _check_words(glimpse: Glimpse) -> tuple[Finding, ...]:

@@ -169,7 +169,8 @@ class Passage:
             if partner is not None:
                 if self._is_queued(message, partner):
                     return await self._queue(message, notes, partner)
-                return await self._pass_through(message, notes, partner)
+                assert isinstance(judged.as_came, RequestMessage)
+                return await self._pass_through(judged.as_came, notes, partner)
         return await self._serve(message, notes)
 
     # ------------------------------------------------------------------------------------------------ serving

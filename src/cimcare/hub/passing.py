@@ -21,7 +21,7 @@ from cimcare.exchange.sending import Circuit, Sender, Sent
 from cimcare.exchange.splitting import is_last, is_receipt, joined
 from cimcare.exchange.store import Reader
 from cimcare.hub.later import is_later_reply
-from cimcare.hub.reading import read_back
+from cimcare.hub.reading import read_back, unpacked
 from cimcare.model.envelope import RequestMessage, ResponseMessage
 from cimcare.transport.channel import Answer
 
@@ -193,7 +193,7 @@ class Passing:
         while True:
             replies = await self._replies_to(sequence)
             if replies and is_last(replies[-1].reply):
-                return joined(replies)
+                return joined(replies if len(replies) == 1 else [unpacked(one) for one in replies])
             if self._clock() >= ends_at:
                 return None
             arrival = self._arrivals[sequence]

@@ -1,5 +1,6 @@
 """Messages of the log as values again: what was kept as bytes is read back by the way it came or went."""
 
+from cimcare.codec.compressed import unpack_payload
 from cimcare.codec.envelope import read_message
 from cimcare.codec.json_body import parse_json
 from cimcare.codec.lenient import forgive
@@ -7,10 +8,11 @@ from cimcare.codec.limits import Limits, parse_xml
 from cimcare.codec.soap import is_soap, read_soap
 from cimcare.exchange.log import LogEntry, Transport
 from cimcare.hub.judging import Readable, settle
+from cimcare.model.envelope import ResponseMessage
 
-__all__ = ["read_back"]
+__all__ = ["read_back", "unpacked"]
 
-_OWN_LIMITS = Limits(max_bytes=2**40, max_elements=2**40, max_attributes=2**40)
+_OWN_LIMITS = Limits(max_bytes=2**40, max_unpacked_bytes=2**40, max_elements=2**40, max_attributes=2**40)
 """For what was judged when it came, or was written here."""
 
 
@@ -30,3 +32,12 @@ def read_back(entry: LogEntry, raw: bytes) -> Readable:
     element = read_soap(root, _OWN_LIMITS).element if is_soap(root) else root
     assert element is not None
     return settle(read_message(element))
+
+
+def unpacked(message: ResponseMessage) -> ResponseMessage:
+    """A reply that was judged when it came, with compressed content in its place.
+
+    Raises:
+        InputError: The content cannot be unpacked.
+    """
+    return unpack_payload(message, limits=_OWN_LIMITS, lenient=True)

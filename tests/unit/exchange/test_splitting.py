@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from cimcare.exchange.splitting import MORE_FOLLOWS, is_last, is_receipt, joined, pieces_of
-from cimcare.model.envelope import Header, ObjectID, Payload, Reply, ReplyError, ResponseMessage, Result
+from cimcare.model.envelope import ErrorLevel, Header, ObjectID, Payload, Reply, ReplyError, ResponseMessage, Result
 from cimcare.model.identity import MRID
 from cimcare.model.structure import Extension
 from cimcare.model.trouble_ticket import TroubleTicket, TroubleTickets
@@ -101,3 +101,28 @@ def test_content_that_nobody_knows_stays_beside_what_is_known() -> None:
     whole = joined([first, a_reply(Result.OK, payload=tickets("b"))])
     assert whole.payload is not None
     assert whole.payload.content == (tickets("a"), other, tickets("b"))
+
+
+def about(operation: int, reply: ResponseMessage, level: ErrorLevel | None = None) -> ResponseMessage:
+    errors = tuple(msgspec.structs.replace(error, level=level) for error in reply.reply.error)
+    return msgspec.structs.replace(
+        reply, reply=msgspec.structs.replace(reply.reply, operation_id=operation, error=errors)
+    )
+
+
+def test_replies_to_single_operations_become_one_about_all_of_them() -> None:
+    """Each error stays with its operation, and nothing fatal hides behind an OK."""
+    failed = about(1, a_reply(Result.PARTIAL, "0.1", "2.16"), ErrorLevel.FATAL)
+    whole = joined([failed, about(2, a_reply(Result.OK, "0.0"), ErrorLevel.INFORM)]).reply
+    assert (whole.result, whole.operation_id) == (Result.PARTIAL, None)
+    assert [(error.code, error.operation_id) for error in whole.error] == [("0.2", None), ("2.16", 1)]
+
+
+def test_replies_to_one_operation_stay_about_it() -> None:
+    """And an error that names another one keeps it."""
+    named = about(7, a_reply(Result.PARTIAL, "0.1", "2.16"))
+    errors = tuple(msgspec.structs.replace(error, operation_id=8) for error in named.reply.error)
+    named = msgspec.structs.replace(named, reply=msgspec.structs.replace(named.reply, error=errors))
+    whole = joined([named, about(7, a_reply(Result.OK, "0.0"))]).reply
+    assert (whole.result, whole.operation_id) == (Result.OK, 7)
+    assert [(error.code, error.operation_id) for error in whole.error] == [("2.16", 8), ("0.0", 7)]

@@ -7,13 +7,15 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from cimcare.codec.compressed import compress_payload
 from cimcare.exchange.outbox import DeliveryState
 from cimcare.exchange.partners import Partner, Replies
 from cimcare.model.envelope import Message, RequestMessage, ResponseMessage, Result
 from cimcare.model.identity import CorrelationID
+from tests.support.channels import CHANNELS, answer_of
 from tests.support.sender import replied, reply_to, silent
-from tests.unit.hub.test_delivery import Delivering, a_create
-from tests.unit.hub.test_forwarding import OMS, asynchronous, opened
+from tests.unit.hub.test_delivery import Delivering, a_create, ask_ok
+from tests.unit.hub.test_forwarding import OMS, a_get, asynchronous, opened, tickets
 
 LATER = msgspec.structs.replace(OMS, replies=Replies.LATER)
 CALLER = "reply caller.example"
@@ -116,3 +118,53 @@ async def test_nobody_is_told_of_a_one_way_request_that_came_to_nothing(remote: 
     await remote.until_state("oms", DeliveryState.DEAD)
     await remote.quiet()
     assert {one.partner for one in await remote.deliveries()} == {"oms"}
+
+
+async def test_compressed_content_goes_on_as_it_came(remote: Delivering) -> None:
+    """It is unpacked to be judged; what the owner gets is what the sender sent."""
+    packed = compress_payload(a_create(), above_bytes=1)
+    assert packed.payload is not None
+    assert packed.payload.compressed
+    await ask_ok(remote, packed)
+    assert remote.sender.to("oms")[0].message.payload == packed.payload
+
+
+async def test_compressed_pieces_of_a_reply_are_put_together(later: Delivering) -> None:
+    """Whoever holds the line gets all objects, not those of the last piece."""
+    task = asyncio.create_task(later.ask(a_get("a", "b")))
+    await later.until_given("oms", 1)
+    (given,) = later.sender.to("oms")
+    first = reply_to(given.message, Result.PARTIAL, "0.1", payload=tickets("a"), message_id="p-1")
+    last = reply_to(given.message, Result.OK, "0.0", payload=tickets("b"), message_id="p-2")
+    await later.ask(compress_payload(first, above_bytes=1))
+    await later.ask(compress_payload(last, above_bytes=1))
+    reply = await task
+    assert isinstance(reply, ResponseMessage)
+    assert reply.payload is not None
+    assert reply.payload.content == (tickets("a", "b"),)
+
+
+@pytest.mark.parametrize("name", list(CHANNELS))
+async def test_a_forwarded_request_is_answered_and_repeated_in_the_form_in_which_it_came(
+    remote: Delivering, name: str
+) -> None:
+    """The strongly typed form too, whatever the owner speaks."""
+    remote.sender.answers["oms"] = [replied(Result.OK, "0.0", source="NEW-OMS")]
+    channel = CHANNELS[name]
+    first = await remote.post(a_create(), channel)
+    answer = answer_of(channel, first)
+    assert isinstance(answer, ResponseMessage)
+    assert (answer.reply.result, answer.header.source) == (Result.OK, "NEW-OMS")
+    assert (await remote.post(a_create(), channel)).body == first.body
+    assert len(remote.sender.to("oms")) == 1
+    other = await remote.ask(a_create(), CHANNELS["rest-xml"])
+    assert isinstance(other, ResponseMessage)
+    assert other.header.message_id == answer.header.message_id
+
+
+@pytest.mark.parametrize("name", list(CHANNELS))
+async def test_a_queued_request_goes_out_whatever_form_it_came_in(remote: Delivering, name: str) -> None:
+    """It is read back from what came."""
+    await remote.post(asynchronous(a_create()), CHANNELS[name])
+    await remote.until_state(CALLER, DeliveryState.DELIVERED)
+    assert remote.sender.to("oms")[0].message.payload == a_create().payload
