@@ -113,8 +113,8 @@ def pause_of(
     tries = delivery.attempts - delivery.attempts_before
     if tries >= retry.attempts or (delivery.attempts_before == 0 and now - delivery.created_at >= retry.patience):
         return None
-    if tries * retry.most >= 2 * retry.patience:  # sent again by hand: as many pauses as patience has room for
-        return None
+    if delivery.attempts_before and tries * retry.most >= 2 * retry.patience:
+        return None  # sent again by hand: as many pauses as patience has room for
     return max(_jittered(retry, tries - 1, chance), min(at_least, retry.most))
 
 

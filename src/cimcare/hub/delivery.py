@@ -20,7 +20,7 @@ import structlog
 from cimcare.errors import CimcareError
 from cimcare.exchange.booking import book_buried, book_delivered, book_expired
 from cimcare.exchange.correlation import correlation_of, linked
-from cimcare.exchange.log import LogEntry, Transport
+from cimcare.exchange.log import LogEntry, MessageReader, Transport
 from cimcare.exchange.outbox import Delivery, DeliveryKind, DeliverySelection, DeliveryState
 from cimcare.exchange.partners import DIRECT, Partner, Wire
 from cimcare.exchange.ports import Clock, NewID
@@ -34,6 +34,7 @@ from cimcare.hub.later import has_last_reply, reply_to_of
 from cimcare.hub.passing import Circuits, comes_later, for_partner
 from cimcare.hub.reading import read_back
 from cimcare.hub.setup import Setup
+from cimcare.hub.unanswered import settle_abandoned
 from cimcare.model.envelope import RequestMessage
 from cimcare.model.identity import MessageID
 
@@ -124,7 +125,7 @@ class Couriers:
 
     def wake(self, names: Collection[str]) -> None:
         """Tell the couriers of these destinations that there is something to do."""
-        for name in names:
+        for name in sorted(names):  # in an order that does not change from run to run
             courier = self._courier_of(name)
             if courier is not None:
                 courier.woken.set()
@@ -150,6 +151,7 @@ class Couriers:
         while True:
             try:
                 await self._expire()
+                await settle_abandoned(self.store, self.setup, now=self.clock())
                 self.wake([one.partner for one in await self.store.reader.outbox.backlogs() if one.waiting])
             except StoreError as error:
                 self.logger.error("deliveries not looked at", code=error.code, reason=str(error))
@@ -188,7 +190,8 @@ class _Courier:
         self.woken.set()  # there may be work from before
         self._house = house
         self._name = name
-        self._under_way: dict[int, tuple[Delivery, asyncio.Task[None]]] = {}
+        # By number and attempt: a lease that ran out may be taken again before the attempt under it has ended.
+        self._under_way: dict[tuple[int, int], tuple[Delivery, asyncio.Task[None]]] = {}
         self._next_start = 0.0
         self._task = asyncio.create_task(self._run())
 
@@ -250,7 +253,7 @@ class _Courier:
             if partner.rate:
                 self._next_start = max(self._next_start, asyncio.get_running_loop().time()) + 1 / partner.rate
             task = asyncio.create_task(self._deliver(delivery, partner))
-            self._under_way[delivery.number] = (delivery, task)
+            self._under_way[delivery.number, delivery.attempts] = (delivery, task)
         return bool(claimed)
 
     def _places(self, partner: Partner) -> int:
@@ -267,7 +270,7 @@ class _Courier:
         """A look without a transaction, since most looks find nothing."""
         selection = DeliverySelection(partner=self._name, states=_OPEN, limit=len(self._under_way) + 1)
         found = await self._house.store.reader.outbox.select(selection)
-        return any(delivery.number not in self._under_way for delivery in found)
+        return any((delivery.number, delivery.attempts) not in self._under_way for delivery in found)
 
     async def _renew(self) -> None:
         """Keep the leases of what is still under way."""
@@ -298,11 +301,13 @@ class _Courier:
             )
             await self._give_up_broken(delivery, type(error).__name__)
         finally:
-            del self._under_way[delivery.number]
+            del self._under_way[delivery.number, delivery.attempts]
             self.woken.set()
 
     async def _attempt(self, delivery: Delivery, partner: Partner) -> None:
         house = self._house
+        if delivery.attempts > 1 and await self._settle_answered(delivery):
+            return
         loaded = await self._load(delivery)
         if isinstance(loaded, str):
             await self._bury(delivery, loaded, b"", partner, None, None)
@@ -341,11 +346,19 @@ class _Courier:
             async with house.store.transaction() as transaction:
                 await book_delivered(transaction, delivery, now=now)
 
+    async def _settle_answered(self, delivery: Delivery) -> bool:
+        """Whether a request has its reply already, in which case it is done."""
+        if not await _is_answered(self._house.store.reader.log, delivery):
+            return False
+        async with self._house.store.transaction() as transaction:
+            await book_delivered(transaction, delivery, now=self._house.clock())
+        return True
+
     async def _await_reply(self, delivery: Delivery, partner: Partner) -> None:
         """The request was acknowledged; its reply is to come, if it was not quicker than the acknowledgement."""
         now = self._house.clock()
         async with self._house.store.transaction() as transaction:
-            if await has_last_reply(transaction.log, delivery.message):
+            if await _is_answered(transaction.log, delivery):
                 await book_delivered(transaction, delivery, now=now)
             else:
                 await transaction.outbox.wait_for_reply(
@@ -382,6 +395,9 @@ class _Courier:
         reply = sent.reply
         assert reply is not None
         async with house.store.transaction(delivery.priority) as transaction:
+            if await _is_answered(transaction.log, delivery):
+                await book_delivered(transaction, delivery, now=now)
+                return
             asked = await find_waiting(transaction, delivery)
             if asked is None and verdict.next is Next.BURY:
                 done = await book_buried(
@@ -417,6 +433,9 @@ class _Courier:
         """Give up: the reason, and the bytes that went out and came back, in one transaction."""
         house, now = self._house, self._house.clock()
         async with house.store.transaction() as transaction:
+            if await _is_answered(transaction.log, delivery):  # nobody is told that it came to nothing
+                await book_delivered(transaction, delivery, now=now)
+                return
             if not await book_buried(
                 transaction, delivery, now=now, reason=reason, received=received[:_KEPT_OF_ANSWER_BYTES]
             ):
@@ -450,3 +469,8 @@ def _wire_of(partner: Partner, cause: LogEntry | None) -> Partner:
         as_json=transport is Transport.REST_JSON,
         soap_12=transport is Transport.SOAP12,
     )
+
+
+async def _is_answered(log: MessageReader, delivery: Delivery) -> bool:
+    """Whether the reply to a request has come by itself, quicker than the answer to the attempt that brought it."""
+    return delivery.kind is DeliveryKind.REQUEST and await has_last_reply(log, delivery.message, by_itself=True)

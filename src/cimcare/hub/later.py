@@ -98,10 +98,13 @@ class ReplyTo(msgspec.Struct, frozen=True, kw_only=True):
         await self.put(transaction, sequence, message, now=now)
 
 
-async def has_last_reply(log: MessageReader, cause: int) -> bool:
-    """Whether a later reply to the message with this sequence has come that says that nothing more follows."""
+async def has_last_reply(log: MessageReader, cause: int, *, by_itself: bool = False) -> bool:
+    """Whether a reply to the message with this sequence has come that says that nothing more follows.
+
+    With `by_itself` only one counts that came later, and not in the exchange in which the request was sent.
+    """
     for entry in await log.select(LogSelection(answer_to=cause, direction=Direction.IN, limit=1000)):
-        if is_later_reply(entry):
+        if is_later_reply(entry) and not (by_itself and entry.status):
             message = read_back(entry, await log.find_raw(entry.sequence) or b"")
             if isinstance(message, ResponseMessage) and is_last(message.reply):
                 return True
@@ -109,9 +112,9 @@ async def has_last_reply(log: MessageReader, cause: int) -> bool:
 
 
 def is_later_reply(entry: LogEntry) -> bool:
-    """Whether an entry is a later reply that was taken in, be it in the generic form, and no repeat of one."""
+    """Whether an entry that answers something is a later reply that was taken in, be it in the generic form."""
     is_reply = entry.archetype == "ResponseMessage" or entry.verb == Verb.REPLY
-    return is_reply and entry.outcome is not Outcome.FAILED and entry.repeat_of is None
+    return is_reply and entry.outcome is not Outcome.FAILED
 
 
 def is_answered_later(message: AnyMessage) -> TypeGuard[RequestMessage]:

@@ -43,6 +43,7 @@ from cimcare.hub.reading import read_back
 from cimcare.hub.settings import HubSettings
 from cimcare.hub.setup import Setup
 from cimcare.hub.telling import Teller, joint_result
+from cimcare.hub.unanswered import find_asked, give_up, longest_passage
 from cimcare.model.envelope import EventMessage, ObjectID, RequestMessage, ResponseMessage, Result
 from cimcare.model.nouns import PayloadRoot, Role, find_noun
 from cimcare.model.verbs import Verb
@@ -53,9 +54,6 @@ from cimcare.transport.channel import KEPT_OF_REFUSED_BYTES, Answer, Received, R
 __all__ = ["Means", "Passage"]
 
 _ACCEPTED = Answer(status=202)
-
-_GRACE = timedelta(seconds=5)
-"""How much longer than its deadline a request that was passed on counts as being in work."""
 
 _CLAUSE_LATER = "IEC 61968-100:2013, asynchronous request/reply"
 
@@ -179,7 +177,7 @@ class Passage:
         async with self._m.store.transaction(self._priority) as transaction:
             repeated = await self._find_repeated(transaction)
             if repeated is not None:
-                return await self._repeat(transaction, repeated)
+                return await self._repeat(transaction, repeated, await self._find_waiting(message, transaction))
             if is_fatal(notes):
                 raise Refusal(notes)
             is_later = is_answered_later(message)
@@ -291,7 +289,7 @@ class Passage:
 
     async def _cause_of(self, message: ResponseMessage, transaction: Transaction) -> LogEntry | None:
         correlation_id = message.header.correlation_id
-        return await transaction.log.find_correlated(correlation_id) if correlation_id else None
+        return await find_asked(transaction.log, correlation_id) if correlation_id else None
 
     def _contexts(self, transaction: Transaction, *, is_unbounded: bool = False) -> MakeContext:
         def make(message: RequestMessage | EventMessage, removes: bool) -> ServingContext:
@@ -462,9 +460,12 @@ class Passage:
             if passed.sent is not None:
                 for entry, raw in entry_of_exchange(passed.sent, message.header, partner, answer_to=sequence, now=now):
                     await transaction.log.append(entry, raw)
-            if await transaction.log.settle(sequence, outcome, codes):
+            is_in_time = await transaction.log.settle(sequence, outcome, codes)
+            if is_in_time:
                 await self._book(transaction, Ends.REFUSED if outcome is Outcome.FAILED else Ends.DELIVERED)
-            await self._keep_reply(transaction, reply, answer, sequence, outcome=outcome, codes=codes)
+                await self._keep_reply(transaction, reply, answer, sequence, outcome=outcome, codes=codes)
+        if not is_in_time:  # it was given up meanwhile, and an OK now would not be what the log says
+            return self._busy("the same message took so long that it was given up")
         self._count(outcome.value)
         return answer
 
@@ -507,20 +508,16 @@ class Passage:
             raise Refusal(findings)
         if original.outcome:
             return original
-        if self._now - original.received_at < self._patience(original) + _GRACE:
+        if self._now - original.received_at < longest_passage(self._setup, original.noun):
             raise _InWorkError(original)
-        return None  # whoever worked on it is gone, and its sender was told nothing
-
-    def _patience(self, original: LogEntry) -> timedelta:
-        entry = find_noun(original.noun)
-        partner = self._setup.routes.owner_of(entry.noun) if entry is not None else None
-        return 2 * partner.deadline if partner is not None else timedelta()
+        await give_up(transaction, original)  # whoever worked on it is gone, and must not have a say if he comes back
+        return None
 
     async def _join(self, original: LogEntry) -> Answer:
         """Wait for the outcome of the message that this one repeats, and answer the same."""
         self._place.suspend()
         try:
-            settled = await self._m.passing.settled(original.sequence, self._patience(original) + _GRACE)
+            settled = await self._m.passing.settled(original.sequence, longest_passage(self._setup, original.noun))
         finally:
             self._place.resume()
         if settled is None or settled.outcome is Outcome.FAILED:
@@ -528,10 +525,24 @@ class Passage:
         async with self._m.store.transaction(self._priority) as transaction:
             return await self._repeat(transaction, settled)
 
-    async def _repeat(self, transaction: Transaction, original: LogEntry) -> Answer:
+    async def _find_waiting(self, message: Readable, transaction: Transaction) -> int | None:
+        """The request that waits for this later reply, although it is a repeat: a request may be asked again, too."""
+        cause = await self._cause_of(message, transaction) if isinstance(message, ResponseMessage) else None
+        if cause is None or cause.outcome or cause.direction is not Direction.IN:
+            return None
+        self._m.passing.arrived(cause.sequence)
+        return cause.sequence
+
+    async def _repeat(self, transaction: Transaction, original: LogEntry, answer_to: int | None = None) -> Answer:
         """The answer of the first time, byte for byte where the way is the same."""
         self._m.metrics.count_repeat()
-        await self._keep(transaction, outcome=original.outcome, codes=original.codes, repeat_of=original.sequence)
+        await self._keep(
+            transaction,
+            outcome=original.outcome,
+            codes=original.codes,
+            answer_to=answer_to,
+            repeat_of=original.sequence,
+        )
         self._count(original.outcome.value)
         answered = await transaction.log.find_answer(original.sequence)
         raw = await transaction.log.find_raw(answered.sequence) if answered is not None else None

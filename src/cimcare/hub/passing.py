@@ -22,6 +22,7 @@ from cimcare.exchange.splitting import is_last, is_receipt, joined
 from cimcare.exchange.store import Reader
 from cimcare.hub.later import is_later_reply
 from cimcare.hub.reading import read_back, unpacked
+from cimcare.hub.unanswered import attempts_of
 from cimcare.model.envelope import RequestMessage, ResponseMessage
 from cimcare.transport.channel import Answer
 
@@ -48,7 +49,7 @@ _NOT_SENT = frozenset({"NET-107", "NET-108", "NET-114"})
 class Passed(msgspec.Struct, frozen=True, kw_only=True):
     """What passing a request on came to: the attempt, the reply if there is one, else why not.
 
-    There is no attempt if it did not end.
+    There is no attempt if it did not end, or if the reply to an earlier one was there by now.
     """
 
     sent: Sent | None = None
@@ -136,8 +137,14 @@ class Passing:
         await asyncio.gather(*self._exchanges, return_exceptions=True)
 
     async def pass_on(self, partner: Partner, message: RequestMessage, sequence: int) -> Passed:
-        """Send the request that is in the log under this sequence, and wait for the reply, if need be a later one."""
-        self._arrivals[sequence] = asyncio.Event()
+        """Send the request that is in the log under this sequence, and wait for the reply, if need be a later one.
+
+        If it was passed on before, and its reply came when nobody waited for it any more, that is the reply.
+        """
+        attempts = await attempts_of(self._reader.log, sequence)
+        if len(attempts) > 1 and (reply := await self._reply_to(attempts)) is not None:
+            return Passed(reply=reply)
+        self._arrivals.update(dict.fromkeys(attempts, asyncio.Event()))
         sent = None
         bound = asyncio.timeout(None)
         self._bounds.add(bound)
@@ -152,13 +159,14 @@ class Passing:
                 if not comes_later(partner, message, sent):
                     finding = _without_reply(partner) if sent.reply is None else None
                     return Passed(sent=sent, reply=sent.reply, finding=finding)
-                reply = await self._wait(sequence, partner.deadline)
+                reply = await self._wait(attempts, partner.deadline)
                 return Passed(sent=sent, reply=reply, finding=_too_late(partner) if reply is None else None)
         except TimeoutError:
             return Passed(sent=sent, finding=_cut_short(partner))
         finally:
             self._bounds.discard(bound)
-            del self._arrivals[sequence]
+            for attempt in attempts:
+                self._arrivals.pop(attempt, None)
 
     def arrived(self, sequence: int) -> None:
         """A later reply to the request with this sequence is in the log."""
@@ -188,15 +196,15 @@ class Passing:
         finally:
             self._joining -= 1
 
-    async def _wait(self, sequence: int, patience: timedelta) -> ResponseMessage | None:
+    async def _wait(self, attempts: Sequence[int], patience: timedelta) -> ResponseMessage | None:
         ends_at = self._clock() + patience
+        arrival = self._arrivals[attempts[0]]
         while True:
-            replies = await self._replies_to(sequence)
-            if replies and is_last(replies[-1].reply):
-                return joined(replies if len(replies) == 1 else [unpacked(one) for one in replies])
+            reply = await self._reply_to(attempts)
+            if reply is not None:
+                return reply
             if self._clock() >= ends_at:
                 return None
-            arrival = self._arrivals[sequence]
             arrival.clear()
             try:
                 async with asyncio.timeout(_LOOK_SECONDS):
@@ -204,17 +212,21 @@ class Passing:
             except TimeoutError:
                 continue
 
-    async def _replies_to(self, sequence: int) -> Sequence[ResponseMessage]:
+    async def _reply_to(self, attempts: Sequence[int]) -> ResponseMessage | None:
+        """The reply that has come in the meantime, its pieces as one; None as long as it is not whole."""
+        entries = []
+        for attempt in attempts:
+            selection = LogSelection(answer_to=attempt, direction=Direction.IN, limit=1000)
+            entries += [entry for entry in await self._reader.log.select(selection) if is_later_reply(entry)]
         replies = []
-        selection = LogSelection(answer_to=sequence, direction=Direction.IN, limit=1000)
-        for entry in await self._reader.log.select(selection):
-            if not is_later_reply(entry):
-                continue
+        for entry in sorted(entries, key=lambda one: one.sequence):
             raw = await self._reader.log.find_raw(entry.sequence)
             message = read_back(entry, raw or b"")
             if isinstance(message, ResponseMessage):
                 replies.append(message)
-        return replies
+                if is_last(message.reply):
+                    return joined(replies if len(replies) == 1 else [unpacked(one) for one in replies])
+        return None
 
 
 def for_partner(message: RequestMessage, partner: Partner, address: str) -> RequestMessage:

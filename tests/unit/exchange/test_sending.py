@@ -185,6 +185,13 @@ def test_given_up_when_patience_is_at_its_end() -> None:
     assert pause(RETRY, tried(3), now=NOON + timedelta(hours=1)) is None
 
 
+def test_a_long_pause_does_not_end_patience() -> None:
+    """A partner that is asked every ten minutes for five of patience still gets all five."""
+    slow = msgspec.structs.replace(RETRY, most=timedelta(minutes=10), patience=timedelta(minutes=5))
+    assert pause(slow, tried(2), now=NOON + timedelta(minutes=4)) is not None
+    assert pause(slow, tried(2), now=NOON + timedelta(minutes=5)) is None
+
+
 def test_sent_again_by_hand_it_has_its_attempts_anew() -> None:
     """Old as it is, an operator wants it tried; and not once only, nor for ever."""
     late = NOON + timedelta(days=30)
