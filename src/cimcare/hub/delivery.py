@@ -139,6 +139,12 @@ class Couriers:
     def dismiss(self, name: str) -> None:
         """A courier has ended of itself."""
         self._couriers.pop(name, None)
+        self.circuits.forget(name)
+
+    def note_broken(self, event: str, error: Exception, **facts: str | int) -> None:
+        """A line for the operator about an error of the program, without its text, which may quote content."""
+        trace = "".join(traceback.format_tb(error.__traceback__))
+        self.logger.error(event, code="EXC-109", error=type(error).__name__, trace=trace, **facts)
 
     def _courier_of(self, name: str) -> "_Courier | None":
         courier = self._couriers.get(name)
@@ -155,6 +161,8 @@ class Couriers:
                 self.wake([one.partner for one in await self.store.reader.outbox.backlogs() if one.waiting])
             except StoreError as error:
                 self.logger.error("deliveries not looked at", code=error.code, reason=str(error))
+            except Exception as error:  # noqa: BLE001 - one of the places where everything is caught: it must go on
+                self.note_broken("deliveries not looked at", error)
             await asyncio.sleep(5 * self.times.poll.total_seconds())
 
     async def _expire(self) -> None:
@@ -222,6 +230,10 @@ class _Courier:
                 self._house.logger.error("not delivered", code=error.code, partner=self._name, reason=str(error))
                 await asyncio.sleep(_STORE_PAUSE_SECONDS)
                 continue
+            except Exception as error:  # noqa: BLE001 - one of the places where everything is caught: it must go on
+                self._house.note_broken("courier failed", error, partner=self._name)
+                await asyncio.sleep(_STORE_PAUSE_SECONDS)
+                continue
             if begun:
                 idle = 0
                 continue
@@ -229,6 +241,7 @@ class _Courier:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._pause()):
                     await self.woken.wait()
+                    idle = 0
         self._house.dismiss(self._name)
 
     def _pause(self) -> float:
@@ -289,16 +302,8 @@ class _Courier:
             await self._attempt(delivery, partner)
         except StoreError as error:  # its lease runs out, and it is tried again
             self._house.logger.error("not delivered", code=error.code, partner=self._name, reason=str(error))
-        except Exception as error:  # noqa: BLE001 - the other place where everything is caught: a courier must go on
-            trace = "".join(traceback.format_tb(error.__traceback__))  # without the text, which may quote content
-            self._house.logger.error(
-                "delivery failed",
-                code="EXC-109",
-                partner=self._name,
-                number=delivery.number,
-                error=type(error).__name__,
-                trace=trace,
-            )
+        except Exception as error:  # noqa: BLE001 - one of the places where everything is caught: a courier must go on
+            self._house.note_broken("delivery failed", error, partner=self._name, number=delivery.number)
             await self._give_up_broken(delivery, type(error).__name__)
         finally:
             del self._under_way[delivery.number, delivery.attempts]

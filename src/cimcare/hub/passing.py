@@ -15,7 +15,7 @@ import msgspec
 
 from cimcare.errors import Finding, finding_of
 from cimcare.exchange.log import Direction, LogEntry, LogSelection
-from cimcare.exchange.partners import Partner, Replies
+from cimcare.exchange.partners import Partner, Replies, Retry
 from cimcare.exchange.ports import Clock
 from cimcare.exchange.sending import Circuit, Sender, Sent
 from cimcare.exchange.splitting import is_last, is_receipt, joined
@@ -62,15 +62,23 @@ class Circuits:
 
     def __init__(self, opens_after: int) -> None:
         self._opens_after = opens_after
-        self._circuits: dict[str, Circuit] = {}
+        self._circuits: dict[str, tuple[str, Retry, Circuit]] = {}
 
     def of(self, partner: Partner) -> Circuit:
-        """The circuit of a partner."""
-        return self._circuits.setdefault(partner.name, Circuit(partner.retry, opens_after=self._opens_after))
+        """The circuit of a partner. One that has got another address or other pauses begins anew."""
+        url, retry, circuit = self._circuits.get(partner.name, ("", None, None))
+        if circuit is None or (url, retry) != (partner.url, partner.retry):
+            circuit = Circuit(partner.retry, opens_after=self._opens_after)
+            self._circuits[partner.name] = (partner.url, partner.retry, circuit)
+        return circuit
+
+    def forget(self, name: str) -> None:
+        """Nobody sends to this partner any more."""
+        self._circuits.pop(name, None)
 
     def all(self) -> dict[str, Circuit]:
         """All circuits by the name of the partner."""
-        return dict(self._circuits)
+        return {name: circuit for name, (_, _, circuit) in self._circuits.items()}
 
 
 class Passing:

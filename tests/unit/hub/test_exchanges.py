@@ -5,15 +5,18 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from cimcare.exchange.ledger import balance_of
 from cimcare.exchange.log import Direction, Outcome
-from cimcare.exchange.outbox import Priority
+from cimcare.exchange.outbox import DeliveryState, Priority
 from cimcare.exchange.store import StoreError
+from cimcare.hub.delivery import Couriers
 from cimcare.hub.passage import Passage
-from cimcare.model.envelope import ResponseMessage, Result
-from tests.support.sender import broken, replied
+from cimcare.hub.setup import setup_of
+from cimcare.model.envelope import RequestMessage, ResponseMessage, Result
+from tests.support.sender import broken, replied, silent
 from tests.unit.hub.test_delivery import Delivering, a_create, ask_ok
 from tests.unit.hub.test_forwarding import OMS, codes_of, opened
 
@@ -143,3 +146,40 @@ async def test_a_repeat_of_what_never_was_kept_is_not_waited_for(
     """The commit that was to keep the first may fail."""
     monkeypatch.setattr("cimcare.hub.passing._LOOK_SECONDS", 0.0)
     assert await remote.hub._passing.settled(4711, timedelta(hours=1)) is None
+
+
+async def test_a_partner_at_another_address_is_not_spared_for_the_old_one(remote: Delivering) -> None:
+    """An operator who mends the address must not wait for a pause that the wrong one has earned."""
+    remote.sender.answers["oms"] = [silent("connection refused")]
+    for seed in range(2, 7):
+        await remote.ask(a_create(seed))
+    moved = msgspec.structs.replace(OMS, url="http://oms-2.example/soap")
+    remote.hub.pipeline.setup = setup_of(remote.hub.pipeline.setup.sources, [moved])
+    remote.sender.answers["oms"] = [replied()]
+    await ask_ok(remote, a_create(7))
+
+
+async def test_an_error_of_the_program_ends_neither_a_courier_nor_the_watch(
+    remote: Delivering, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else everything for that partner, or every reply that does not come, would wait until the next start."""
+    monkeypatch.setattr("cimcare.hub.delivery._STORE_PAUSE_SECONDS", 0.01)
+
+    async def fail(*_: object) -> None:
+        raise LookupError("on purpose")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("cimcare.hub.delivery.find_halt", fail)
+        patched.setattr(Couriers, "_expire", fail)
+        await remote.post(one_way(a_create()))
+
+        async def is_noted() -> bool:
+            told = {str(line["event"]) for line in remote.logged if line.get("code") == "EXC-109"}
+            return told >= {"courier failed", "deliveries not looked at"}
+
+        await remote.until(is_noted)
+    await remote.until_state("oms", DeliveryState.DELIVERED)
+
+
+def one_way(message: RequestMessage) -> RequestMessage:
+    return msgspec.structs.replace(message, header=msgspec.structs.replace(message.header, ack_required=False))
