@@ -70,3 +70,13 @@ async def test_a_hub_that_stops_ends_its_streams_and_does_not_wait_for_them(
             assert running.stop() == 0
             while await stream.content.readline():
                 pass
+
+
+async def test_a_hub_that_stops_ends_the_stream_of_alarms_too(session: aiohttp.ClientSession, tmp_path: Path) -> None:
+    """A screen that shows alarms is open day and night."""
+    with hub_process(tmp_path, "hub.drain_seconds = 3600\n") as running:
+        async with session.get(f"{running.address}/api/v1/alarms/stream") as stream:
+            assert await stream.content.readline() == b"retry: 2000\n"
+            assert running.stop() == 0
+            while await stream.content.readline():
+                pass

@@ -12,6 +12,7 @@ from cimcare.exchange.store import Reader
 from cimcare.hub.alarms import Alarm
 from cimcare.hub.answering import SAFE, json_answer, problem
 from cimcare.hub.audience import HELLO, Audience, TooManyStreamsError
+from cimcare.hub.filters import read_no_filters
 from cimcare.hub.watching import Watcher, list_alarms
 
 __all__ = ["AlarmPages"]
@@ -40,12 +41,14 @@ class AlarmPages:
             Route("/api/v1/alarms/stream", self.stream_alarms),
         ]
 
-    async def list_alarms(self, _: Request) -> Response:
+    async def list_alarms(self, request: Request) -> Response:
         """All active alarms."""
+        read_no_filters(request.query_params.multi_items())
         return json_answer({"items": await list_alarms(self._reader.records)})
 
     async def stream_alarms(self, request: Request) -> Response:
         """The stream: first what is active, then what changes."""
+        read_no_filters(request.query_params.multi_items())
         try:
             return self._audience.admit(self._frames(), SAFE)
         except TooManyStreamsError as error:

@@ -18,6 +18,7 @@ from starlette.routing import Route
 from cimcare import __version__
 from cimcare.errors import finding_of
 from cimcare.exchange.store import StoreError
+from cimcare.hub.alarm_pages import AlarmPages
 from cimcare.hub.answering import SAFE, json_answer, next_address, number_of, problem
 from cimcare.hub.event_pages import EventPages
 from cimcare.hub.events import Events
@@ -56,6 +57,7 @@ def build_api(
     streams: Streams,
     subscribing: Subscribing,
     operating: OperatorPages,
+    alarms: AlarmPages,
     metrics: Metrics,
     is_ready: Callable[[], Awaitable[str]],
     services: list[str],
@@ -69,6 +71,7 @@ def build_api(
         streams: The same as a stream.
         subscribing: Subscriptions.
         operating: The pages for operators and auditors.
+        alarms: The pages for alarms.
         metrics: Counters.
         is_ready: Why messages cannot be taken now; empty if they can.
         services: Names of the strongly typed services, for the first page.
@@ -87,6 +90,7 @@ def build_api(
             Route("/api/v1/messages/{sequence}/raw", pages.get_raw),
             *EventPages(events, streams, subscribing).routes(),
             *operating.routes(),
+            *alarms.routes(),
             Route("/api/v1/{noun}", pages.list_objects),
             Route("/api/v1/{noun}/{mrid:path}", pages.get_object),
         ],
@@ -248,6 +252,6 @@ built in: customer information, outage management, work management, third party.
 {link("/api/v1/ledger", "Ledger")}{link("/api/v1/audit", "Audit trail")}{nouns}
 {link("/api/v1/openapi.json", "Description of the REST interface (OpenAPI)")}</ul>
 <h2>Operation</h2>
-<ul>{link("/healthz")}{link("/readyz")}{link("/metrics")}</ul>
+<ul>{link("/api/v1/alarms", "Active alarms")}{link("/healthz")}{link("/readyz")}{link("/metrics")}</ul>
 </body></html>
 """

@@ -27,6 +27,7 @@ from cimcare.hub.settings import Settings
 from cimcare.hub.setup import setup_of
 from cimcare.hub.streaming import Streams
 from cimcare.hub.subscribing import Subscribing
+from cimcare.hub.upkeep import Upkeep
 from cimcare.model.nouns import Role
 from cimcare.schema import Catalog
 from cimcare.schema.documents import render_schema, render_wsdl
@@ -66,6 +67,7 @@ class Hub:
         follower: Follower,
         queries: Queries,
         streams: Streams,
+        upkeep: Upkeep,
         app: AsgiApp,
     ):
         self.settings = settings
@@ -73,6 +75,7 @@ class Hub:
         self.couriers = couriers
         self.queries = queries
         self.streams = streams
+        self.upkeep = upkeep
         self.app = app
         self._store = store
         self._sender = sender
@@ -154,6 +157,7 @@ class Hub:
             new_id=new_id,
             chance=chance,
             logger=logger,
+            on_attempt=metrics.count_delivery,
         )
         pipeline = Pipeline(
             store=store,
@@ -179,6 +183,16 @@ class Hub:
             clock=clock,
             on_change=follower.look,
         )
+        upkeep = Upkeep(
+            store=store,
+            settings=settings,
+            partners=lambda: couriers.setup.routes.partners,
+            circuits=circuits.all,
+            metrics=metrics,
+            clock=clock,
+            process=new_id(),
+            logger=logger,
+        )
         endpoints = MessageEndpoints(
             pipeline.receive,
             services=TYPED_SERVICES,
@@ -189,6 +203,7 @@ class Hub:
                 streams,
                 subscribing,
                 OperatorPages(store.reader, circuits.all, clock),
+                upkeep.pages,
                 metrics,
                 _readiness(pipeline, queries, settings),
                 list(TYPED_SERVICES),
@@ -207,14 +222,22 @@ class Hub:
             follower=follower,
             queries=queries,
             streams=streams,
+            upkeep=upkeep,
             app=endpoints,
         )
         couriers.start()
         follower.start(settings.delivery.poll_seconds)
+        upkeep.start()
         return hub
+
+    def end_streams(self) -> None:
+        """End all streams to clients, which would have no end by themselves."""
+        self.streams.stop()
+        self.upkeep.audience.stop()
 
     async def close(self) -> None:
         """End what is under way, deliveries too, make durable what waits, and close the database."""
+        await self.upkeep.stop()
         await self._follower.stop()
         await self._passing.stop()
         await self.couriers.stop()

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import random
 import traceback
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import timedelta
 
 import msgspec
@@ -72,6 +72,7 @@ class Couriers:
         new_id: New identifiers.
         chance: Jitter.
         logger: Where failures are noted.
+        on_attempt: Told of each attempt: the destination, and what became of the delivery.
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class Couriers:
         new_id: NewID,
         chance: random.Random,
         logger: structlog.typing.FilteringBoundLogger,
+        on_attempt: Callable[[str, str], None] = lambda _, __: None,
     ) -> None:
         self.store = store
         self.sender = sender
@@ -97,6 +99,7 @@ class Couriers:
         self.new_id = new_id
         self.chance = chance
         self.logger = logger
+        self.on_attempt = on_attempt
         self.setup = setup
         self._couriers: dict[str, _Courier] = {}
         self._watch: asyncio.Task[None] | None = None
@@ -331,6 +334,7 @@ class _Courier:
         if verdict.next is Next.RETRY:
             pause = pause_of(partner.retry, delivery, now=now, chance=house.chance, at_least=at_least)
             if pause is not None:
+                house.on_attempt(self._name, verdict.next.value)
                 async with house.store.transaction() as transaction:
                     await transaction.outbox.fail(
                         delivery.number,
@@ -341,6 +345,7 @@ class _Courier:
                     )
                 return
             verdict = Verdict(next=Next.BURY, reason=f"given up after {delivery.attempts} attempts: {verdict.reason}")
+        house.on_attempt(self._name, verdict.next.value)
         if is_request and sent.reply is not None and not is_receipt:
             await self._take_answer(delivery, partner, message, sent, verdict)
         elif verdict.next is Next.BURY:

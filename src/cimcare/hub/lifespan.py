@@ -223,7 +223,7 @@ async def _serving(
             timeout_graceful_shutdown=hub.settings.hub.drain_seconds,
         ),
         listeners,
-        hub.streams.stop,
+        hub.end_streams,
         lambda error: logger.error("no connection accepted", reason=str(error)),
     )
     serving = asyncio.create_task(server.serve(sockets=[]))

@@ -6,6 +6,7 @@ import msgspec
 
 from cimcare import __version__
 from cimcare.errors import Finding
+from cimcare.hub.alarms import Alarm
 from cimcare.hub.builtin import collection_of
 from cimcare.hub.events import EventView
 from cimcare.hub.filters import (
@@ -33,8 +34,8 @@ def build_openapi() -> Json:
     """The whole document."""
     bodies = {entry.noun: collection_of(entry.noun).body for entry in ENTRIES}
     keys = [key.hint for key in OF_SUBSCRIPTIONS.values()]
-    (message, finding, view, event, subscription, *more), components = msgspec.json.schema_components(
-        [AnyMessage, Finding, MessageView, EventView, SubscriptionView, *bodies.values(), *keys],
+    (message, finding, view, event, subscription, alarm, *more), components = msgspec.json.schema_components(
+        [AnyMessage, Finding, MessageView, EventView, SubscriptionView, Alarm, *bodies.values(), *keys],
         ref_template=_REFERENCE,
     )
     by_noun = dict(zip(bodies, more, strict=False))
@@ -81,6 +82,7 @@ def build_openapi() -> Json:
     operator_paths, operator_schemas = describe_operating(_REFERENCE)
     paths |= operator_paths
     schemas |= operator_schemas
+    paths |= _alarm_paths(alarm)
     paths |= _operations()
     return {
         "openapi": "3.1.0",
@@ -230,6 +232,39 @@ def _event_paths() -> Json:
                 "summary": "Events as they come: server-sent events with the sequence as `id`, `verb.noun` as `event`"
                 " and the event in JSON as `data`.",
                 "parameters": [*parameters(STREAM_FILTERS), known],
+                "responses": {
+                    "200": {"description": "The stream, without end.", "content": stream},
+                    "400": bad,
+                    "503": problem("As many clients listen as may; see Retry-After."),
+                },
+            }
+        },
+    }
+
+
+def _alarm_paths(alarm: object) -> Json:
+    bad = problem("A filter; none is served.")
+    stream: Json = {"text/event-stream": {"schema": {"type": "string"}}}
+    listed: Json = {
+        "type": "object",
+        "required": ["items"],
+        "properties": {"items": {"type": "array", "items": alarm}},
+    }
+    return {
+        "/api/v1/alarms": {
+            "get": {
+                "operationId": "listAlarms",
+                "tags": ["operation"],
+                "summary": "Active alarms, the oldest first.",
+                "responses": {"200": json_answer("The alarms.", listed), "400": bad},
+            }
+        },
+        "/api/v1/alarms/stream": {
+            "get": {
+                "operationId": "streamAlarms",
+                "tags": ["operation"],
+                "summary": "Alarms as they come and go: server-sent events `raised`, first for all that are active, and"
+                " `cleared`, with the alarm in JSON as `data`.",
                 "responses": {
                     "200": {"description": "The stream, without end.", "content": stream},
                     "400": bad,

@@ -208,7 +208,10 @@ class AlarmSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     failure_percent: Annotated[
         int,
         described(
-            "More than this part of the attempts to deliver to a partner failed.", unit="percent", least=1, most=100
+            "More than this part of what came from a partner was refused, or of what was for it given up, in an hour.",
+            unit="percent",
+            least=1,
+            most=100,
         ),
     ] = 20
     every_seconds: Annotated[int, described("How often this is looked at.", unit="seconds", least=1, most=3600)] = 15

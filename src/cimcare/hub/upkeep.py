@@ -12,7 +12,7 @@ import msgspec
 import structlog
 
 from cimcare.exchange.partners import Partner
-from cimcare.exchange.ports import Clock, NewID, Records, Stored
+from cimcare.exchange.ports import Clock, Records, Stored
 from cimcare.exchange.ports import Collection as Shelf
 from cimcare.exchange.sending import Circuit
 from cimcare.exchange.store import Store, StoreError
@@ -60,7 +60,7 @@ class Upkeep:
         circuits: The circuits of this process by name of the partner.
         metrics: Where gauges are set.
         clock: Now.
-        new_id: Names the process.
+        process: A name that no other process has.
         logger: Where it is noted what was done, and what went wrong.
     """
 
@@ -73,13 +73,13 @@ class Upkeep:
         circuits: Callable[[], Mapping[str, Circuit]],
         metrics: Metrics,
         clock: Clock,
-        new_id: NewID,
+        process: str,
         logger: structlog.typing.FilteringBoundLogger,
     ) -> None:
         self._store = store
         self._partners = partners
         self._clock = clock
-        self._process = new_id()
+        self._process = process
         self._log = logger
         self._retention_every = timedelta(minutes=settings.retention.every_minutes)
         self._alarms_every = timedelta(seconds=settings.alarms.every_seconds)

@@ -384,3 +384,17 @@ async def test_a_lease_that_ran_out_is_taken_over(tmp_path: Path) -> None:
     (delivery,) = await hub.deliveries(partner="gis")
     assert delivery.attempts == 2
     await hub.hub.close()
+
+
+async def test_attempts_are_counted_by_what_became_of_them(hub: Delivering) -> None:
+    """A partner that fails one in three is a curve before it is an outage."""
+    hub.sender.answers["gis"] = [silent(), replied(Result.FAILED, "2.15"), replied()]
+    await ask_ok(hub, a_create(2))
+    await hub.until_failed("gis", 1)
+    hub.later(seconds=1)
+    await hub.until_state("gis", DeliveryState.DEAD)
+    await ask_ok(hub, a_create(3))
+    await hub.until_state("gis", DeliveryState.DEAD, DeliveryState.DELIVERED)
+    page = (await hub.get("/metrics")).body.decode()
+    for outcome in ("retry", "bury", "delivered"):
+        assert f'cimcare_deliveries_total{{outcome="{outcome}",partner="gis"}} 1.0' in page

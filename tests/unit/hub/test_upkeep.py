@@ -26,6 +26,7 @@ from cimcare.model.nouns import Role
 from cimcare.store.memory import MemoryStore
 from tests.support.hub import call
 from tests.support.stored import a_delivery, an_entry
+from tests.unit.hub.conftest import HeldHub
 
 NOON = datetime(2030, 6, 1, 12, 30, tzinfo=UTC)
 OMS = Partner(name="oms", source="OMS", url="http://oms", role=Role.OMS, deadline=timedelta(minutes=2))
@@ -54,7 +55,7 @@ class Scene:
             circuits=dict,
             metrics=Metrics(),
             clock=self.clock,
-            new_id=lambda: f"process {next(self._ids)}",
+            process=f"process {next(self._ids)}",
             logger=structlog.wrap_logger(structlog.testing.ReturnLogger(), processors=[capture]),
         )
 
@@ -335,3 +336,14 @@ async def test_too_many_listeners_are_told_to_come_again(scene: Scene) -> None:
     response = await call(Starlette(routes=process.pages.routes()), "/api/v1/alarms/stream", method="GET")
     assert response is not None
     assert (response.status, response.headers["retry-after"]) == (503, "30")
+
+
+async def test_a_hub_lists_its_alarms_and_takes_no_filter(held: HeldHub) -> None:
+    """Whoever asks for less than all must not be given all without a word."""
+    await held.hub.upkeep.watcher.look()
+    listed = await held.get("/api/v1/alarms")
+    assert (listed.status, msgspec.json.decode(listed.body)) == (200, {"items": []})
+    for path in ("/api/v1/alarms?partner=oms", "/api/v1/alarms/stream?partner=oms"):
+        refused = await held.get(path)
+        assert refused.status == 400
+        assert msgspec.json.decode(refused.body)["finding"]["code"] == "EXC-110"
