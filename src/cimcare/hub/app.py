@@ -132,6 +132,7 @@ class Hub:
         sender = sender or HttpSender(
             services=TYPED_SERVICES, limits=settings.limits.limits, clock=clock, lenient=settings.hub.lenient
         )
+        metrics.know_partners([partner.name for partner in found.partners])
         circuits = Circuits(settings.delivery.circuit_after)
         sources = _sources_of(settings)
         setup = setup_of(sources, found.partners, found.subscriptions)
