@@ -45,6 +45,7 @@ from cimcare.hub.setup import Setup
 from cimcare.hub.telling import Teller, joint_result
 from cimcare.hub.unanswered import find_asked, give_up, longest_passage
 from cimcare.model.envelope import EventMessage, ObjectID, RequestMessage, ResponseMessage, Result
+from cimcare.model.identity import MessageID
 from cimcare.model.nouns import PayloadRoot, Role, find_noun
 from cimcare.model.verbs import Verb
 from cimcare.rules import check_rules
@@ -289,7 +290,7 @@ class Passage:
 
     async def _cause_of(self, message: ResponseMessage, transaction: Transaction) -> LogEntry | None:
         correlation_id = message.header.correlation_id
-        return await find_asked(transaction.log, correlation_id) if correlation_id else None
+        return await find_asked(transaction, correlation_id) if correlation_id else None
 
     def _contexts(self, transaction: Transaction, *, is_unbounded: bool = False) -> MakeContext:
         def make(message: RequestMessage | EventMessage, removes: bool) -> ServingContext:
@@ -359,6 +360,14 @@ class Passage:
             return True
         return partner.forward is Forward.QUEUE and message.header.verb is not Verb.GET
 
+    def _linked(self, message: RequestMessage) -> tuple[RequestMessage, str]:
+        """The request with what a later reply can be linked by, and that itself where it had to be given one."""
+        if correlation_of(message.header.message_id, message.header.correlation_id) is not None:
+            return message, ""
+        link = self._m.new_id()
+        header = msgspec.structs.replace(message.header, message_id=MessageID(link))
+        return msgspec.structs.replace(message, header=header), link
+
     async def _queue(self, message: RequestMessage, notes: tuple[Finding, ...], partner: Partner) -> Answer:
         """Take the request for the partner: it is delivered from the outbox, and its sender has a receipt."""
         async with self._m.store.transaction(self._priority) as transaction:
@@ -369,7 +378,8 @@ class Passage:
                 refused = check_reply_address(message.header, self._setup.routes, self._m.hub.reply_hosts)
                 if refused is not None:
                     raise Refusal((refused,))
-            sequence = await self._keep(transaction, outcome=Outcome.OK, findings=notes)
+            message, link = self._linked(message)
+            sequence = await self._keep(transaction, outcome=Outcome.OK, findings=notes, link=link)
             answer = await self._acknowledge(transaction, partner.source, notes, sequence)
             await book_put(
                 transaction,
@@ -403,7 +413,8 @@ class Passage:
                 if refused is not None:
                     raise Refusal((*notes, refused))
                 has_place = True
-                sequence = await self._keep(transaction, outcome=Outcome.NONE, findings=notes)
+                message, link = self._linked(message)
+                sequence = await self._keep(transaction, outcome=Outcome.NONE, findings=notes, link=link)
         except BaseException:
             if has_place:
                 passing.leave(partner)
@@ -692,8 +703,9 @@ class Passage:
         codes: tuple[str, ...] = (),
         answer_to: int | None = None,
         repeat_of: int | None = None,
+        link: str = "",
     ) -> int:
-        """Put the received message into the log, and count it."""
+        """Put the received message into the log, and count it. `link` stands in for the identifiers that it lacks."""
         received = self._received
         raw = received.raw
         if received.refusal is not None or len(raw) > self._m.limits.max_bytes:
@@ -709,6 +721,8 @@ class Passage:
             repeat_of=repeat_of,
             digest=self._digest,
         )
+        if link:
+            entry = msgspec.structs.replace(entry, correlation_id=link)
         await self._book(transaction, Ends.RECEIVED)
         if (column := count_of(entry)) is not None:
             await self._book(transaction, column)

@@ -111,6 +111,7 @@ class Passing:
         self._chance = chance
         self._waiting: Counter[str] = Counter()
         self._joining = 0
+        self._is_stopping = False
         self._exchanges: set[asyncio.Task[Answer]] = set()
         self._bounds: set[asyncio.Timeout] = set()
         self._arrivals: dict[int, asyncio.Event] = {}
@@ -140,6 +141,7 @@ class Passing:
 
     async def stop(self) -> None:
         """Wait for no partner any longer, and return when all that was passed on has its outcome."""
+        self._is_stopping = True
         for bound in self._bounds:
             bound.reschedule(asyncio.get_running_loop().time())
         await asyncio.gather(*self._exchanges, return_exceptions=True)
@@ -154,7 +156,7 @@ class Passing:
             return Passed(reply=reply)
         self._arrivals.update(dict.fromkeys(attempts, asyncio.Event()))
         sent = None
-        bound = asyncio.timeout(None)
+        bound = asyncio.timeout(0 if self._is_stopping else None)
         self._bounds.add(bound)
         try:
             async with bound:

@@ -13,6 +13,7 @@ import msgspec
 
 from cimcare.exchange.ledger import Account, Ends
 from cimcare.exchange.log import Direction, LogEntry, LogSelection, MessageReader, Outcome
+from cimcare.exchange.outbox import DeliverySelection, DeliveryState
 from cimcare.exchange.replay import is_identified
 from cimcare.exchange.store import Store, Transaction
 from cimcare.hub.setup import Setup
@@ -26,7 +27,10 @@ _GRACE = timedelta(seconds=5)
 _UNANSWERED = frozenset({"NET-105", "EXC-109", "EXC-117", "EXC-119"})
 """Codes of requests that were passed on and whose senders were told that no reply has come."""
 
+_OPEN = (DeliveryState.WAITING, DeliveryState.LEASED, DeliveryState.AWAITING)
 _MOST = 1000
+_MOST_SHARING = 100
+"""Of so many of the newest messages with one CorrelationID it is found out which still has its reply to come."""
 
 
 def longest_passage(setup: Setup, noun: str) -> timedelta:
@@ -63,11 +67,16 @@ async def attempts_of(log: MessageReader, sequence: int) -> Sequence[int]:
     return attempts
 
 
-async def find_asked(log: MessageReader, correlation_id: str) -> LogEntry | None:
+async def find_asked(transaction: Transaction, correlation_id: str) -> LogEntry | None:
     """What a later reply with this CorrelationID answers; of a request that was passed on several times the last time.
 
-    A request to which no reply came in time is answered all the same: its sender is going to ask again.
+    Messages that belong together may share a CorrelationID, and two senders may use one MessageID. So what still has
+    its reply to come goes before what has it, and of that the oldest. A request to which no reply came in time is
+    answered all the same: its sender is going to ask again.
     """
+    if (open_one := await _find_open(transaction, correlation_id)) is not None:
+        return open_one
+    log = transaction.log
     found = await log.find_correlated(correlation_id) or await _find_unanswered(log, correlation_id)
     if found is not None and found.verb in REQUEST_VERBS and found.direction is Direction.OUT:
         found = await log.find(found.answer_to) if found.answer_to is not None else found  # what led to its being sent
@@ -77,6 +86,21 @@ async def find_asked(log: MessageReader, correlation_id: str) -> LogEntry | None
         partner=found.partner, message_id=found.message_id, direction=Direction.IN, newest_first=True, limit=1
     )
     return next((entry for entry in await log.select(wanted) if entry.digest == found.digest), found)
+
+
+async def _find_open(transaction: Transaction, correlation_id: str) -> LogEntry | None:
+    """The oldest request with this MessageID or CorrelationID that is in work at a partner, or on its way there."""
+    found: list[LogEntry] = []
+    for wanted in (LogSelection(message_id=correlation_id), LogSelection(correlation_id=correlation_id)):
+        selection = msgspec.structs.replace(wanted, direction=Direction.IN, newest_first=True, limit=_MOST_SHARING)
+        found += [entry for entry in await transaction.log.select(selection) if entry.verb in REQUEST_VERBS]
+    for entry in sorted(found, key=lambda one: one.sequence):
+        if not entry.outcome:
+            return entry
+        deliveries = DeliverySelection(message=entry.sequence, states=_OPEN, limit=1)
+        if entry.outcome is not Outcome.FAILED and await transaction.outbox.select(deliveries):
+            return entry
+    return None
 
 
 async def _find_unanswered(log: MessageReader, correlation_id: str) -> LogEntry | None:

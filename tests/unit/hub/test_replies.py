@@ -9,9 +9,9 @@ import pytest
 
 from cimcare.codec.compressed import compress_payload
 from cimcare.exchange.outbox import DeliveryState
-from cimcare.exchange.partners import Partner, Replies
+from cimcare.exchange.partners import Forward, Partner, Replies
 from cimcare.model.envelope import Message, RequestMessage, ResponseMessage, Result
-from cimcare.model.identity import CorrelationID
+from cimcare.model.identity import CorrelationID, MessageID
 from tests.support.channels import CHANNELS, answer_of
 from tests.support.sender import replied, reply_to, silent
 from tests.unit.hub.test_delivery import Delivering, a_create, ask_ok
@@ -168,3 +168,49 @@ async def test_a_queued_request_goes_out_whatever_form_it_came_in(remote: Delive
     await remote.post(asynchronous(a_create()), CHANNELS[name])
     await remote.until_state(CALLER, DeliveryState.DELIVERED)
     assert remote.sender.to("oms")[0].message.payload == a_create().payload
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        {"message_id": MessageID("other"), "correlation_id": CorrelationID("business-7")},
+        {"source": "OTHER", "correlation_id": CorrelationID("business-7")},
+    ],
+    ids=["one CorrelationID", "one MessageID and CorrelationID of two senders"],
+)
+async def test_a_reply_belongs_to_the_request_that_waits_for_one(later: Delivering, second: dict[str, object]) -> None:
+    """A CorrelationID may be shared by messages that belong together, and the first of them may be long done."""
+    first = with_header(asynchronous(a_create()), correlation_id=CorrelationID("business-7"))
+    await later.ask(first)
+    await later.until_state("oms", DeliveryState.AWAITING)
+    await later.ask(reply_to(first, message_id="r-1"))
+    await later.until_state("oms", DeliveryState.DELIVERED)
+    request = with_header(asynchronous(a_create(3)), message_id=first.header.message_id)
+    await later.ask(with_header(request, **second))
+    await later.until_state("oms", DeliveryState.DELIVERED, DeliveryState.AWAITING)
+    await later.ask(reply_to(first, message_id="r-2"))
+    await later.until_state("oms", DeliveryState.DELIVERED, DeliveryState.DELIVERED)
+    await later.until_state(CALLER, DeliveryState.DELIVERED, DeliveryState.DELIVERED)
+
+
+async def test_a_request_without_identifiers_gets_its_later_reply(later: Delivering) -> None:
+    """The owner could not link its reply to anything; so the hub gives the request an identifier on its way."""
+    task = asyncio.create_task(later.ask(with_header(a_create(), message_id=None, correlation_id=None)))
+    await later.until_given("oms", 1)
+    given = later.sender.to("oms")[0].message
+    assert given.header.message_id
+    await later.ask(reply_to(given))
+    answer = await task
+    assert isinstance(answer, ResponseMessage)
+    assert (answer.reply.result, answer.header.correlation_id) == (Result.OK, None)
+
+
+async def test_a_queued_request_without_identifiers_is_done_when_its_reply_comes(tmp_path: Path) -> None:
+    """Else it would be a dead letter although it was answered."""
+    hub = await opened(tmp_path, msgspec.structs.replace(LATER, forward=Forward.QUEUE))
+    hub.sender.answers["oms"] = [replied(Result.OK, "0.3")]
+    await hub.ask(with_header(a_create(), message_id=None, correlation_id=None))
+    await hub.until_state("oms", DeliveryState.AWAITING)
+    await hub.ask(reply_to(hub.sender.to("oms")[0].message))
+    await hub.until_state("oms", DeliveryState.DELIVERED)
+    await hub.hub.close()
