@@ -166,10 +166,13 @@ class Passing:
                 )
                 if sent.failure:
                     return Passed(sent=sent, finding=_unanswered(partner, sent))
-                if not comes_later(partner, message, sent):
+                first = sent.reply if _has_more(partner, sent) else None
+                if first is None and not comes_later(partner, message, sent):
                     finding = _without_reply(partner) if sent.reply is None else None
                     return Passed(sent=sent, reply=sent.reply, finding=finding)
                 reply = await self._wait(attempts, partner.deadline)
+                if first is not None and reply is not None:
+                    reply = joined([unpacked(first), reply])
                 return Passed(sent=sent, reply=reply, finding=_too_late(partner) if reply is None else None)
         except TimeoutError:
             return Passed(sent=sent, finding=_cut_short(partner))
@@ -253,6 +256,17 @@ def for_partner(message: RequestMessage, partner: Partner, address: str) -> Requ
     elif header.async_reply_flag or header.reply_address:
         header = msgspec.structs.replace(header, async_reply_flag=None, reply_address=None)
     return message if header is message.header else msgspec.structs.replace(message, header=header)
+
+
+def _has_more(partner: Partner, sent: Sent) -> bool:
+    """Whether the answer is the first piece of a reply, and the partner knows where to send the others."""
+    reply = sent.reply
+    return (
+        partner.replies is Replies.LATER
+        and reply is not None
+        and not is_receipt(reply.reply)
+        and not is_last(reply.reply)
+    )
 
 
 def comes_later(partner: Partner, message: RequestMessage, sent: Sent) -> bool:

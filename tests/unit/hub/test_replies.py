@@ -214,3 +214,17 @@ async def test_a_queued_request_without_identifiers_is_done_when_its_reply_comes
     await hub.ask(reply_to(hub.sender.to("oms")[0].message))
     await hub.until_state("oms", DeliveryState.DELIVERED)
     await hub.hub.close()
+
+
+async def test_an_answer_that_is_the_first_piece_is_waited_for_to_the_end(later: Delivering) -> None:
+    """'More follows' would be a lie to a sender to whom nothing can follow."""
+    later.sender.answers["oms"] = [replied(Result.PARTIAL, "0.1", payload=tickets("a"))]
+    task = asyncio.create_task(later.ask(a_get("a", "b")))
+    await later.until_given("oms", 1)
+    given = later.sender.to("oms")[0].message
+    await later.ask(reply_to(given, Result.OK, "0.0", payload=tickets("b"), message_id="p-2"))
+    reply = await task
+    assert isinstance(reply, ResponseMessage)
+    assert reply.payload is not None
+    assert reply.payload.content == (tickets("a", "b"),)
+    assert [error.code for error in reply.reply.error] == ["0.0"]
