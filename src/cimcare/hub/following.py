@@ -80,3 +80,6 @@ class Follower:
                 await self.look()
             except StoreError as error:
                 self._logger.error("configuration not looked at", code=error.code, reason=str(error))
+            except Exception as error:  # noqa: BLE001 - a look that fails must not be the last one
+                name = type(error).__name__
+                self._logger.error("configuration not looked at", code="EXC-109", error=name)
