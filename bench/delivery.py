@@ -1,6 +1,6 @@
 """Delivery of events beside its floor, in one run: deliveries a second to three partners out of one hub process.
 
-The floor posts the same bytes to the same partners with the same HTTP client and as many at once, and reads the answers.
+The floor posts the same bytes to the same partners with the same HTTP client, as many at once, and reads the answers.
 The hub has the same events in its outbox when it starts, and does what a courier does: claim, read, write the envelope,
 send, read the answer as a message, keep what came of it. Partners are as thin as can be, in one process. Floor and hub
 take turns; for each database the rates and their ratio are printed, and the processor time of the hub for a delivery.

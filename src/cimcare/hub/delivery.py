@@ -17,11 +17,10 @@ from datetime import timedelta
 import msgspec
 import structlog
 
-from cimcare.errors import CimcareError
 from cimcare.exchange.booking import book_buried, book_delivered, book_expired
 from cimcare.exchange.correlation import correlation_of, linked
 from cimcare.exchange.log import LogEntry, MessageReader, Transport
-from cimcare.exchange.outbox import Delivery, DeliveryKind, DeliverySelection, DeliveryState
+from cimcare.exchange.outbox import Delivery, DeliveryKind, DeliverySelection, DeliveryState, Priority
 from cimcare.exchange.partners import DIRECT, Partner, Wire
 from cimcare.exchange.ports import Clock, NewID
 from cimcare.exchange.sending import Next, Sender, Sent, Verdict, judge_attempt, pause_of
@@ -32,7 +31,7 @@ from cimcare.hub.halting import find_halt
 from cimcare.hub.judging import Readable
 from cimcare.hub.later import has_last_reply, reply_to_of
 from cimcare.hub.passing import Circuits, comes_later, for_partner
-from cimcare.hub.reading import read_back
+from cimcare.hub.recalling import Recalling
 from cimcare.hub.setup import Setup
 from cimcare.hub.unanswered import settle_abandoned
 from cimcare.model.envelope import RequestMessage
@@ -101,6 +100,7 @@ class Couriers:
         self.logger = logger
         self.on_attempt = on_attempt
         self.setup = setup
+        self.recalling = Recalling(store.reader.log)
         self._couriers: dict[str, _Courier] = {}
         self._watch: asyncio.Task[None] | None = None
 
@@ -131,7 +131,7 @@ class Couriers:
         for name in sorted(names):  # in an order that does not change from run to run
             courier = self._courier_of(name)
             if courier is not None:
-                courier.woken.set()
+                courier.wake()
 
     def partner_of(self, name: str) -> Partner | None:
         """The partner that a destination means; None if there is none of that name now."""
@@ -194,17 +194,28 @@ class Couriers:
 
 
 class _Courier:
-    """Delivers to one destination."""
+    """Delivers to one destination.
+
+    What was delivered is written together with what is claimed next, for all that ended meanwhile: one transaction
+    where each delivery would need two. Until then it holds its place.
+    """
 
     def __init__(self, house: Couriers, name: str) -> None:
-        self.woken = asyncio.Event()
-        self.woken.set()  # there may be work from before
+        self._woken = asyncio.Event()
+        self._woken.set()
         self._house = house
         self._name = name
         # By number and attempt: a lease that ran out may be taken again before the attempt under it has ended.
         self._under_way: dict[tuple[int, int], tuple[Delivery, asyncio.Task[None]]] = {}
+        self._delivered: list[Delivery] = []
+        self._is_more_expected = True  # there may be work from before
         self._next_start = 0.0
         self._task = asyncio.create_task(self._run())
+
+    def wake(self) -> None:
+        """There is something to do."""
+        self._is_more_expected = True
+        self._woken.set()
 
     async def stop(self) -> None:
         """Begin nothing more; what is under way is given a moment, and then let go of."""
@@ -216,6 +227,10 @@ class _Courier:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
+        try:
+            await self._write(0)
+        except StoreError as error:
+            self._note_trouble(error)
 
     # ------------------------------------------------------------------------------------------------ claiming
 
@@ -223,14 +238,14 @@ class _Courier:
         renewed_at = asyncio.get_running_loop().time()
         idle = 0
         while idle < _IDLE_LOOKS or not self._name.startswith(f"{DIRECT} "):
-            self.woken.clear()
+            self._woken.clear()
             try:
-                begun = await self._begin_some()
+                begun = await self._go_on()
                 if asyncio.get_running_loop().time() - renewed_at > self._house.times.lease.total_seconds() / 3:
                     renewed_at = asyncio.get_running_loop().time()
                     await self._renew()
             except StoreError as error:
-                self._house.logger.error("not delivered", code=error.code, partner=self._name, reason=str(error))
+                self._note_trouble(error)
                 await asyncio.sleep(_STORE_PAUSE_SECONDS)
                 continue
             except Exception as error:  # noqa: BLE001 - one of the places where everything is caught: it must go on
@@ -243,7 +258,7 @@ class _Courier:
             idle = 0 if self._under_way else idle + 1
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._pause()):
-                    await self.woken.wait()
+                    await self._woken.wait()
                     idle = 0
         self._house.dismiss(self._name)
 
@@ -253,33 +268,67 @@ class _Courier:
         until_next = self._next_start - asyncio.get_running_loop().time()
         return min(poll, until_next) if until_next > 0 else poll
 
-    async def _begin_some(self) -> bool:
-        """Claim what may be begun now, and begin it; whether anything was."""
+    async def _go_on(self) -> bool:
+        """Write what was delivered, claim what may be begun now, and begin it; whether anything was done."""
         house = self._house
         partner = house.partner_of(self._name)
+        free = self._places(partner) if partner is not None else 0
+        if free and (
+            not (self._delivered or self._is_more_expected or await self._has_work())
+            or await find_halt(house.store.reader.records, self._name)
+        ):
+            free = 0
+        if not free and not self._delivered:
+            return False
+        claimed, written = await self._write(free)
+        self._is_more_expected = bool(free) and len(claimed) == free
         if partner is None:
-            return False
-        free = self._places(partner)
-        if not free or not await self._has_work() or await find_halt(house.store.reader.records, self._name):
-            return False
-        now = house.clock()
-        async with house.store.transaction() as transaction:
-            claimed = await transaction.outbox.claim(self._name, now=now, until=now + house.times.lease, limit=free)
+            return bool(written)
         for delivery in claimed:
             if partner.rate:
                 self._next_start = max(self._next_start, asyncio.get_running_loop().time()) + 1 / partner.rate
             task = asyncio.create_task(self._deliver(delivery, partner))
             self._under_way[delivery.number, delivery.attempts] = (delivery, task)
-        return bool(claimed)
+        return bool(claimed or written)
+
+    async def _write(self, free: int) -> tuple[tuple[Delivery, ...], int]:
+        """Write what was delivered, and claim as many as `free`: what was claimed, and how many were written.
+
+        If it fails their leases run out, and they are sent again.
+        """
+        delivered, self._delivered = self._delivered, []
+        if not free and not delivered:
+            return (), 0
+        house, now = self._house, self._house.clock()
+        priority = max((one.priority for one in delivered), default=Priority.NORMAL)
+        claimed: tuple[Delivery, ...] = ()
+        try:
+            async with house.store.transaction(priority) as transaction:
+                for delivery in delivered:
+                    await book_delivered(transaction, delivery, now=now)
+                if free:
+                    until = now + house.times.lease
+                    claimed = await transaction.outbox.claim(self._name, now=now, until=until, limit=free)
+        except asyncio.CancelledError:
+            self._delivered += delivered  # it may be on disk or not; to write it once more does no harm
+            raise
+        finally:
+            for delivery in delivered:
+                self._under_way.pop((delivery.number, delivery.attempts), None)
+        return claimed, len(delivered)
+
+    def _note_trouble(self, error: StoreError) -> None:
+        self._house.logger.error("not delivered", code=error.code, partner=self._name, reason=str(error))
 
     def _places(self, partner: Partner) -> int:
         """How many deliveries may be begun now."""
-        places = partner.parallel - len(self._under_way)
+        under_way = len(self._under_way) - len(self._delivered)
+        places = partner.parallel - under_way
         if partner.rate and self._next_start > asyncio.get_running_loop().time():
             return 0
         if partner.rate:
             places = min(places, 1)
-        circuit, under_way = self._house.circuits.of(partner), len(self._under_way)
+        circuit = self._house.circuits.of(partner)
         return max(0, circuit.allows(places, now=self._house.clock(), under_way=under_way))
 
     async def _has_work(self) -> bool:
@@ -301,25 +350,31 @@ class _Courier:
 
     async def _deliver(self, delivery: Delivery, partner: Partner) -> None:
         """One attempt, and what follows from it."""
+        is_delivered = False
         try:
-            await self._attempt(delivery, partner)
+            is_delivered = await self._attempt(delivery, partner)
         except StoreError as error:  # its lease runs out, and it is tried again
-            self._house.logger.error("not delivered", code=error.code, partner=self._name, reason=str(error))
+            self._note_trouble(error)
         except Exception as error:  # noqa: BLE001 - one of the places where everything is caught: a courier must go on
             self._house.note_broken("delivery failed", error, partner=self._name, number=delivery.number)
             await self._give_up_broken(delivery, type(error).__name__)
         finally:
-            del self._under_way[delivery.number, delivery.attempts]
-            self.woken.set()
+            if is_delivered:
+                self._delivered.append(delivery)
+            else:
+                del self._under_way[delivery.number, delivery.attempts]
+            self._woken.set()
 
-    async def _attempt(self, delivery: Delivery, partner: Partner) -> None:
+    async def _attempt(self, delivery: Delivery, partner: Partner) -> bool:
+        """Send it, and write what came of it. True if the partner has it, which is still to be written."""
         house = self._house
         if delivery.attempts > 1 and await self._settle_answered(delivery):
-            return
-        loaded = await self._load(delivery)
-        if isinstance(loaded, str):
-            await self._bury(delivery, loaded, b"", partner, None, None)
-            return
+            return False
+        recalled = await house.recalling.recall(delivery.message)
+        loaded = recalled.message
+        if loaded is None:
+            await self._bury(delivery, recalled.reason, b"", partner, None, None)
+            return False
         cause = await house.store.reader.log.find(delivery.cause) if delivery.kind is DeliveryKind.REPLY else None
         message = self._as_sent(loaded, delivery, partner, cause)
         sent = await house.sender.send(_wire_of(partner, cause), message, address=delivery.address)
@@ -335,7 +390,7 @@ class _Courier:
             pause = pause_of(partner.retry, delivery, now=now, chance=house.chance, at_least=at_least)
             if pause is not None:
                 house.on_attempt(self._name, verdict.next.value)
-                async with house.store.transaction() as transaction:
+                async with house.store.transaction(delivery.priority) as transaction:
                     await transaction.outbox.fail(
                         delivery.number,
                         delivery.attempts,
@@ -343,7 +398,7 @@ class _Courier:
                         reason=verdict.reason,
                         received=sent.received[:_KEPT_OF_ANSWER_BYTES],
                     )
-                return
+                return False
             verdict = Verdict(next=Next.BURY, reason=f"given up after {delivery.attempts} attempts: {verdict.reason}")
         house.on_attempt(self._name, verdict.next.value)
         if is_request and sent.reply is not None and not is_receipt:
@@ -353,8 +408,8 @@ class _Courier:
         elif verdict.next is Next.AWAIT:
             await self._await_reply(delivery, partner)
         else:
-            async with house.store.transaction() as transaction:
-                await book_delivered(transaction, delivery, now=now)
+            return True
+        return False
 
     async def _settle_answered(self, delivery: Delivery) -> bool:
         """Whether a request has its reply already, in which case it is done."""
@@ -367,24 +422,13 @@ class _Courier:
     async def _await_reply(self, delivery: Delivery, partner: Partner) -> None:
         """The request was acknowledged; its reply is to come, if it was not quicker than the acknowledgement."""
         now = self._house.clock()
-        async with self._house.store.transaction() as transaction:
+        async with self._house.store.transaction(delivery.priority) as transaction:
             if await _is_answered(transaction.log, delivery):
                 await book_delivered(transaction, delivery, now=now)
             else:
                 await transaction.outbox.wait_for_reply(
                     delivery.number, delivery.attempts, until=now + partner.reply_within
                 )
-
-    async def _load(self, delivery: Delivery) -> Readable | str:
-        """The message to be sent, or why it cannot be."""
-        reader = self._house.store.reader.log
-        entry, raw = await reader.find(delivery.message), await reader.find_raw(delivery.message)
-        if entry is None or raw is None:
-            return f"message {delivery.message} is not in the log any more"
-        try:
-            return read_back(entry, raw)
-        except CimcareError as error:
-            return f"message {delivery.message} cannot be read any more ({error.code})"
 
     def _as_sent(self, message: Readable, delivery: Delivery, partner: Partner, cause: LogEntry | None) -> Readable:
         """The message as it goes out: each attempt the same, with one identifier, and linked to what it answers."""
@@ -442,7 +486,7 @@ class _Courier:
     ) -> None:
         """Give up: the reason, and the bytes that went out and came back, in one transaction."""
         house, now = self._house, self._house.clock()
-        async with house.store.transaction() as transaction:
+        async with house.store.transaction(delivery.priority) as transaction:
             if await _is_answered(transaction.log, delivery):  # nobody is told that it came to nothing
                 await book_delivered(transaction, delivery, now=now)
                 return

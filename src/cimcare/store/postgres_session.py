@@ -108,11 +108,17 @@ class Place:
             timeout=_CONNECT_SECONDS,
             command_timeout=_STATEMENT_SECONDS,
             server_settings={**_SETTINGS, "default_transaction_read_only": "on"},
+            reset=_keep_as_it_is,
         )
 
     def unusable(self, reason: str) -> DatabaseError:
         """Error of a database that cannot be used."""
         return DatabaseError(f"database {self.shown} cannot be used: {reason}. Accepted: {_ACCEPTED}, encoding UTF8")
+
+
+async def _keep_as_it_is(connection: object) -> None:
+    """Nothing to tidy up after single statements that read; the pool would ask the server to, after each."""
+    del connection
 
 
 def store_error(place: str, error: BaseException) -> StoreError:

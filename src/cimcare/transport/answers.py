@@ -6,6 +6,7 @@ what a client must be ready for.
 
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
@@ -174,6 +175,7 @@ def _words(text: str) -> str:
     return line if len(line) <= _LONGEST_WORDS else f"{line[:_LONGEST_WORDS]}..."
 
 
+@lru_cache(maxsize=1024)
 def shown_address(url: str) -> str:
     """An address without what may be secret in it: user, password, query."""
     try:

@@ -2,17 +2,21 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from cimcare.exchange.facts import priority_of
 from cimcare.exchange.ledger import Account
 from cimcare.exchange.log import Direction
-from cimcare.exchange.outbox import Delivery, DeliverySelection, DeliveryState
+from cimcare.exchange.outbox import Delivery, DeliverySelection, DeliveryState, Priority
 from cimcare.exchange.partners import Partner, Retry
+from cimcare.exchange.store import Store, StoreError, Transaction
 from cimcare.exchange.subscriptions import Filter, Subscription
+from cimcare.hub import delivery as delivery_module
 from cimcare.hub.halting import halt, list_halts, release
 from cimcare.model.envelope import EventMessage, RequestMessage, ResponseMessage, Result
 from cimcare.model.identity import MessageID
@@ -228,7 +232,7 @@ async def test_a_silent_partner_is_probed_and_not_flooded(hub: Delivering) -> No
     await hub.quiet()
     opened = len(hub.sender.to("gis"))
     assert opened <= 8, "those that were under way when it opened"
-    hub.later(seconds=2)
+    hub.later(seconds=10)  # more than the pause after eight, less than those after two probes more
     await hub.until_given("gis", opened + 1)
     await hub.quiet()
     assert len(hub.sender.to("gis")) == opened + 1
@@ -398,3 +402,134 @@ async def test_attempts_are_counted_by_what_became_of_them(hub: Delivering) -> N
     page = (await hub.get("/metrics")).body.decode()
     for outcome in ("retry", "bury", "delivered"):
         assert f'cimcare_deliveries_total{{outcome="{outcome}",partner="gis"}} 1.0' in page
+
+
+class Watched:
+    """A store whose transactions a test counts, delays or lets fail."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.reader = store.reader
+        self.priorities: list[Priority] = []
+        self.error: Exception | None = None
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    @asynccontextmanager
+    async def transaction(self, priority: Priority = Priority.NORMAL) -> AsyncIterator[Transaction]:
+        if self.error is not None:
+            raise self.error
+        self.priorities.append(priority)
+        async with self.store.transaction(priority) as transaction:
+            yield transaction
+            await self.gate.wait()
+
+
+async def held_back(hub: Delivering, seeds: range, **changes: object) -> None:
+    """Let deliveries for gis wait behind a halt, and then their answers behind a gate; the other gets nothing."""
+    async with hub.store.transaction() as transaction:
+        for name in ("gis", "crm"):
+            await halt(transaction, name, actor="ann", reason="x", now=NOON)
+    for seed in seeds:
+        await ask_ok(hub, a_create(seed, **changes))
+    hub.sender.gates["gis"] = asyncio.Event()
+    async with hub.store.transaction() as transaction:
+        await release(transaction, "gis", actor="ann", reason="x", now=NOON)
+
+
+async def test_what_ended_together_is_written_together_with_what_begins_next(tmp_path: Path) -> None:
+    """A transaction for the end of each delivery and one for each claim would halve the pace."""
+    hub = Delivering()
+    await hub.begin(tmp_path)
+    await held_back(hub, range(2, 10))
+    await hub.until_given("gis", 4)
+    watched = hub.hub.couriers.store = Watched(hub.store)
+    hub.sender.gates["gis"].set()
+    await hub.until_state("gis", *[DeliveryState.DELIVERED] * 8)
+    assert len(watched.priorities) <= 4, "eight ends and the claims of four of them"
+    await hub.hub.close()
+
+
+async def test_the_end_of_an_urgent_delivery_is_written_with_its_urgency(tmp_path: Path) -> None:
+    """The next one of its object waits for it, and may be about the same danger."""
+    hub = Delivering()
+    await hub.begin(tmp_path)
+    watched = hub.hub.couriers.store = Watched(hub.store)
+    seed = next(seed for seed in range(2, 99) if priority_of(a_create(seed)) is Priority.HAZARD)
+    await ask_ok(hub, a_create(seed))
+    await hub.until_state("gis", DeliveryState.DELIVERED)
+    assert Priority.HAZARD in watched.priorities
+    await hub.hub.close()
+
+
+async def test_what_is_delivered_while_the_hub_stops_is_written(tmp_path: Path) -> None:
+    """Else every restart would send again what was just taken."""
+    hub = Delivering()
+    await hub.begin(tmp_path)
+    await held_back(hub, range(2, 4))
+    await hub.until_given("gis", 2)
+    closing = asyncio.create_task(hub.hub.couriers.stop())
+    await hub.quiet()
+    hub.sender.gates["gis"].set()
+    await closing
+    assert await hub.states("gis") == [DeliveryState.DELIVERED] * 2
+    await hub.hub.close()
+
+
+async def test_what_cannot_be_written_while_the_hub_stops_is_sent_again_later(tmp_path: Path) -> None:
+    """It stops all the same, and nothing is lost (G6)."""
+    hub = Delivering()
+    await hub.begin(tmp_path)
+    await held_back(hub, range(2, 3))
+    await hub.until_given("gis", 1)
+    watched = hub.hub.couriers.store = Watched(hub.store)
+    closing = asyncio.create_task(hub.hub.couriers.stop())
+    await hub.quiet()
+    watched.error = StoreError("the disk is full")
+    hub.sender.gates["gis"].set()
+    await closing
+    assert await hub.states("gis") == [DeliveryState.LEASED]
+    assert "the disk is full" in [line.get("reason") for line in hub.logged]
+    await hub.hub.close()
+
+
+async def test_a_write_that_is_cut_off_by_the_stop_is_written_again(tmp_path: Path) -> None:
+    """Nobody knows whether it got to the disk; written twice it does no harm."""
+    hub = Delivering()
+    await hub.begin(tmp_path)
+    await held_back(hub, range(2, 3))
+    await hub.until_given("gis", 1)
+    watched = hub.hub.couriers.store = Watched(hub.store)
+    watched.gate.clear()
+    hub.sender.gates["gis"].set()
+    async with asyncio.timeout(20):
+        while not watched.priorities:
+            await asyncio.sleep(0)
+    closing = asyncio.create_task(hub.hub.couriers.stop())
+    await asyncio.sleep(0)
+    watched.gate.set()
+    await closing
+    assert await hub.states("gis") == [DeliveryState.DELIVERED]
+    await hub.hub.close()
+
+
+@pytest.mark.parametrize("error", [StoreError("locked"), LookupError("a bug")])
+async def test_a_courier_goes_on_after_trouble_with_claiming(
+    tmp_path: Path, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever goes wrong once, deliveries must not stand still until the next restart."""
+    monkeypatch.setattr(delivery_module, "_STORE_PAUSE_SECONDS", 0.01)
+    hub = Delivering()
+    await hub.begin(tmp_path)
+    watched = hub.hub.couriers.store = Watched(hub.store)
+    watched.error = error
+    await ask_ok(hub, a_create())
+    async with asyncio.timeout(20):
+        while not hub.logged:
+            await asyncio.sleep(0.005)
+    watched.error = None
+    await hub.until_state("gis", DeliveryState.DELIVERED)
+    codes = {line["code"] for line in hub.logged}
+    assert codes == {"EXC-111" if isinstance(error, StoreError) else "EXC-109"}
+    assert not any("a bug" in str(line) for line in hub.logged), "texts of errors may quote content"
+    await hub.hub.close()
