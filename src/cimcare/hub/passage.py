@@ -3,30 +3,24 @@
 Source: IEC 61968-100:2013, processing of requests and events; guarantees G1, G2 and G8.
 """
 
-import traceback
-from collections.abc import Callable, Collection
-from datetime import timedelta
-
 import msgspec
-import structlog
 
 from cimcare.codec.digest import digest_of
-from cimcare.codec.limits import Limits
-from cimcare.errors import Finding, InputError, Level, finding_of
+from cimcare.errors import Finding, InputError, finding_of
 from cimcare.exchange.booking import book_answered, book_put
 from cimcare.exchange.correlation import correlation_of, linked
 from cimcare.exchange.facts import object_keys_of, priority_of
-from cimcare.exchange.ledger import Account, Ends
+from cimcare.exchange.ledger import Ends
 from cimcare.exchange.log import Direction, LogEntry, LogSelection, Outcome
-from cimcare.exchange.outbox import DeliveryKind, NewDelivery, Priority
+from cimcare.exchange.outbox import DeliveryKind, NewDelivery
 from cimcare.exchange.partners import Forward, Partner
-from cimcare.exchange.patterns import Asked, build_fault, build_reply, codes_of
-from cimcare.exchange.ports import Clock, Event, ExecutedEvent, NewID, ServingContext
+from cimcare.exchange.patterns import codes_of
+from cimcare.exchange.ports import ServingContext
 from cimcare.exchange.replay import check_original, is_identified, window_start
 from cimcare.exchange.splitting import is_last
-from cimcare.exchange.store import Store, StoreError, Transaction
+from cimcare.exchange.store import StoreError, Transaction
 from cimcare.hub.admission import Place
-from cimcare.hub.entries import count_of, entry_of_answer, entry_of_exchange, entry_of_received
+from cimcare.hub.entries import entry_of_exchange
 from cimcare.hub.judging import Judged, Readable, Refusal, asked_of, check_header, is_fatal, judge
 from cimcare.hub.later import (
     ReplyTo,
@@ -36,56 +30,23 @@ from cimcare.hub.later import (
     reply_to_of,
     split_reply,
 )
-from cimcare.hub.metrics import Metrics
 from cimcare.hub.operations import MakeContext, execute, hear, nouns_of
-from cimcare.hub.passing import AGAIN, Passed, Passing
+from cimcare.hub.passing import AGAIN, Passed
 from cimcare.hub.reading import read_back
-from cimcare.hub.settings import HubSettings
+from cimcare.hub.replying import ACCEPTED, Means, Replying, Work, not_kept
 from cimcare.hub.setup import Setup
 from cimcare.hub.telling import Teller, joint_result
 from cimcare.hub.unanswered import find_asked, give_up, longest_passage
-from cimcare.model.envelope import EventMessage, ObjectID, RequestMessage, ResponseMessage, Result
+from cimcare.model.envelope import EventMessage, RequestMessage, ResponseMessage, Result
 from cimcare.model.identity import MessageID
-from cimcare.model.nouns import PayloadRoot, Role, find_noun
+from cimcare.model.nouns import Role, find_noun
 from cimcare.model.verbs import Verb
 from cimcare.rules import check_rules
-from cimcare.schema import Catalog
-from cimcare.transport.channel import KEPT_OF_REFUSED_BYTES, Answer, Received, RefusedError
+from cimcare.transport.channel import Answer, Received, RefusedError
 
-__all__ = ["Means", "Passage"]
-
-_ACCEPTED = Answer(status=202)
+__all__ = ["Passage"]
 
 _CLAUSE_LATER = "IEC 61968-100:2013, asynchronous request/reply"
-
-
-class Means(msgspec.Struct, frozen=True, kw_only=True):
-    """What a message needs on its way. `on_put` is told for whom something was put into the outbox."""
-
-    store: Store
-    passing: Passing
-    catalog: Catalog
-    limits: Limits
-    hub: HubSettings
-    window: timedelta
-    clock: Clock
-    new_id: NewID
-    metrics: Metrics
-    logger: structlog.typing.FilteringBoundLogger
-    on_put: Callable[[Collection[str]], None]
-
-
-class _Work(msgspec.Struct, frozen=True, kw_only=True):
-    """What serving came to. `is_receipt`: the reply says no more than that the message came."""
-
-    result: Result
-    findings: tuple[Finding, ...] = ()
-    ids: tuple[ObjectID, ...] = ()
-    payload: PayloadRoot | None = None
-    events: tuple[Event | ExecutedEvent, ...] = ()
-    source: str
-    answer_to: int | None = None
-    is_receipt: bool = False
 
 
 class _InWorkError(Exception):
@@ -100,20 +61,12 @@ class _BusyError(Exception):
     """The message was let in because it looked urgent, and is not."""
 
 
-class Passage:
+class Passage(Replying):
     """One message on its way through, with the set-up that is in force when it comes."""
 
     def __init__(self, means: Means, setup: Setup, received: Received, place: Place) -> None:
-        self._m = means
+        super().__init__(means, setup, received)
         self._place = place
-        self._setup = setup
-        self._received = received
-        self._channel = received.channel
-        self._now = means.clock()
-        self._asked = Asked(noun="")
-        self._ack_required = True
-        self._digest = b""
-        self._priority = Priority.NORMAL
         self._destinations: set[str] = set()
         self._is_surplus = False
 
@@ -123,7 +76,7 @@ class Passage:
             return await self._run()
         except StoreError as error:
             self._m.logger.error("not stored", code=error.code, reason=str(error), **self._facts())
-            return self._unstored(_not_kept(error.code))
+            return self._unstored(not_kept(error.code))
         except Exception as error:  # noqa: BLE001 - one of the places where everything is caught: it is answered
             return await self._broken(error)
         finally:
@@ -206,14 +159,14 @@ class Passage:
             findings = (*findings, finding_of("EXC-106", where, "AsyncReplyFlag is true", accepted, _CLAUSE_LATER))
         return findings
 
-    async def _work(self, message: Readable, transaction: Transaction, *, is_later: bool) -> _Work:
+    async def _work(self, message: Readable, transaction: Transaction, *, is_later: bool) -> Work:
         if isinstance(message, RequestMessage):
             return await self._work_on_request(message, transaction, is_later=is_later)
         if isinstance(message, EventMessage):
             return await self._work_on_event(message, transaction)
         return await self._work_on_response(message, transaction)
 
-    async def _work_on_request(self, message: RequestMessage, transaction: Transaction, *, is_later: bool) -> _Work:
+    async def _work_on_request(self, message: RequestMessage, transaction: Transaction, *, is_later: bool) -> Work:
         if is_later:
             refused = check_reply_address(message.header, self._setup.routes, self._m.hub.reply_hosts)
             if refused is not None:
@@ -221,7 +174,7 @@ class Passage:
         contexts = self._contexts(transaction, is_unbounded=is_later)
         if message.header.verb is Verb.EXECUTE:
             done = await execute(message, transaction, self._setup.dispatcher, contexts)
-            return _Work(
+            return Work(
                 result=done.result,
                 findings=done.findings,
                 ids=done.ids,
@@ -233,7 +186,7 @@ class Passage:
             raise Refusal((found,))
         role, handler = found
         served = await handler(message, contexts(message, False))
-        return _Work(
+        return Work(
             result=served.result,
             findings=served.findings,
             ids=served.ids,
@@ -242,14 +195,14 @@ class Passage:
             source=self._setup.sources[role],
         )
 
-    async def _work_on_event(self, message: EventMessage, transaction: Transaction) -> _Work:
+    async def _work_on_event(self, message: EventMessage, transaction: Transaction) -> Work:
         if message.header.source in self._setup.own_sources and message.header.message_id:
             wanted = LogSelection(message_id=message.header.message_id, direction=Direction.OUT, limit=1)
             if await transaction.log.select(wanted):
                 return self._own_event(message)
         heard = await hear(message, self._setup.dispatcher, self._contexts(transaction))
         served = [one for _, one in heard]
-        return _Work(
+        return Work(
             result=joint_result(served),
             findings=tuple(finding for one in served for finding in one.findings),
             ids=tuple(dict.fromkeys(identifier for one in served for identifier in one.ids)),
@@ -257,7 +210,7 @@ class Passage:
             source=self._setup.sources[heard[0][0] if heard else Role.CIS],
         )
 
-    def _own_event(self, message: EventMessage) -> _Work:
+    def _own_event(self, message: EventMessage) -> Work:
         """Somebody gave back what he had from here; hearing it again would send it round for ever."""
         finding = finding_of(
             "EXC-118",
@@ -266,9 +219,9 @@ class Passage:
             "events of others; this one was taken and has no effect",
             "guarantee G2",
         )
-        return _Work(result=Result.OK, findings=(finding,), source=self._setup.sources[Role.CIS])
+        return Work(result=Result.OK, findings=(finding,), source=self._setup.sources[Role.CIS])
 
-    async def _work_on_response(self, message: ResponseMessage, transaction: Transaction) -> _Work:
+    async def _work_on_response(self, message: ResponseMessage, transaction: Transaction) -> Work:
         """A later reply: it must belong to something."""
         cause = await self._cause_of(message, transaction)
         if cause is None:
@@ -286,7 +239,7 @@ class Passage:
             )
         self._is_surplus = await has_last_reply(transaction.log, cause.sequence)
         source = self._setup.sources[Role.CIS]
-        return _Work(result=Result.OK, source=source, answer_to=cause.sequence, is_receipt=True)
+        return Work(result=Result.OK, source=source, answer_to=cause.sequence, is_receipt=True)
 
     async def _cause_of(self, message: ResponseMessage, transaction: Transaction) -> LogEntry | None:
         correlation_id = message.header.correlation_id
@@ -305,7 +258,7 @@ class Passage:
 
         return make
 
-    async def _tell(self, transaction: Transaction, message: Readable, work: _Work, sequence: int) -> None:
+    async def _tell(self, transaction: Transaction, message: Readable, work: Work, sequence: int) -> None:
         """All that follows from a message that was accepted, in its transaction."""
         teller = Teller(
             transaction,
@@ -323,6 +276,16 @@ class Passage:
         self._destinations |= teller.destinations
         if isinstance(message, ResponseMessage) and work.answer_to is not None:
             await self._take_reply(transaction, message, work.answer_to, sequence)
+
+    async def _reply_later(
+        self, transaction: Transaction, message: Readable, work: Work, findings: tuple[Finding, ...], sequence: int
+    ) -> None:
+        """What is known already goes to the ReplyAddress all the same, from the outbox."""
+        reply_to: ReplyTo = reply_to_of(message.header, self._setup.routes, cause=sequence, priority=self._priority)
+        whole = self._build_reply(msgspec.structs.replace(work, payload=None), findings)
+        for part in split_reply(whole, work.payload, most=self._m.hub.reply_objects, new_id=self._m.new_id):
+            await reply_to.keep_and_put(transaction, part, now=self._now)
+        self._destinations.add(reply_to.destination)
 
     # ------------------------------------------------------------------------------- what a partner is to serve
 
@@ -463,7 +426,7 @@ class Passage:
             codes = tuple(dict.fromkeys(error.code for error in reply.reply.error))
         else:
             findings = (*notes, *((passed.finding,) if passed.finding is not None else ()))
-            reply = self._build_reply(_Work(result=Result.FAILED, source=partner.source), findings)
+            reply = self._build_reply(Work(result=Result.FAILED, source=partner.source), findings)
             codes = codes_of(findings)
         outcome = Outcome(reply.reply.result.value)
         answer = self._channel.render_reply(reply)
@@ -558,225 +521,10 @@ class Passage:
         answered = await transaction.log.find_answer(original.sequence)
         raw = await transaction.log.find_raw(answered.sequence) if answered is not None else None
         if answered is None or raw is None or not self._ack_required:
-            return _ACCEPTED
+            return ACCEPTED
         reply = read_back(answered, raw)
         assert isinstance(reply, ResponseMessage)
         answer = self._channel.render_reply(reply)
         if (answered.transport, answered.content_type) == (self._channel.transport, answer.content_type):
             return msgspec.structs.replace(answer, body=raw)
         return answer
-
-    # ------------------------------------------------------------------------------------------------ answers
-
-    async def _refuse(self, findings: tuple[Finding, ...]) -> Answer:
-        """FAILED: stored with its answer in a transaction of its own, since the first was undone."""
-        work = _Work(result=Result.FAILED, source=self._node())
-        async with self._m.store.transaction(self._priority) as transaction:
-            sequence = await self._keep(transaction, outcome=Outcome.FAILED, findings=findings)
-            answer = await self._reply(transaction, work, findings, sequence)
-        self._count("FAILED", findings)
-        return answer
-
-    async def _acknowledge(
-        self, transaction: Transaction, source: str, findings: tuple[Finding, ...], sequence: int
-    ) -> Answer:
-        """OK with code 0.3: the message is taken, and no more is known yet."""
-        return await self._reply(
-            transaction, _Work(result=Result.OK, source=source, is_receipt=True), findings, sequence
-        )
-
-    async def _reply_later(
-        self, transaction: Transaction, message: Readable, work: _Work, findings: tuple[Finding, ...], sequence: int
-    ) -> None:
-        """What is known already goes to the ReplyAddress all the same, from the outbox."""
-        reply_to: ReplyTo = reply_to_of(message.header, self._setup.routes, cause=sequence, priority=self._priority)
-        whole = self._build_reply(msgspec.structs.replace(work, payload=None), findings)
-        for part in split_reply(whole, work.payload, most=self._m.hub.reply_objects, new_id=self._m.new_id):
-            await reply_to.keep_and_put(transaction, part, now=self._now)
-        self._destinations.add(reply_to.destination)
-
-    async def _reply(
-        self, transaction: Transaction, work: _Work, findings: tuple[Finding, ...], sequence: int
-    ) -> Answer:
-        if not self._ack_required:
-            return _ACCEPTED
-        reply = self._build_reply(work, findings)
-        answer = self._channel.render_reply(reply)
-        await self._keep_reply(
-            transaction, reply, answer, sequence, outcome=Outcome(work.result.value), codes=codes_of(findings)
-        )
-        return answer
-
-    def _build_reply(self, work: _Work, findings: tuple[Finding, ...]) -> ResponseMessage:
-        return build_reply(
-            self._asked,
-            result=work.result,
-            findings=findings,
-            ids=work.ids,
-            payload=work.payload,
-            source=work.source,
-            now=self._now,
-            message_id=self._m.new_id(),
-            acknowledged=work.is_receipt,
-        )
-
-    async def _fault(self, findings: tuple[Finding, ...], *, soap_code: str | None = None) -> Answer:
-        fault = build_fault(findings, node=self._setup.sources[Role.CIS])
-        answer = self._channel.render_fault(fault, findings[0], soap_code=soap_code)
-        async with self._m.store.transaction() as transaction:
-            sequence = await self._keep(transaction, outcome=Outcome.FAULT, findings=findings)
-            entry = entry_of_answer(
-                answer,
-                self._asked,
-                transport=self._channel.transport,
-                sequence=sequence,
-                now=self._now,
-                archetype="FaultMessage",
-                outcome=Outcome.FAULT,
-                codes=codes_of(findings),
-            )
-            await transaction.log.append(entry, answer.body)
-        self._count("FAULT", findings)
-        return answer
-
-    async def _broken(self, error: Exception) -> Answer:
-        """An error of the program: kept and said, without its insides."""
-        finding = finding_of(
-            "EXC-109",
-            "/",
-            f"an error inside the hub while it worked on this message ({self._note_broken(error)})",
-            "nothing was kept but the message; the operator's log says more",
-            "IEC 61968-100:2013, reply codes",
-        )
-        try:
-            if not self._asked.noun:
-                return await self._fault((finding,))
-            return await self._refuse((finding,))
-        except Exception as failure:  # noqa: BLE001 - as above: even what cannot be kept is answered
-            self._m.logger.error("not stored", code=finding.code, error=type(failure).__name__, **self._facts())
-            return self._unstored(_not_kept(StoreError.code))
-
-    def _note_broken(self, error: Exception) -> str:
-        """A line for the operator, without the error's text, which may quote content; the name of the error."""
-        name = type(error).__name__
-        trace = "".join(traceback.format_tb(error.__traceback__))
-        self._m.logger.error("message failed", code="EXC-109", error=name, trace=trace, **self._facts())
-        return name
-
-    def _unstored(self, finding: Finding) -> Answer:
-        """FAILED, of which nothing could be kept; the sender may try again."""
-        self._count("FAILED", (finding,))
-        if not self._asked.noun or not self._asked.verb:
-            fault = build_fault((finding,), node=self._setup.sources[Role.CIS])
-            return self._channel.render_fault(fault, finding)
-        return self._channel.render_reply(
-            self._build_reply(_Work(result=Result.FAILED, source=self._node()), (finding,))
-        )
-
-    def _busy(self, found: str = "") -> Answer:
-        """Not now; nothing was kept."""
-        finding = finding_of(
-            "EXC-108",
-            "/",
-            found or "as many messages in work as can be answered in time",
-            f"the same message after {self._m.hub.retry_after_seconds} seconds",
-            "IEC 61968-100:2013, reply codes; settings hub.queue_limit and hub.wait_seconds",
-        )
-        self._count("FAILED", (finding,))
-        fault = build_fault((finding,), node=self._setup.sources[Role.CIS])
-        answer = self._channel.render_fault(fault, finding)
-        return msgspec.structs.replace(answer, retry_after_seconds=self._m.hub.retry_after_seconds)
-
-    def _node(self) -> str:
-        """Header/Source of the system that owns the noun."""
-        entry = find_noun(self._asked.noun)
-        return self._setup.sources[entry.owner if entry else Role.CIS]
-
-    # ---------------------------------------------------------------------------------------------------- log
-
-    async def _keep(
-        self,
-        transaction: Transaction,
-        *,
-        outcome: Outcome,
-        findings: tuple[Finding, ...] = (),
-        codes: tuple[str, ...] = (),
-        answer_to: int | None = None,
-        repeat_of: int | None = None,
-        link: str = "",
-    ) -> int:
-        """Put the received message into the log, and count it. `link` stands in for the identifiers that it lacks."""
-        received = self._received
-        raw = received.raw
-        if received.refusal is not None or len(raw) > self._m.limits.max_bytes:
-            raw = raw[:KEPT_OF_REFUSED_BYTES]
-        entry = entry_of_received(
-            received,
-            self._asked,
-            kept_bytes=len(raw),
-            now=self._now,
-            outcome=outcome,
-            codes=codes or codes_of(findings),
-            answer_to=answer_to,
-            repeat_of=repeat_of,
-            digest=self._digest,
-        )
-        if link:
-            entry = msgspec.structs.replace(entry, correlation_id=link)
-        await self._book(transaction, Ends.RECEIVED)
-        if (column := count_of(entry)) is not None:
-            await self._book(transaction, column)
-        return await transaction.log.append(entry, raw)
-
-    async def _book(self, transaction: Transaction, column: Ends) -> None:
-        await transaction.ledger.count(self._asked.source or "", self._now, Account.IN, column)
-
-    async def _keep_reply(
-        self,
-        transaction: Transaction,
-        reply: ResponseMessage,
-        answer: Answer,
-        sequence: int,
-        *,
-        outcome: Outcome,
-        codes: tuple[str, ...],
-    ) -> None:
-        """Put the reply into the log, as sent."""
-        entry = entry_of_answer(
-            answer,
-            self._asked,
-            transport=self._channel.transport,
-            sequence=sequence,
-            now=self._now,
-            archetype="ResponseMessage",
-            verb="reply",
-            message_id=reply.header.message_id or "",
-            correlation_id=reply.header.correlation_id or "",
-            outcome=outcome,
-            codes=codes,
-        )
-        await transaction.log.append(entry, answer.body)
-
-    def _count(self, outcome: str, findings: tuple[Finding, ...] = ()) -> None:
-        self._m.metrics.count_message(
-            verb=self._asked.verb, noun=self._asked.noun, outcome=outcome, transport=self._channel.transport.value
-        )
-        for code in {finding.code for finding in findings if finding.level is Level.FATAL}:
-            self._m.metrics.count_refusal(code)
-
-    def _facts(self) -> dict[str, str]:
-        """What a log line says of a message; never its content."""
-        asked = self._asked
-        return {
-            "verb": asked.verb,
-            "noun": asked.noun,
-            "source": asked.source or "",
-            "message_id": asked.message_id or "",
-            "transport": self._channel.transport.value,
-        }
-
-
-def _not_kept(code: str) -> Finding:
-    """The store did not take the message, so it did not happen."""
-    found = "the message could not be made durable, and nothing of it was kept"
-    return finding_of(code, "/", found, "the same message later", "guarantee G1")

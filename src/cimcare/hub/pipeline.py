@@ -19,8 +19,9 @@ from cimcare.exchange.ports import Clock, NewID
 from cimcare.exchange.store import Store
 from cimcare.hub.admission import Admission
 from cimcare.hub.metrics import Metrics
-from cimcare.hub.passage import Means, Passage
+from cimcare.hub.passage import Passage
 from cimcare.hub.passing import Passing
+from cimcare.hub.replying import Means
 from cimcare.hub.settings import Settings
 from cimcare.hub.setup import Setup
 from cimcare.model.nouns import Role

@@ -57,7 +57,7 @@ class Delivering(HeldHub):
 
     async def until(self, condition: Callable[[], Awaitable[bool]]) -> None:
         """Let the couriers work until something is so."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while True:
                 if await condition():
                     return
