@@ -370,7 +370,7 @@ async def test_a_running_hub_delivers_what_was_sent_again(tmp_path: Path) -> Non
     more = "[delivery]\npoll_seconds = 0.05\n"
     await hub.open(tmp_path, more, sender=sender, partners=[gis], subscriptions=[subscription])
     await hub.ask(build_message(Noun.TROUBLE_TICKETS, Verb.CREATE, seed=2))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while await states(hub.store) != ["dead"]:
             await asyncio.sleep(0.005)
     (dead,) = await hub.store.reader.outbox.select(DeliverySelection())
@@ -389,7 +389,7 @@ async def test_a_running_hub_delivers_what_was_sent_again(tmp_path: Path) -> Non
 
     control = dead_letters.Control(is_halted=lambda: False, pause=pause, report=lambda _: None)
     await letters.resend([dead.number], control)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         tally = await letters.watch(control)
     assert (tally.delivered, tally.died, tally.open) == (1, 0, 0)
     first, second = sender.to("gis")
