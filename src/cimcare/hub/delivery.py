@@ -33,7 +33,6 @@ from cimcare.hub.later import has_last_reply, reply_to_of
 from cimcare.hub.passing import Circuits, comes_later, for_partner
 from cimcare.hub.recalling import Recalling
 from cimcare.hub.setup import Setup
-from cimcare.hub.unanswered import settle_abandoned
 from cimcare.model.envelope import RequestMessage
 from cimcare.model.identity import MessageID
 
@@ -160,7 +159,6 @@ class Couriers:
         while True:
             try:
                 await self._expire()
-                await settle_abandoned(self.store, self.setup, now=self.clock())
                 self.wake([one.partner for one in await self.store.reader.outbox.backlogs() if one.waiting])
             except StoreError as error:
                 self.logger.error("deliveries not looked at", code=error.code, reason=str(error))

@@ -1,13 +1,13 @@
 """Requests that were passed on and got no reply: for how long somebody works on one, and what becomes of it after that.
 
 Its sender sends it again, under the same identifier, and it is passed on again. A reply to any of these attempts is the
-reply to the request. What the process leaves behind that passed it on and died gets its outcome here.
+reply to the request.
 
-Source: guarantees G2, G6 and G7.
+Source: guarantees G2 and G7.
 """
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import msgspec
 
@@ -15,11 +15,11 @@ from cimcare.exchange.ledger import Account, Ends
 from cimcare.exchange.log import Direction, LogEntry, LogSelection, MessageReader, Outcome
 from cimcare.exchange.outbox import DeliverySelection, DeliveryState
 from cimcare.exchange.replay import is_identified
-from cimcare.exchange.store import Store, Transaction
+from cimcare.exchange.store import Transaction
 from cimcare.hub.setup import Setup
 from cimcare.model.verbs import REQUEST_VERBS
 
-__all__ = ["attempts_of", "find_asked", "give_up", "longest_passage", "settle_abandoned"]
+__all__ = ["attempts_of", "find_asked", "give_up", "longest_passage"]
 
 _GRACE = timedelta(seconds=5)
 """How much longer than its deadline a request that was passed on counts as being in work."""
@@ -116,21 +116,6 @@ async def _find_unanswered(log: MessageReader, correlation_id: str) -> LogEntry 
 def _is_unanswered(entry: LogEntry) -> bool:
     """Whether a request has no outcome, or FAILED for want of a reply."""
     return not entry.outcome or (entry.outcome is Outcome.FAILED and not _UNANSWERED.isdisjoint(entry.codes))
-
-
-async def settle_abandoned(store: Store, setup: Setup, *, now: datetime) -> None:
-    """Give requests an outcome that were passed on by a process that is gone: their senders were told nothing.
-
-    Raises:
-        StoreError: It could not be stored.
-    """
-    in_work = await store.reader.log.find_in_work(now - _GRACE, _MOST)
-    abandoned = [entry for entry in in_work if now - entry.received_at >= longest_passage(setup, entry.noun)]
-    if not abandoned:
-        return
-    async with store.transaction() as transaction:
-        for entry in abandoned:
-            await give_up(transaction, entry)
 
 
 async def give_up(transaction: Transaction, entry: LogEntry) -> None:

@@ -1,9 +1,7 @@
-"""Requests that were passed on and got no reply in time: who answers them at last, and that nothing is left of them."""
+"""Requests that were passed on and got no reply in time: who answers them at last, and how often."""
 
 import asyncio
-from datetime import timedelta
 
-from cimcare.exchange.ledger import Account
 from cimcare.exchange.log import Direction, LogEntry, Outcome
 from cimcare.exchange.outbox import DeliveryState
 from cimcare.hub.unanswered import longest_passage
@@ -20,16 +18,6 @@ RECEIPT = replied(Result.OK, "0.3")
 async def requests(hub: Delivering) -> tuple[LogEntry, ...]:
     """What came from the sender, as the log has it."""
     return await hub.log(partner="CALLS", direction=Direction.IN)
-
-
-async def until_settled(hub: Delivering) -> LogEntry:
-    """Wait until the first request has its outcome."""
-
-    async def is_so() -> bool:
-        return bool((await requests(hub))[0].outcome)
-
-    await hub.until(is_so)
-    return (await requests(hub))[0]
 
 
 async def begun(hub: Delivering) -> "asyncio.Task[object]":
@@ -53,28 +41,11 @@ async def timed_out(hub: Delivering) -> Given:
 # ----------------------------------------------------------------------------------------------- left by the dead
 
 
-async def test_what_a_dead_process_had_passed_on_gets_an_outcome(remote: Delivering) -> None:
-    """Else it would be 'in work' for ever, in the log and in the ledger (G6, G7)."""
-    task = await begun(remote)
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-    await remote.quiet()
-    assert [one.outcome for one in await requests(remote)] == [Outcome.NONE], "somebody may still work on it"
-    start = remote.now.replace(minute=0)
-    remote.later(minutes=2)
-    settled = await until_settled(remote)
-    assert (settled.outcome, settled.codes) == (Outcome.FAILED, ("EXC-119",))
-    reader = remote.store.reader.ledger
-    assert await reader.count_in_work("CALLS", start, start + timedelta(hours=1)) == 0
-    (line,) = [one for one in await reader.lines(start, start + timedelta(hours=1)) if one.account is Account.IN]
-    assert (line.received, line.delivered, line.refused) == (1, 0, 1)
-
-
 async def test_who_comes_too_late_with_the_reply_does_not_say_ok(remote: Delivering) -> None:
     """An OK that the log knows nothing of would be lost with the next repeat (G1)."""
     task = await begun(remote)
-    remote.later(minutes=2)
-    await until_settled(remote)
+    remote.later(minutes=3)
+    await remote.hub.upkeep.settle()
     remote.sender.gates["oms"].set()
     assert codes_of(await task) == ["5.1"]  # type: ignore[arg-type]
     await ask_ok(remote, a_create())
