@@ -6,7 +6,7 @@ STAMP := $(VENV)/.set-up
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format docs bench crash prove lock audit clean
+.PHONY: help setup demo test check format docs bench crash prove simulate lock audit clean
 .DELETE_ON_ERROR:
 
 help: ## Show this list
@@ -51,6 +51,9 @@ bench: $(STAMP) ## Measure the codec beside its floor and its peers
 
 crash: $(STAMP) ## Kill a hub under load 200 times on each store, and count what was lost (ARGS="--cycles 20")
 	$(BIN)/python -m tests.crash $(ARGS)
+
+simulate: $(STAMP) ## Live through many histories of a hub, each from one seed (ARGS="--seed 11 --trace" shows one)
+	@$(BIN)/python -m tests.simulation $(or $(ARGS),--seeds 1:20000)
 
 prove: $(STAMP) ## Break each guarantee by one change, and show that its tests notice (ARGS="--only G4")
 	$(BIN)/python scripts/break_guarantees.py $(ARGS)
