@@ -491,7 +491,7 @@ class Passage(Replying):
         """Wait for the outcome of the message that this one repeats, and answer the same."""
         self._place.suspend()
         try:
-            settled = await self._m.passing.settled(original.sequence, longest_passage(self._setup, original.noun))
+            settled = await self._m.passing.settled(original, longest_passage(self._setup, original.noun))
         finally:
             self._place.resume()
         if settled is None or settled.outcome is Outcome.FAILED:

@@ -187,10 +187,11 @@ class Passing:
         if arrival is not None:
             arrival.set()
 
-    async def settled(self, sequence: int, patience: timedelta) -> LogEntry | None:
+    async def settled(self, original: LogEntry, patience: timedelta) -> LogEntry | None:
         """The entry of a request that is being passed on, once it has its outcome.
 
-        None if that takes too long, or if too many wait so already.
+        None if that takes too long, if too many wait so already, or if another message is there by now: what was seen
+        in the log may not have become durable, and then its sequence is given again.
         """
         if self._joining >= _MOST_JOINING:
             return None
@@ -199,7 +200,9 @@ class Passing:
         self._joining += 1
         try:
             while True:
-                entry = await self._reader.log.find(sequence)
+                entry = await self._reader.log.find(original.sequence)
+                if entry is not None and not _is_same(entry, original):
+                    return None
                 if entry is not None and entry.outcome:
                     return entry
                 looks += 1
@@ -240,6 +243,10 @@ class Passing:
                 if is_last(message.reply):
                     return joined(replies if len(replies) == 1 else [unpacked(one) for one in replies])
         return None
+
+
+def _is_same(one: LogEntry, other: LogEntry) -> bool:
+    return (one.partner, one.message_id, one.digest) == (other.partner, other.message_id, other.digest)
 
 
 def for_partner(message: RequestMessage, partner: Partner, address: str) -> RequestMessage:

@@ -17,6 +17,7 @@ from cimcare.hub.passage import Passage
 from cimcare.hub.setup import setup_of
 from cimcare.model.envelope import RequestMessage, ResponseMessage, Result
 from tests.support.sender import broken, replied, silent
+from tests.support.stored import an_entry
 from tests.unit.hub.test_delivery import Delivering, a_create, ask_ok
 from tests.unit.hub.test_forwarding import OMS, codes_of, opened
 
@@ -145,7 +146,7 @@ async def test_a_repeat_of_what_never_was_kept_is_not_waited_for(
 ) -> None:
     """The commit that was to keep the first may fail."""
     monkeypatch.setattr("cimcare.hub.passing._LOOK_SECONDS", 0.0)
-    assert await remote.hub._passing.settled(4711, timedelta(hours=1)) is None
+    assert await remote.hub._passing.settled(an_entry(sequence=4711), timedelta(hours=1)) is None
 
 
 async def test_a_partner_at_another_address_is_not_spared_for_the_old_one(remote: Delivering) -> None:

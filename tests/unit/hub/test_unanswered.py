@@ -1,6 +1,9 @@
 """Requests that were passed on and got no reply in time: who answers them at last, and how often."""
 
 import asyncio
+from datetime import timedelta
+
+import msgspec
 
 from cimcare.exchange.log import Direction, LogEntry, Outcome
 from cimcare.exchange.outbox import DeliveryState
@@ -61,6 +64,16 @@ async def test_of_two_that_pass_it_on_one_has_a_say(remote: Delivering) -> None:
     assert codes_of(await task) == ["5.1"]  # type: ignore[arg-type]
     assert codes_of(await other) == []  # type: ignore[arg-type]
     assert [one.outcome for one in await requests(remote)] == [Outcome.FAILED, Outcome.OK]
+
+
+async def test_nobody_gets_the_answer_of_a_message_that_took_the_place_of_his(remote: Delivering) -> None:
+    """The first, for which a repeat waits, may not become durable; then the next message gets its sequence (G1, G2)."""
+    await ask_ok(remote, a_create())
+    (entry,) = await requests(remote)
+    passing, hour = remote.hub._passing, timedelta(hours=1)
+    assert await passing.settled(entry, hour) == entry
+    for other in ({"message_id": "create-3"}, {"partner": "PORTAL"}, {"digest": b"other content"}):
+        assert await passing.settled(msgspec.structs.replace(entry, **other), hour) is None
 
 
 async def test_an_operation_set_is_given_as_long_as_the_slowest_partner(remote: Delivering) -> None:
