@@ -11,7 +11,8 @@ from itertools import count
 
 import msgspec
 
-from cimcare.codec.envelope import parse_message, render_message
+from cimcare.codec.envelope import render_message
+from cimcare.exchange.log import Transport
 from cimcare.model.envelope import FaultMessage, ResponseMessage, Result
 from cimcare.transport.channel import Answer
 from tests.simulation.loop import VirtualLoop
@@ -19,6 +20,7 @@ from tests.simulation.messages import Sendable, a_message, a_reply, codes_in, is
 from tests.simulation.peers import Known, PeerModel
 from tests.simulation.plan import Client, Manner, Peer, Step, Story
 from tests.simulation.trace import Trace
+from tests.support.channels import CHANNELS
 
 __all__ = ["Actors", "Errand", "Heard"]
 
@@ -49,6 +51,7 @@ class Errand(msgspec.Struct, kw_only=True):
 
     message: Sendable
     raw: bytes
+    transport: Transport = Transport.REST_XML
     manner: Manner = Manner.SYNC
     clashes: bool = False
     heard: list[Heard] = []
@@ -84,7 +87,7 @@ class Actors:
         trace: Trace,
         *,
         peers: Mapping[str, Peer],
-        ask: Callable[[bytes], Awaitable[Answer | None]],
+        ask: Callable[[bytes, Transport], Awaitable[Answer | None]],
         new_id: Callable[[], str],
         clock: Callable[[], datetime],
         chance: random.Random,
@@ -111,7 +114,7 @@ class Actors:
     def heard(self, raw: bytes, answer: Answer) -> tuple[Errand, Heard]:
         """The hub has given an answer, which may still get lost."""
         errand = self.errands[raw]
-        message = parse_message(answer.body) if answer.body else None
+        message = CHANNELS[errand.transport].parse(answer.body) if answer.body else None
         assert message is None or isinstance(message, ResponseMessage | FaultMessage)
         heard = Heard(answer, message)
         errand.heard.append(heard)
@@ -144,6 +147,9 @@ class Actors:
         message_id = f"{client.source}-{self._sent}"
         how = {"patience": client.patience, "pause": client.pause, "tries": client.tries}
         errand = self._errand(client, step, step.number, message_id)
+        if step.manner is Manner.ANONYMOUS:  # nobody could tell a repeat from another message
+            await self._insist(errand, **{**how, "tries": 1})
+            return
         await asyncio.gather(*(self._insist(errand, **how) for _ in range(step.twins)))
         for _ in range(step.again):
             await asyncio.sleep(self._chance.uniform(0, 10))
@@ -161,7 +167,10 @@ class Actors:
             manner=step.manner,
             address=client.address,
         )
-        return self._keep(Errand(message=message, raw=render_message(message), manner=step.manner, clashes=clashes))
+        raw = CHANNELS[client.transport].render(message)
+        return self._keep(
+            Errand(message=message, raw=raw, transport=client.transport, manner=step.manner, clashes=clashes)
+        )
 
     def _keep(self, errand: Errand) -> Errand:
         return self.errands.setdefault(errand.raw, errand)
@@ -173,7 +182,7 @@ class Actors:
             try:
                 async with asyncio.timeout(patience):
                     self._trace.note(errand.source, "-> hub: {}", name_of(errand.message))
-                    answer = await self._ask(errand.raw)
+                    answer = await self._ask(errand.raw, errand.transport)
             except TimeoutError:
                 self._trace.note(errand.source, "no answer to {} in time", errand.message_id)
             else:
@@ -192,7 +201,7 @@ class Actors:
     async def _reply_later(self, peer: Peer, model: PeerModel, known: Known) -> None:
         chance, partner = self._chance, peer.partner
         is_first = not known.later
-        known.later = known.later or self._later_replies(peer, model, known.message)
+        known.later = known.later or self._later_replies(peer, model, known)
         if is_first and self._troubled() and chance.random() < peer.never:
             self._trace.note(model.name, "forgets to answer {}", name_of(known.message))
         else:
@@ -207,23 +216,24 @@ class Actors:
                 await self._insist(self.errands[render_message(known.later[-1])], patience=8, pause=1)
         known.is_answering = False
 
-    def _later_replies(self, peer: Peer, model: PeerModel, message: Sendable) -> list[ResponseMessage]:
-        """One reply, or several of which all but the last say that more follows."""
-        count = self._chance.randint(1, peer.pieces)
+    def _later_replies(self, peer: Peer, model: PeerModel, known: Known) -> list[ResponseMessage]:
+        """One reply, or several of which all but the last say that more follows, without the first if that is said."""
+        begun = 0 if known.begun is None else 1
+        count = self._chance.randint(1, peer.pieces) + begun
         last = [(Result.OK, "0.0"), (Result.OK, "0.0"), (Result.FAILED, "2.15")]
         if count > 1:
             last = [(Result.OK, "0.0"), (Result.PARTIAL, "0.2")]
         said = [(Result.PARTIAL, "0.1")] * (count - 1) + [self._chance.choice(last)]
         return [
             a_reply(
-                message,
+                known.message,
                 source=model.source,
                 message_id=self._new_id(),
                 now=self._clock(),
                 result=result,
                 codes=(code,),
             )
-            for result, code in said
+            for result, code in said[begun:]
         ]
 
 

@@ -26,7 +26,7 @@ from tests.simulation.actors import Errand, Heard
 from tests.simulation.hubs import START
 from tests.simulation.messages import Sendable, codes_in, name_of
 from tests.simulation.peers import Known, PeerModel
-from tests.simulation.plan import Manner, Plan
+from tests.simulation.plan import Manner, Plan, TroubleKind
 
 __all__ = ["Evidence", "check_answer", "check_evidence", "gather_evidence"]
 
@@ -50,10 +50,14 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     in_work: tuple[LogEntry, ...]
 
     def originals(self) -> dict[tuple[str, str], list[LogEntry]]:
-        """Messages that were accepted and not as repeats, by Source and MessageID, as the log has them."""
+        """Messages that were accepted and not as repeats, by Source and MessageID, as the log has them.
+
+        Answers of partners, which came in the exchange of a request and so have a status, are not among them.
+        """
         found: dict[tuple[str, str], list[LogEntry]] = defaultdict(list)
         for entry in self.log:
-            if entry.direction is Direction.IN and entry.outcome in _ACCEPTED and entry.repeat_of is None:
+            is_answer = entry.direction is Direction.OUT or entry.status
+            if not is_answer and entry.outcome in _ACCEPTED and entry.repeat_of is None:
                 found[entry.partner, entry.message_id].append(entry)
         return found
 
@@ -159,7 +163,8 @@ def _check_kept(evidence: Evidence) -> Iterator[str]:
     originals = evidence.originals()
     for errand in evidence.errands:
         found = originals.get((errand.source, errand.message_id), [])
-        if errand.is_accepted and errand.manner is not Manner.ONE_WAY and not errand.clashes and not found:
+        is_to_be_found = errand.is_accepted and errand.message_id and not errand.clashes
+        if is_to_be_found and errand.manner is not Manner.ONE_WAY and not found:
             yield f"G1: {errand.message_id} of {errand.source} was accepted and is gone"
     for (source, message_id), found in originals.items():
         if message_id and len(found) > 1:
@@ -174,10 +179,12 @@ def _check_effects(evidence: Evidence) -> Iterator[str]:
         if entry.direction is Direction.OUT and entry.archetype == "EventMessage" and entry.answer_to is not None:
             told[entry.answer_to].append(entry)
     queued = {delivery.cause for delivery in evidence.deliveries if delivery.kind is DeliveryKind.REQUEST}
-    owners, removed = _owners(evidence.plan), evidence.plan.removed()
+    owners, removed = _owners(evidence.plan), evidence.plan.struck_by(TroubleKind.REMOVE)
     for errand in evidence.errands:
         message = errand.message
-        if not isinstance(message, RequestMessage) or message.header.verb is Verb.GET or errand.clashes:
+        if not isinstance(message, RequestMessage) or message.header.verb is Verb.GET:
+            continue
+        if errand.clashes or not errand.message_id:
             continue
         for entry in originals.get((errand.source, errand.message_id), []):
             noun = _noun_of(message)
@@ -200,7 +207,7 @@ def _check_events(evidence: Evidence) -> Iterator[str]:
         (delivery.message, delivery.partner) for delivery in evidence.deliveries if delivery.kind is DeliveryKind.EVENT
     )
     partners = {peer.partner.name: peer.partner for peer in evidence.plan.peers}
-    removed = evidence.plan.removed()
+    removed = evidence.plan.struck_by(TroubleKind.REMOVE)
     for entry in evidence.log:
         if entry.archetype != "EventMessage" or entry.repeat_of is not None or entry.outcome is Outcome.FAILED:
             continue
@@ -232,6 +239,8 @@ def _check_order(evidence: Evidence) -> Iterator[str]:
     for delivery in evidence.deliveries:
         by_partner[delivery.partner].append(delivery)
     for partner, deliveries in by_partner.items():
+        if evidence.plan.resends and partner in evidence.plan.struck_by(TroubleKind.ABANDON):
+            continue  # what never was tried may have been a dead letter
         last: dict[str, tuple[Delivery, list[int]]] = {}
         for delivery in sorted(deliveries, key=lambda one: one.number):
             known = _known(evidence, delivery)
@@ -263,7 +272,8 @@ def _check_ends(evidence: Evidence) -> Iterator[str]:
             or delivery.due_at - delivery.created_at >= retry.patience
         )
         is_unanswered = delivery.kind is DeliveryKind.REQUEST and known is not None and known.taken is not None
-        if not (is_refused or is_exhausted or is_unanswered):
+        is_abandoned = delivery.reason.startswith("abandoned")
+        if not (is_refused or is_exhausted or is_unanswered or is_abandoned):
             yield (
                 f"G5: delivery {delivery.number} to {delivery.partner} was given up after {delivery.attempts} attempts"
                 f" without need: {delivery.reason}"

@@ -8,18 +8,21 @@ from enum import Enum, auto
 
 import structlog
 
+from cimcare.exchange.log import Transport
 from cimcare.exchange.sending import Sender
 from cimcare.exchange.store import Store, StoreError
 from cimcare.hub.app import Hub
 from cimcare.hub.settings import Settings
 from cimcare.store.errors import DatabaseError
-from cimcare.transport.channel import Answer, Received
-from cimcare.transport.rest import XmlChannel
+from cimcare.transport.channel import Answer, Channel, Received
+from cimcare.transport.rest import JsonChannel, XmlChannel
+from cimcare.transport.soap import SoapChannel
 from tests.simulation.durable import Durable
 from tests.simulation.loop import PROCESS, VirtualLoop
 from tests.simulation.plan import Plan, Storage, stream
 from tests.simulation.store import ProcessStore
 from tests.simulation.trace import Trace
+from tests.support.channels import CHANNELS
 
 __all__ = ["START", "Identifiers", "Process", "State"]
 
@@ -58,6 +61,7 @@ class Process:
         durable: What it opens when it starts.
         make_sender: Makes its way to partners, for one life.
         troubled: Whether the store may still fail.
+        skew: By how many seconds its clock is wrong.
     """
 
     def __init__(
@@ -72,6 +76,7 @@ class Process:
         durable: Durable,
         make_sender: Callable[["Process"], Sender],
         troubled: Callable[[], bool],
+        skew: float,
     ) -> None:
         self.name = name
         self.state = State.DOWN
@@ -86,6 +91,7 @@ class Process:
         self._durable = durable
         self._make_sender = make_sender
         self._troubled = troubled
+        self._skew = skew
         self._chance = stream(plan.seed, name)
         self._opened: Store | None = None
         self._store: ProcessStore | None = None
@@ -138,12 +144,13 @@ class Process:
             chance=self._chance,
         )
 
-    async def receive(self, raw: bytes) -> Answer | None:
+    async def receive(self, raw: bytes, transport: Transport) -> Answer | None:
         """The hub's answer to a message; None if the process ends before it gives one."""
         if self.state is not State.UP:
             return None
         assert self.hub is not None
-        received = Received(channel=XmlChannel(), raw=raw, size_bytes=len(raw), content_type="application/xml")
+        content_type = CHANNELS[transport].content_type
+        received = Received(channel=_channel_of(transport), raw=raw, size_bytes=len(raw), content_type=content_type)
         task = self._loop.create_task(self.hub.pipeline.receive(received), context=self._context)
         self._in_work[task] = None
         await asyncio.wait((task,))
@@ -180,7 +187,7 @@ class Process:
         return self.state is not State.DOWN
 
     def _clock(self) -> datetime:
-        return START + timedelta(seconds=self._loop.time())
+        return START + timedelta(seconds=self._loop.time() + self._skew)
 
     def _logger(self) -> structlog.typing.FilteringBoundLogger:
         """Puts what the hub logs into the trace."""
@@ -196,3 +203,9 @@ class Process:
             processors=[keep],
             wrapper_class=structlog.make_filtering_bound_logger("info"),
         )
+
+
+def _channel_of(transport: Transport) -> Channel:
+    if transport is Transport.REST_XML:
+        return XmlChannel()
+    return JsonChannel() if transport is Transport.REST_JSON else SoapChannel(CHANNELS[transport].content_type)

@@ -46,7 +46,7 @@ def a_message(
     header = msgspec.structs.replace(
         message.header,
         source=source,
-        message_id=MessageID(message_id),
+        message_id=MessageID(message_id) if manner is not Manner.ANONYMOUS else None,
         correlation_id=None,
         ack_required=False if manner is Manner.ONE_WAY else None,
         async_reply_flag=True if manner is Manner.LATER else None,

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit
 
 from cimcare.codec.envelope import render_message
+from cimcare.exchange.log import Transport
 from cimcare.exchange.partners import DIRECT, Partner
 from cimcare.exchange.sending import Sent
 from cimcare.transport.channel import Answer
@@ -58,7 +59,7 @@ class SimulatedNetwork:
         self._chance = stream(seed, "network")
         self._world = contextvars.copy_context()
 
-    async def ask(self, raw: bytes) -> Answer | None:
+    async def ask(self, raw: bytes, transport: Transport) -> Answer | None:
         """Carry a message to one of the processes; its answer, or None if no connection can be made or it breaks.
 
         Waits for ever if something gets lost, as whoever asks does by himself.
@@ -69,7 +70,7 @@ class SimulatedNetwork:
         process = self._chance.choice(self._processes)
         if process.state is not State.UP:
             process = next((one for one in self._processes if one.state is State.UP), process)
-        answer = await process.receive(raw)
+        answer = await process.receive(raw, transport)
         if answer is None:
             return None
         self._answered(process, raw, answer)

@@ -38,7 +38,7 @@ class Known(msgspec.Struct):
 
     `arrivals` are the numbers of its arrivals among all at this model; `taken` is the one by which it took effect, None
     without any. `refused` tells how it is refused for good. `later` are the replies that it gets later, in order, once
-    they are made; `is_answering` while they are under way.
+    they are made; `is_answering` while they are under way. `begun` is the first of them where it is the answer itself.
     """
 
     message: Sendable
@@ -49,6 +49,7 @@ class Known(msgspec.Struct):
     refused: Way | None = None
     later: list[ResponseMessage] = []
     is_answering: bool = False
+    begun: ResponseMessage | None = None
 
 
 class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,6 +58,7 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
     moods: tuple[tuple[float, Mood], ...] = ()
     refuses: float = 0.0
     bare: float = 0.0
+    begun: float = 0.0
     replies: Replies = Replies.AT_ONCE
 
 
@@ -168,7 +170,11 @@ class PeerModel:
         if isinstance(message, RequestMessage) and self._behaviour.replies is Replies.LATER:
             if not known.is_answering:
                 known.is_answering = True
+                if not known.later and self._chance.random() < self._behaviour.begun:
+                    known.begun = self._reply(message, Result.PARTIAL, "0.1")
                 self._reply_later(self, known)
+            if known.begun is not None:
+                return _sent(raw, status=200, reply=known.begun, received=render_message(known.begun))
             return self._acknowledged(message, raw, "0.3")
         if isinstance(message, RequestMessage):
             return self._replied(message, raw, Result.OK, "0.0")
@@ -186,10 +192,13 @@ class PeerModel:
         return self._replied(message, raw, Result.FAILED, "5.1")
 
     def _replied(self, message: Sendable, raw: bytes, result: Result, code: str) -> Sent:
-        reply = a_reply(
+        reply = self._reply(message, result, code)
+        return _sent(raw, status=200, reply=reply, received=render_message(reply))
+
+    def _reply(self, message: Sendable, result: Result, code: str) -> ResponseMessage:
+        return a_reply(
             message, source=self.source, message_id=self._new_id(), now=self._clock(), result=result, codes=(code,)
         )
-        return _sent(raw, status=200, reply=reply, received=render_message(reply))
 
 
 def sent_without_answer(raw: bytes, failure: str) -> Sent:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from cimcare.exchange.log import Transport
 from cimcare.exchange.partners import Forward, Partner, Replies, Retry, Wire
 from cimcare.exchange.subscriptions import Filter, Subscription
 from cimcare.hub.settings import DeliverySettings, HubSettings, Settings, SystemsSettings
@@ -59,6 +60,7 @@ class Manner(StrEnum):
     SYNC = "sync"
     ONE_WAY = "one-way"
     LATER = "later"
+    ANONYMOUS = "anonymous"  # at once, without any identifier, and so sent once only
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -85,13 +87,14 @@ class Story(msgspec.Struct, frozen=True):
 
 
 class Client(msgspec.Struct, frozen=True, kw_only=True):
-    """Who sends messages of its own.
+    """Who sends messages of its own, in the form of one transport.
 
     `patience` is for one answer, `pause` between two attempts. After so many `tries` it gives up; 0: never.
     """
 
     source: str
     address: str
+    transport: Transport = Transport.REST_XML
     stories: tuple[Story, ...]
     patience: float
     pause: float
@@ -110,8 +113,9 @@ class Peer(msgspec.Struct, frozen=True, kw_only=True):
 
     `moods` hold until the instant beside them; after the last it is well. `refuses` is the part of messages that it
     refuses for good, `bare` that which it acknowledges without a reply.
-    Of requests that it answers later `pieces` replies are the most, `early` is the part whose reply overtakes the
-    receipt, `twice` that whose reply comes again, and `never` that which it loses.
+    Of requests that it answers later `pieces` replies are the most. `early` is the part whose reply overtakes the
+    receipt, `begun` that of those in pieces whose first piece is the answer itself, `twice` that whose reply comes
+    again, and `never` that which it loses.
     """
 
     partner: Partner
@@ -120,6 +124,7 @@ class Peer(msgspec.Struct, frozen=True, kw_only=True):
     bare: float = 0.0
     pieces: int = 1
     early: float = 0.0
+    begun: float = 0.0
     twice: float = 0.0
     never: float = 0.0
 
@@ -152,6 +157,7 @@ class TroubleKind(StrEnum):
     FREEZE = "freeze"  # runs no step for a while, and goes on
     HALT = "halt"  # an operator halts delivery to a partner for a while
     REMOVE = "remove"  # an operator takes a partner out of the configuration for a while
+    ABANDON = "abandon"  # an operator gives up all that waits for a partner
 
 
 class Trouble(msgspec.Struct, frozen=True, kw_only=True):
@@ -169,11 +175,15 @@ class Trouble(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """All of a run. `active` is when the world heals; until then everything may go wrong."""
+    """All of a run. `active` is when the world heals; until then everything may go wrong.
+
+    `skews` say by how many seconds the clock of each process is wrong. `resends` and `discards`: what an operator does
+    with dead letters in the end.
+    """
 
     seed: int
     active: float
-    hubs: int
+    skews: tuple[float, ...]
     settings: Settings
     peers: tuple[Peer, ...]
     clients: tuple[Client, ...]
@@ -181,6 +191,12 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     storage: Storage
     troubles: tuple[Trouble, ...]
     resends: bool
+    discards: bool
+
+    @property
+    def hubs(self) -> int:
+        """Processes of the hub."""
+        return len(self.skews)
 
     def settings_without(self, absent: Collection[str]) -> Settings:
         """The settings without some of the partners, and the subscriptions that lead to them."""
@@ -190,18 +206,17 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
             subscriptions=tuple(one for one in self.settings.subscriptions if one.partner not in absent),
         )
 
-    def removed(self) -> frozenset[str]:
-        """Partners that are taken out of the configuration at some time."""
-        return frozenset(
-            self.peers[trouble.partner].partner.name for trouble in self.troubles if trouble.kind is TroubleKind.REMOVE
-        )
+    def struck_by(self, kind: TroubleKind) -> frozenset[str]:
+        """Partners that a trouble of this kind is for."""
+        return frozenset(self.peers[one.partner].partner.name for one in self.troubles if one.kind is kind)
 
     def describe(self) -> Iterator[str]:
         """The plan in lines for people."""
         yield (
-            f"{self.hubs} hub(s), trouble until {self.active:.1f} s; network loses {self.network.loses:.0%}, delay"
-            f" up to {self.network.delay:.2f} s; store {'suspends' if self.storage.suspends else 'is prompt'}, fails"
-            f" {self.storage.fails:.0%}, slow {self.storage.slow:.0%}"
+            f"{self.hubs} hub(s), clocks wrong by {', '.join(f'{skew:+g}' for skew in self.skews)} s, trouble until"
+            f" {self.active:.1f} s; network loses {self.network.loses:.0%}, delay up to {self.network.delay:.2f} s;"
+            f" store {'suspends' if self.storage.suspends else 'is prompt'}, fails {self.storage.fails:.0%}, slow"
+            f" {self.storage.slow:.0%}"
         )
         for peer in self.peers:
             one = peer.partner
@@ -216,7 +231,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
             yield f"subscription of {subscription.partner}: verbs {wanted.verbs or '*'} nouns {wanted.nouns or '*'}"
         for client in self.clients:
             stories = f"{len(client.stories)} stories, waits {client.patience:g} s, {client.tries or 'endless'} tries"
-            yield f"client {client.source}: {stories}; {_told(client.moods)}"
+            yield f"client {client.source} by {client.transport.value}: {stories}; {_told(client.moods)}"
             for number, story in enumerate(client.stories):
                 steps = ", ".join(
                     f"{step.verb.value} {step.noun.value} {step.number} {step.manner.value}"
@@ -258,6 +273,7 @@ _NOUN_WEIGHTS = {
     Noun.CUSTOMER_AGREEMENTS: 1,
     Noun.INCIDENTS: 1,
 }
+_TRANSPORTS = (Transport.REST_XML, Transport.REST_XML, Transport.REST_JSON, Transport.SOAP11, Transport.SOAP12)
 _SAMPLES = 40
 """Different samples of a noun that occur at all; few, so that they need not be built for every seed."""
 
@@ -283,7 +299,7 @@ def plan_of(seed: int) -> Plan:
     return Plan(
         seed=seed,
         active=active,
-        hubs=hubs,
+        skews=tuple(chance.choice((0.0, 0.0, 0.0, -1.5, 1.5, 20.0)) if hubs > 1 else 0.0 for _ in range(hubs)),
         settings=Settings(
             hub=hub,
             delivery=delivery,
@@ -302,6 +318,7 @@ def plan_of(seed: int) -> Plan:
         ),
         troubles=_troubles(chance, active, hubs, len(peers)),
         resends=chance.random() < 0.3,
+        discards=chance.random() < 0.2,
     )
 
 
@@ -347,6 +364,7 @@ def _peer(chance: random.Random, active: float, name: str, source: str, role: Ro
         bare=chance.choice((0.0, 0.5, 1.0)),
         pieces=chance.choice((1, 1, 3)),
         early=chance.choice((0.0, 0.3)),
+        begun=chance.choice((0.0, 0.5)),
         twice=chance.choice((0.0, 0.3)),
         never=chance.choice((0.0, 0.0, 0.2)),
     )
@@ -383,6 +401,7 @@ def _clients(chance: random.Random, active: float, peers: tuple[Peer, ...]) -> t
         Client(
             source=source,
             address=f"http://{source.lower()}.client.example/replies",
+            transport=chance.choice(_TRANSPORTS),
             stories=tuple(_story(chance, active, objects) for _ in range(chance.choice((1, 1, 2, 3)))),
             patience=chance.choice((2.0, 8.0, 30.0)),
             pause=chance.choice((0.1, 1.0, 4.0)),
@@ -419,16 +438,16 @@ def _story(chance: random.Random, active: float, objects: dict[Noun, tuple[int, 
 
 def _manner(chance: random.Random, verb: Verb) -> Manner:
     if verb in (Verb.CREATED, Verb.CHANGED):  # events are answered in the same exchange
-        return chance.choice((Manner.SYNC, Manner.ONE_WAY))
+        return chance.choice((Manner.SYNC, Manner.ONE_WAY, Manner.ANONYMOUS))
     if verb is Verb.GET:
-        return chance.choice((Manner.SYNC, Manner.LATER))
-    return chance.choice((Manner.SYNC, Manner.SYNC, Manner.LATER, Manner.ONE_WAY))
+        return chance.choice((Manner.SYNC, Manner.LATER, Manner.ANONYMOUS))
+    return chance.choice((Manner.SYNC, Manner.SYNC, Manner.SYNC, Manner.LATER, Manner.LATER, Manner.ONE_WAY))
 
 
 def _troubles(chance: random.Random, active: float, hubs: int, peers: int) -> tuple[Trouble, ...]:
     kinds = [TroubleKind.KILL, TroubleKind.KILL, TroubleKind.POWER, TroubleKind.STOP]
     kinds += [TroubleKind.FREEZE] * (2 if hubs > 1 else 1)
-    kinds += [TroubleKind.HALT, TroubleKind.REMOVE] if peers else []
+    kinds += [TroubleKind.HALT, TroubleKind.REMOVE, TroubleKind.ABANDON] if peers else []
     return tuple(
         Trouble(
             kind=chance.choice(kinds),

@@ -1,18 +1,20 @@
 """One run: the world of a plan lives until it has healed and come to rest, and then all promises are checked."""
 
 import asyncio
+import contextlib
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from datetime import datetime, timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 from unittest.mock import patch
 
 import msgspec
 
-from cimcare.exchange.booking import book_resent
-from cimcare.exchange.outbox import DeliverySelection, DeliveryState
+from cimcare.exchange.booking import book_discarded, book_resent
+from cimcare.exchange.outbox import Delivery, DeliverySelection, DeliveryState
 from cimcare.exchange.store import StoreError, Transaction
 from cimcare.hub import app
+from cimcare.hub.abandoning import abandon
 from cimcare.hub.configuration import apply
 from cimcare.hub.halting import halt, release
 from cimcare.schema import Catalog
@@ -86,12 +88,18 @@ class World:
         self._violations: list[str] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._evidence: Evidence | None = None
-        self._processes = [self._process(f"hub-{number}") for number in range(1, plan.hubs + 1)]
+        self._processes = [self._process(f"hub-{number}", skew) for number, skew in enumerate(plan.skews, 1)]
         self._models = {
             peer.partner.name: self._model(
                 peer.partner.name,
                 peer.partner.source,
-                Behaviour(moods=peer.moods, refuses=peer.refuses, bare=peer.bare, replies=peer.partner.replies),
+                Behaviour(
+                    moods=peer.moods,
+                    refuses=peer.refuses,
+                    bare=peer.bare,
+                    begun=peer.begun if peer.pieces > 1 else 0.0,
+                    replies=peer.partner.replies,
+                ),
             )
             for peer in plan.peers
         }
@@ -177,6 +185,8 @@ class World:
             model.heals = True
         if self._plan.resends:
             self._start(self._resend())
+        if self._plan.discards:
+            self._start(self._discard())
 
     async def _is_at_rest(self) -> bool:
         """Whether nobody has anything left to do."""
@@ -220,6 +230,9 @@ class World:
             return
         if trouble.kind is TroubleKind.REMOVE:
             await self._remove(self._plan.peers[trouble.partner].partner.name, trouble.lasts)
+            return
+        if trouble.kind is TroubleKind.ABANDON:
+            await self._abandon(self._plan.peers[trouble.partner].partner.name)
             return
         process = self._processes[trouble.process]
         fuse = _Fuse(trouble.steps, lambda: self._strike(trouble, process), self._loop.create_future())
@@ -283,15 +296,34 @@ class World:
             if present < 0:
                 await asyncio.sleep(lasts)
 
+    async def _abandon(self, partner: str) -> None:
+        """An operator makes dead letters of all that waits for a partner."""
+        self._trace.note("operator", "abandons {}", partner)
+        wanted = DeliverySelection(partner=partner)
+        how = {"actor": "operator", "reason": "gone", "clock": self._clock, "new_id": self._identifiers.new}
+        with contextlib.suppress(StoreError):  # what was done before that stays done
+            async for batch in abandon(self._durable.writer, wanted, **how):
+                self._trace.note("operator", "has abandoned {}", [one.number for one in batch])
+
     async def _resend(self) -> None:
         """An operator sends all dead letters again, several times, as there may be more."""
         for _ in range(3):
             await asyncio.sleep(10)
-            dead = DeliverySelection(states=(DeliveryState.DEAD,), limit=1000)
-            for delivery in await self._durable.reader.outbox.select(dead):
-                number = delivery.number
-                await self._write(lambda transaction: book_resent(transaction, number, now=self._clock()))  # noqa: B023
-                self._trace.note("operator", "resends {} to {}", number, delivery.partner)
+            for delivery in await self._dead_letters():
+                resend = partial(book_resent, number=delivery.number, now=self._clock())
+                await self._write(resend)
+                self._trace.note("operator", "resends {} to {}", delivery.number, delivery.partner)
+
+    async def _discard(self) -> None:
+        """An operator ends all dead letters."""
+        await asyncio.sleep(5)
+        for delivery in await self._dead_letters():
+            discard = partial(book_discarded, number=delivery.number, now=self._clock(), reason="nobody wants it")
+            await self._write(discard)
+            self._trace.note("operator", "discards {} to {}", delivery.number, delivery.partner)
+
+    async def _dead_letters(self) -> tuple[Delivery, ...]:
+        return await self._durable.reader.outbox.select(DeliverySelection(states=(DeliveryState.DEAD,), limit=1000))
 
     async def _write(self, do: Callable[[Transaction], Awaitable[object]]) -> None:
         """What an operator does is tried until it is done, and again if the power failed while it was done."""
@@ -314,7 +346,7 @@ class World:
         counts["lives"] = sum(process.life for process in self._processes)
         return counts
 
-    def _process(self, name: str) -> Process:
+    def _process(self, name: str, skew: float) -> Process:
         return Process(
             name,
             self._plan,
@@ -325,6 +357,7 @@ class World:
             durable=self._durable,
             make_sender=lambda process: Line(self._network, process),
             troubled=self._is_troubled,
+            skew=skew,
         )
 
     def _model(self, name: str, source: str, behaviour: Behaviour) -> PeerModel:
