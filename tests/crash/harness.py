@@ -52,6 +52,9 @@ _STEPS = (Verb.CREATE, Verb.CHANGE, Verb.CHANGE, Verb.CLOSE)
 _LAST_ROUNDS = 20
 """How often what has no answer is sent again to the last hub, which nobody kills."""
 
+_PATIENCE_SECONDS = 60.0
+"""What has not become less for so long is stuck."""
+
 _QUICK = """
 deadline_seconds = 0.5
 retry_first_seconds = 0.05
@@ -227,13 +230,16 @@ async def _until_killed(hub: HubProcess, sending: Sending, *, after_seconds: flo
     await asyncio.gather(sending.run(hub.address), kill())
 
 
-async def _until_empty(url: str, *, patience_seconds: float = 120.0) -> None:
-    """Wait until nothing waits any more, or for as long as an operator would."""
-    ends_at = time.monotonic() + patience_seconds
+async def _until_empty(url: str) -> None:
+    """Wait until nothing waits any more, as long as it becomes less."""
     async with open_reader(url) as reader:
-        while time.monotonic() < ends_at:
-            if not any(one.waiting or one.awaiting for one in await reader.outbox.backlogs()):
+        least, since = 2**63, time.monotonic()
+        while time.monotonic() - since < _PATIENCE_SECONDS:
+            left = sum(one.waiting + one.awaiting for one in await reader.outbox.backlogs())
+            if not left:
                 return
+            if left < least:
+                least, since = left, time.monotonic()
             await asyncio.sleep(0.1)
 
 
