@@ -15,10 +15,12 @@ from cimcare.exchange.ledger import Account, Balance, Line, hour_of
 from cimcare.exchange.log import Direction, LogEntry, LogSelection, Outcome, Transport
 from cimcare.exchange.outbox import Delivery, DeliveryKind, DeliverySelection, DeliveryState
 from cimcare.exchange.partners import DIRECT, Partner
+from cimcare.exchange.ports import Selection
 from cimcare.exchange.store import Reader
 from cimcare.exchange.subscriptions import Filter
 from cimcare.hub.auditing import Verification, verify
 from cimcare.hub.balance import balances
+from cimcare.hub.builtin import collection_of
 from cimcare.model.envelope import RequestMessage, ResponseMessage, Result
 from cimcare.model.nouns import NOUNS, Noun, PayloadRoot
 from cimcare.model.verbs import EVENT_OF, Verb
@@ -28,7 +30,7 @@ from tests.simulation.messages import Sendable, codes_in, name_of
 from tests.simulation.peers import Known, PeerModel
 from tests.simulation.plan import Manner, Plan, TroubleKind
 
-__all__ = ["Evidence", "check_answer", "check_evidence", "gather_evidence"]
+__all__ = ["Evidence", "check_answer", "check_evidence", "check_swept", "gather_evidence"]
 
 T = TypeVar("T")
 _MANY = 1_000_000
@@ -37,7 +39,7 @@ _LONGEST = timedelta(hours=2)
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
-    """All that is known when a run has come to rest."""
+    """All that is known when a run has come to rest. `objects` are the mRIDs of what the built-in systems keep."""
 
     plan: Plan
     errands: tuple[Errand, ...]
@@ -48,6 +50,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     balances: tuple[Balance, ...]
     trail: Verification
     in_work: tuple[LogEntry, ...]
+    objects: frozenset[str]
 
     def originals(self) -> dict[tuple[str, str], list[LogEntry]]:
         """Messages that were accepted and not as repeats, by Source and MessageID, as the log has them.
@@ -99,6 +102,13 @@ async def gather_evidence(
         balances=await balances(reader, START, START + _LONGEST),
         trail=await verify(reader),
         in_work=await reader.log.find_in_work(START + _LONGEST, _MANY),
+        objects=frozenset(
+            [
+                stored.mrid
+                for noun in NOUNS
+                for stored in await reader.records.select(collection_of(noun), Selection(limit=_MANY))
+            ]
+        ),
     )
 
 
@@ -146,6 +156,7 @@ def check_evidence(evidence: Evidence) -> list[str]:
     checks = (
         _check_kept,
         _check_effects,
+        _check_objects,
         _check_events,
         _check_receipt,
         _check_order,
@@ -156,6 +167,23 @@ def check_evidence(evidence: Evidence) -> list[str]:
         _check_replies,
     )
     return [violation for check in checks for violation in check(evidence)]
+
+
+async def check_swept(reader: Reader) -> list[str]:
+    """What is wrong after retention has removed what it may."""
+    flaws = [f"G10: after retention: {flaw.describe()}" for flaw in (await verify(reader)).flaws]
+    found = [
+        f"G9: of the dead letter {delivery.number} message {sequence} is gone"
+        for delivery in await reader.outbox.select(DeliverySelection(states=(DeliveryState.DEAD,), limit=_MANY))
+        for sequence in (delivery.message, delivery.cause)
+        if await reader.log.find_raw(sequence) is None
+    ]
+    missing = [
+        f"G7: after retention {balance.missing} missing in {_told(balance.line)}"
+        for balance in await balances(reader, START, START + _LONGEST)
+        if balance.missing
+    ]
+    return flaws + found + missing
 
 
 def _check_kept(evidence: Evidence) -> Iterator[str]:
@@ -199,6 +227,25 @@ def _check_effects(evidence: Evidence) -> Iterator[str]:
                 yield f"G2: {errand.message_id} ({message.header.verb} {noun}) had its effect {count} times"
             elif owner is not None and owner not in removed:
                 yield f"G2: {errand.message_id} was served here, although {owner} owns {noun}"
+
+
+def _check_objects(evidence: Evidence) -> Iterator[str]:
+    """G1: what a built-in system was told to create is there, unless somebody has deleted it."""
+    originals, owners = evidence.originals(), _owners(evidence.plan)
+    created: dict[str, str] = {}
+    deleted: set[str] = set()
+    for errand in evidence.errands:
+        message = errand.message
+        if not isinstance(message, RequestMessage) or not errand.message_id or errand.clashes:
+            continue
+        if not originals.get((errand.source, errand.message_id)):
+            continue
+        if message.header.verb is Verb.CREATE and _noun_of(message) not in owners:
+            created.update(dict.fromkeys(_objects_of(message), errand.message_id))
+        elif message.header.verb in (Verb.DELETE, Verb.EXECUTE):
+            deleted |= _objects_of(message)
+    for mrid in sorted(created.keys() - deleted - evidence.objects):
+        yield f"G1: {mrid}, created by {created[mrid]}, is gone"
 
 
 def _check_events(evidence: Evidence) -> Iterator[str]:

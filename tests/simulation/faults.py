@@ -15,10 +15,11 @@ from cimcare.exchange import booking
 from cimcare.exchange.booking import book_delivered
 from cimcare.exchange.ledger import Ends
 from cimcare.hub import delivery as delivering
-from cimcare.hub import passage, telling, upkeep
+from cimcare.hub import passage, retention, telling, upkeep
 from cimcare.hub.passage import Passage
 from cimcare.model.identity import MessageID
 from cimcare.store.memory import MemoryStore
+from cimcare.store.memory_log import MemoryLogReader
 from cimcare.store.memory_outbox import MemoryOutbox
 from cimcare.store.sealing import Sealing
 
@@ -189,6 +190,16 @@ def _a_message_is_not_sealed() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def _dead_letters_are_not_needed() -> Iterator[None]:
+    async def has_live_delivery(*_: Any) -> bool:
+        return False
+
+    nothing = patch.object(MemoryLogReader, "_is_needed", lambda *_: False)
+    with nothing, patch.object(retention, "_has_live_delivery", has_live_delivery):
+        yield
+
+
 FAULTS: tuple[Fault, ...] = (
     Fault("G1", "an answer leaves before the commit", _acknowledged_before_the_commit),
     Fault("G2", "a message that was accepted is not known again", _repeats_are_not_known),
@@ -203,6 +214,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault("G6", "a later reply is kept, and nobody is told", _later_reply_is_kept_and_forgotten),
     Fault("G7", "what is delivered is not counted", lambda: _an_end_that_is_not_counted(Ends.DELIVERED)),
     Fault("G7", "a refusal is not counted", _outcome_without_count),
+    Fault("G9", "retention does not look at dead letters", _dead_letters_are_not_needed),
     Fault("G10", "some messages are not sealed", _a_message_is_not_sealed),
 )
 """All of them."""

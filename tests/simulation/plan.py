@@ -178,7 +178,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """All of a run. `active` is when the world heals; until then everything may go wrong.
 
     `skews` say by how many seconds the clock of each process is wrong. `resends` and `discards`: what an operator does
-    with dead letters in the end.
+    with dead letters in the end. `grows_old`: then years pass, and retention does its work.
     """
 
     seed: int
@@ -192,6 +192,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     troubles: tuple[Trouble, ...]
     resends: bool
     discards: bool
+    grows_old: bool
 
     @property
     def hubs(self) -> int:
@@ -319,6 +320,7 @@ def plan_of(seed: int) -> Plan:
         troubles=_troubles(chance, active, hubs, len(peers)),
         resends=chance.random() < 0.3,
         discards=chance.random() < 0.2,
+        grows_old=chance.random() < 0.2,
     )
 
 

@@ -23,7 +23,7 @@ BLOCKS = 20
 @pytest.mark.no_cover
 @pytest.mark.parametrize("block", range(BLOCKS))
 def test_every_promise_is_kept_in_every_history(block: int) -> None:
-    """G1 to G7 and G10, whatever is killed, lost, slow, busy, out of order or configured anew meanwhile."""
+    """G1 to G7, G9 and G10, whatever is killed, lost, slow, busy, out of order or configured anew meanwhile."""
     for seed in range(block * TOGETHER + 1, (block + 1) * TOGETHER + 1):
         run = simulate(seed)
         assert not run.violations, "\n".join(run.describe())

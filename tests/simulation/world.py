@@ -17,10 +17,11 @@ from cimcare.hub import app
 from cimcare.hub.abandoning import abandon
 from cimcare.hub.configuration import apply
 from cimcare.hub.halting import halt, release
+from cimcare.hub.retention import Ages, Retention
 from cimcare.schema import Catalog
 from cimcare.transport.channel import Answer
 from tests.simulation.actors import Actors
-from tests.simulation.checks import Evidence, check_answer, check_evidence, gather_evidence
+from tests.simulation.checks import Evidence, check_answer, check_evidence, check_swept, gather_evidence
 from tests.simulation.durable import Durable, MemoryDurable
 from tests.simulation.hubs import START, Identifiers, Process
 from tests.simulation.loop import DeadlockError, EndlessError, VirtualLoop
@@ -37,6 +38,7 @@ _REST_SECONDS = 300.0
 
 _LOOK_SECONDS = 2.0
 _RESTART_SECONDS = 1.0
+_AGES_DAYS = (10, 60, 100, 500)
 _OPEN = (DeliveryState.WAITING, DeliveryState.LEASED, DeliveryState.AWAITING)
 
 
@@ -65,6 +67,10 @@ _shared_catalog = lru_cache(Catalog)
 def simulate(seed: int, durable: Durable | None = None) -> Run:
     """Run a seed; in memory if nothing else is given."""
     return World(plan_of(seed), durable or MemoryDurable()).run()
+
+
+def _same(value: datetime) -> datetime:
+    return value
 
 
 class World:
@@ -173,6 +179,15 @@ class World:
         self._evidence = await gather_evidence(
             self._plan, self._durable.reader, self._actors.errands.values(), self._models, self._mailboxes
         )
+        await self._grow_old()
+
+    async def _grow_old(self) -> None:
+        """Long afterwards retention removes what is too old, again and again; what failed has to be left."""
+        for days in _AGES_DAYS if self._plan.grows_old else ():
+            now = self._clock() + timedelta(days=days)
+            swept = await Retention(self._durable.writer, Ages.of(self._plan.settings), partial(_same, now)).sweep()
+            self._trace.note("retention", "after {} days: {}", days, swept)
+            self._violations += await check_swept(self._durable.reader)
 
     def _heal(self) -> None:
         """From now on nothing goes wrong any more."""
