@@ -390,6 +390,23 @@ async def test_a_lease_that_ran_out_is_taken_over(tmp_path: Path) -> None:
     await hub.hub.close()
 
 
+async def test_an_attempt_whose_lease_ran_out_keeps_its_place(tmp_path: Path) -> None:
+    """A process that was stopped takes its own delivery again while the first attempt lasts; both count (G11)."""
+    hub = Delivering()
+    await hub.begin(tmp_path, msgspec.structs.replace(GIS, parallel=2), CRM)
+    hub.sender.gates["gis"] = asyncio.Event()
+    await ask_ok(hub, a_create())
+    await hub.until_given("gis", 1)
+    hub.later(seconds=16)
+    await hub.until_given("gis", 2)
+    await ask_ok(hub, a_create(7))
+    await hub.quiet()
+    assert len({one.id for one in hub.sender.to("gis")}) == 1, "both places are taken"
+    hub.sender.gates["gis"].set()
+    await hub.until_state("gis", DeliveryState.DELIVERED, DeliveryState.DELIVERED)
+    await hub.hub.close()
+
+
 async def test_attempts_are_counted_by_what_became_of_them(hub: Delivering) -> None:
     """A partner that fails one in three is a curve before it is an outage."""
     hub.sender.answers["gis"] = [silent(), replied(Result.FAILED, "2.15"), replied()]
