@@ -21,7 +21,7 @@ from cimcare.samples import build_message
 from tests.support.hub import hub_process, hub_settings
 
 MANY = 1000
-LIMIT = "hub.queue_limit = 5000\n"
+LIMIT = "hub.queue_limit = 5000\nhub.wait_seconds = 600\n"
 
 
 def a_create(number: int) -> tuple[str, bytes]:

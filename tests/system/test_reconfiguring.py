@@ -18,7 +18,7 @@ from tests.system.test_kill import a_create, result_of, send_all, stored_tickets
 LOOKS = 6000
 """How often one looks at most; far more than it takes, so that a test that would hang ends."""
 
-QUICK = "hub.queue_limit = 5000\ndelivery.poll_seconds = 0.05\n"
+QUICK = "hub.queue_limit = 5000\nhub.wait_seconds = 600\ndelivery.poll_seconds = 0.05\n"
 RETRY = "retry_first_seconds = 0.02\nretry_most_seconds = 0.1\n"
 
 

@@ -24,7 +24,7 @@ def settings_for(partner: RemotePartner) -> str:
     return (
         f'[partners.gis]\nurl = "{partner.address}/soap"\nsource = "GIS"\ndeadline_seconds = 20\n'
         'retry_first_seconds = 0.1\n[subscriptions.gis]\npartner = "gis"\nnouns = ["TroubleTickets"]\n'
-        "[delivery]\nlease_seconds = 1\npoll_seconds = 0.1\n"
+        "[delivery]\nlease_seconds = 1\npoll_seconds = 0.1\n[hub]\nwait_seconds = 600\n"
     )
 
 
