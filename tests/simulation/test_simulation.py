@@ -17,7 +17,7 @@ from tests.simulation.world import simulate
 
 ROOT = Path(__file__).resolve().parents[2]
 TOGETHER = 50
-BLOCKS = 20
+BLOCKS = 40
 
 
 @pytest.mark.no_cover
