@@ -24,6 +24,7 @@ from cimcare.exchange.outbox import Delivery, DeliveryKind, DeliverySelection, D
 from cimcare.exchange.partners import DIRECT, Partner, Wire
 from cimcare.exchange.ports import Clock, NewID
 from cimcare.exchange.sending import Next, Sender, Sent, Verdict, judge_attempt, pause_of
+from cimcare.exchange.splitting import is_last
 from cimcare.exchange.store import Store, StoreError, Transaction
 from cimcare.hub.entries import entry_of_exchange
 from cimcare.hub.given_up import find_waiting, tell_given_up
@@ -459,6 +460,9 @@ class _Courier:
                     reason=verdict.reason,
                     received=sent.received[:_KEPT_OF_ANSWER_BYTES],
                 )
+            elif asked is not None and not is_last(reply.reply):  # the rest of it is to come by itself
+                until = now + partner.reply_within
+                done = await transaction.outbox.wait_for_reply(delivery.number, delivery.attempts, until=until)
             else:
                 done = await book_delivered(transaction, delivery, now=now)
             if not done:

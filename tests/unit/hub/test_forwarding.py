@@ -377,6 +377,18 @@ async def test_a_reply_that_is_quicker_than_its_acknowledgement_is_not_awaited_a
     await later.until_state("oms", DeliveryState.DELIVERED)
 
 
+async def test_the_rest_of_a_reply_that_began_in_the_answer_is_awaited(later: Delivering) -> None:
+    """Whoever has got the first piece must hear how it ends, and be it that the rest never came."""
+    later.sender.answers["oms"] = [replied(Result.PARTIAL, "0.1", message_id="p-1")]
+    await later.ask(asynchronous(a_create()))
+    await later.until_state("oms", DeliveryState.AWAITING)
+    later.later(hours=1, seconds=1)
+    await later.until_state("oms", DeliveryState.DEAD)
+    await later.until_state("reply caller.example", DeliveryState.DELIVERED, DeliveryState.DELIVERED)
+    first, last = (given.message for given in later.sender.to("reply caller.example"))
+    assert [codes_of(one) for one in (first, last)] == [["0.1"], ["4.1"]]  # type: ignore[arg-type]
+
+
 async def test_only_one_last_reply_reaches_the_sender(later: Delivering) -> None:
     """An owner that answers twice must not make two answers of one."""
     later.sender.answers["oms"] = [replied(Result.OK, "0.3")]
