@@ -9,6 +9,7 @@ from cimcare.model.nouns import Noun
 from cimcare.model.structure import Structure
 from cimcare.model.verbs import Verb
 from cimcare.systems.identity import identity_keys
+from cimcare.systems.oms.devices import DEVICES, SERVICE_POINTS
 from cimcare.systems.oms.kinds import INCIDENTS, TICKETS
 from cimcare.systems.oms.tickets import (
     cancel_trouble_tickets,
@@ -56,5 +57,5 @@ LISTENS: dict[tuple[Verb, Noun], EventHandler] = {
 }
 """Events that this system takes."""
 
-COLLECTIONS = (TICKETS.collection, INCIDENTS.collection)
+COLLECTIONS = (TICKETS.collection, INCIDENTS.collection, DEVICES, SERVICE_POINTS)
 """What this system keeps."""
