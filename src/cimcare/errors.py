@@ -188,6 +188,8 @@ _TABLE = (
     _row("EXC-135", "no dead letter", "1.6", 404, acts="operator"),
     _row("EXC-136", "reason missing", "1.6", acts="operator"),
     _row("EXC-137", "ledger does not balance", "5.3", 500, soap="Server", acts="operator"),
+    # EXC-138 to EXC-149: tables, and work that no message asks for
+    _row("EXC-138", "system not built in here", "5.2", 409),
     # NET-1xx: transport
     _row("NET-101", "method not allowed", "1.8", 405),
     _row("NET-102", "media type not served", "1.8", 415),

@@ -61,7 +61,8 @@ class LogEntry(msgspec.Struct, frozen=True, kw_only=True):
 
     `sequence` is given by the log, rises with time and is never used again. `received_at` is when the message came, or
     was made (UTC, microseconds). `partner` is Header/Source of what came in; for what goes out, to whom it goes.
-    `answer_to` is the sequence of the message that this one answers or was caused by. `repeat_of` is the sequence of
+    `answer_to` is the sequence of the message that this one answers or was caused by; None for what came by itself, and
+    for an event that no message caused. `repeat_of` is the sequence of
     the message that this one repeats. `size_bytes` is the full size, also where only the beginning was kept
     (`truncated`). `status` is the HTTP status with which an answer left, 0 where there was none.
     """

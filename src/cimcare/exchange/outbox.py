@@ -59,9 +59,10 @@ class NewDelivery(msgspec.Struct, frozen=True, kw_only=True):
     """A delivery to be made.
 
     `message` is the sequence of the message in the log that is to be sent; `cause` that of the message received which
-    led to it. `partner` is the name of the destination; `address` the one URL where it goes, empty for the address that
-    the destination has when it is sent. Deliveries of one `partner` that share one of their `object_keys` go one after
-    another, in the order in which they were put in; one without keys waits for nobody.
+    led to it, or of the event with which it began if no message did. `partner` is the name of the destination;
+    `address` the one URL where it goes, empty for the address that the destination has when it is sent. Deliveries of
+    one `partner` that share one of their `object_keys` go one after another, in the order in which they were put in;
+    one without keys waits for nobody.
     """
 
     message: int

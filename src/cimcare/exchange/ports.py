@@ -29,6 +29,7 @@ __all__ = [
     "Served",
     "ServingContext",
     "Stored",
+    "Tick",
 ]
 
 BodyT = TypeVar("BodyT", bound=msgspec.Struct)
@@ -141,7 +142,8 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
     """What serving a message led to.
 
     `findings` become Errors of the reply (object by object where `object_id` is set). `ids` go into Reply/ID. `payload`
-    answers a get. `events` are published when, and only when, the transaction is committed.
+    answers a get. `events` are published when, and only when, the transaction is committed. `has_more` is said by a
+    `Tick` that did a part of what is due.
     """
 
     result: Result
@@ -149,6 +151,7 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
     findings: tuple[Finding, ...] = ()
     payload: PayloadRoot | None = None
     events: tuple[Event, ...] = ()
+    has_more: bool = False
 
 
 class ServingContext(msgspec.Struct, frozen=True, kw_only=True):
@@ -156,7 +159,8 @@ class ServingContext(msgspec.Struct, frozen=True, kw_only=True):
 
     With `removes` the message, a change or an event of one, holds the path down to what is to be removed from its
     objects, as an operation on elements has it. With `is_unbounded` the answer to a get may have any number of objects,
-    since it is sent in several pieces.
+    since it is sent in several pieces. Where no message is served, as in a `Tick`, `header` says who acts (Source) and
+    by which CorrelationID the events belong together; its noun is empty.
     """
 
     records: Records
@@ -172,3 +176,12 @@ Handler = Callable[[RequestMessage, ServingContext], Awaitable[Served]]
 
 EventHandler = Callable[[EventMessage, ServingContext], Awaitable[Served]]
 """Takes an event. `Served.ids` name what was kept or changed."""
+
+Tick = Callable[[ServingContext], Awaitable[Served]]
+"""Does what is due by the clock, every `hub.tick_seconds` in one transaction of one process; `TICKS` of a system.
+
+It does a bounded part, what takes some 50 ms, since messages wait meanwhile; with `Served.has_more` it is called again
+at once, in a transaction of its own. What it says with FAILED is noted for the operator, and nothing is kept of what it
+did. It raises nothing for bad content; an error undoes its transaction alone. What is due is found by look-up, never by
+walking a collection. It may be called late, or twice in a row, and is not called for a role that a partner plays.
+"""

@@ -13,7 +13,9 @@ from cimcare.exchange.log import LogSelection
 from cimcare.exchange.ports import Clock, NewID
 from cimcare.exchange.sending import Sender
 from cimcare.exchange.store import Store, StoreError
+from cimcare.hub.acting import Acting
 from cimcare.hub.api import build_api
+from cimcare.hub.builtin import SYSTEMS
 from cimcare.hub.configuration import adopt, in_force
 from cimcare.hub.delivery import Couriers, CourierTimes
 from cimcare.hub.events import Events
@@ -184,12 +186,15 @@ class Hub:
             clock=clock,
             on_change=follower.look,
         )
+        acting = Acting(store=store, setup=lambda: pipeline.setup, clock=clock, new_id=new_id, on_put=couriers.wake)
         upkeep = Upkeep(
             store=store,
             settings=settings,
             partners=lambda: couriers.setup.routes.partners,
             circuits=circuits.all,
             metrics=metrics,
+            acting=acting,
+            systems=SYSTEMS,
             clock=clock,
             process=new_id(),
             logger=logger,

@@ -15,7 +15,7 @@ Body = msgspec.Struct
 """Body of a stored object; the collection says which Struct it is."""
 
 SYSTEMS: tuple[System, ...] = tuple(
-    System(role=role, serves=part.SERVES, listens=part.LISTENS)
+    System(role=role, serves=part.SERVES, listens=part.LISTENS, ticks=getattr(part, "TICKS", ()))
     for role, part in ((Role.OMS, oms), (Role.WMS, wms), (Role.CIS, cis), (Role.THIRD_PARTY, third_party))
 )
 """All four, in the order in which they hear of events."""

@@ -271,7 +271,8 @@ class Passage(Replying):
             new_id=self._m.new_id,
         )
         if isinstance(message, EventMessage) and not any(one.code == "EXC-118" for one in work.findings):
-            await teller.pass_on(message, sequence)  # before what follows from it, for that is the order of things
+            # Before what follows from it, for that is the order of things.
+            await teller.pass_on(message, sequence, cause=sequence)
         await teller.tell(work.events)
         self._destinations |= teller.destinations
         if isinstance(message, ResponseMessage) and work.answer_to is not None:

@@ -135,6 +135,15 @@ class HubSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     reply_objects: Annotated[
         int, described("Most objects of one later reply; more are sent as several, PARTIAL but for the last.", least=1)
     ] = 200
+    tick_seconds: Annotated[
+        float,
+        described(
+            "How often the built-in systems do what is due by the clock; 0 for never.",
+            unit="seconds",
+            least=0,
+            most=3600,
+        ),
+    ] = 60.0
     drain_seconds: Annotated[
         int, described("Longest time that requests under way are given on stopping.", unit="seconds", least=0)
     ] = 10

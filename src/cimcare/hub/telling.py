@@ -27,13 +27,13 @@ _DEEPEST_CASCADE = 8
 
 
 class Teller:
-    """Tells, within one transaction, of what one message led to.
+    """Tells, within one transaction, of what one message led to, or what was done without one.
 
     Args:
         transaction: Where all of it is written.
         setup: Who listens, and who speaks under which name.
-        asked: The message.
-        cause: Its sequence.
+        asked: The message; without one, what links the events.
+        cause: Its sequence. None without one: each event is then the cause of its deliveries, and of what follows it.
         priority: Its urgency, which what follows from it shares.
         make_context: Context in which a listener works.
         now: The instant of it all.
@@ -46,7 +46,7 @@ class Teller:
         setup: Setup,
         asked: Asked,
         *,
-        cause: int,
+        cause: int | None,
         priority: Priority,
         make_context: MakeContext,
         now: datetime,
@@ -65,9 +65,9 @@ class Teller:
 
     async def tell(self, events: Iterable[Event | ExecutedEvent]) -> None:
         """Keep each event as sent, hand it to the built-in systems that listen, and put it in for partners."""
-        waiting = deque((told(event), self._cause, 1) for event in events)
+        waiting = deque((told(event), self._cause, self._cause, 1) for event in events)
         while waiting:
-            event, caused_by, generation = waiting.popleft()
+            event, caused_by, root, generation = waiting.popleft()
             if generation > _DEEPEST_CASCADE:
                 raise RuntimeError(
                     f"{event.verb} {event.noun}: event of generation {generation}; listeners go in circles"
@@ -82,11 +82,18 @@ class Teller:
             heard = await hear(message, self._setup.dispatcher, self._make_context, speaker=event.source)
             served = [one for _, one in heard]
             sequence = await self._keep(message, caused_by, tuple(role for role, _ in heard), served)
-            await self.pass_on(message, sequence)
-            waiting.extend((told(further), sequence, generation + 1) for one in served for further in one.events)
+            root = sequence if root is None else root
+            await self.pass_on(message, sequence, cause=root)
+            waiting.extend((told(further), sequence, root, generation + 1) for one in served for further in one.events)
 
-    async def pass_on(self, message: EventMessage, sequence: int) -> None:
-        """Put an event that is in the log under this sequence in for each partner that wants it."""
+    async def pass_on(self, message: EventMessage, sequence: int, *, cause: int) -> None:
+        """Put an event that is in the log under this sequence in for each partner that wants it.
+
+        Args:
+            message: The event.
+            sequence: Its sequence.
+            cause: Sequence of the message that led to it all, itself if none did.
+        """
         if not self._setup.routes.has_receivers:
             return
         source = message.header.source or ""
@@ -100,7 +107,7 @@ class Teller:
                 self._transaction,
                 NewDelivery(
                     message=sequence,
-                    cause=self._cause,
+                    cause=cause,
                     partner=partner.name,
                     kind=DeliveryKind.EVENT,
                     object_keys=keys,
@@ -113,7 +120,9 @@ class Teller:
             )
             self.destinations.add(partner.name)
 
-    async def _keep(self, message: EventMessage, caused_by: int, roles: tuple[Role, ...], served: list[Served]) -> int:
+    async def _keep(
+        self, message: EventMessage, caused_by: int | None, roles: tuple[Role, ...], served: list[Served]
+    ) -> int:
         raw = render_message(message)
         header = message.header
         return await self._transaction.log.append(

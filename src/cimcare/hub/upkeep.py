@@ -1,21 +1,21 @@
-"""What a running hub does besides messages, from time to time: retention, alarms, requests that nobody ends any more.
+"""What a running hub does besides messages, from time to time: alarms, ticks, requests without end, retention.
 
 Each is a task of its own, so that a long clean-up does not delay an alarm. None ends by an error.
 """
 
 import asyncio
 import traceback
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
-import msgspec
 import structlog
 
+from cimcare.exchange.dispatch import System
 from cimcare.exchange.partners import Partner
-from cimcare.exchange.ports import Clock, Records, Stored
-from cimcare.exchange.ports import Collection as Shelf
+from cimcare.exchange.ports import Clock
 from cimcare.exchange.sending import Circuit
 from cimcare.exchange.store import Store, StoreError
+from cimcare.hub.acting import Acting
 from cimcare.hub.alarm_pages import AlarmPages
 from cimcare.hub.alarms import AlarmLimits
 from cimcare.hub.audience import Audience
@@ -23,8 +23,9 @@ from cimcare.hub.metrics import Metrics
 from cimcare.hub.retention import Ages, Retention
 from cimcare.hub.settings import Settings
 from cimcare.hub.stale import settle_stale
+from cimcare.hub.ticking import Ticking
+from cimcare.hub.turns import Turns
 from cimcare.hub.watching import Watcher
-from cimcare.model.identity import MRID
 
 __all__ = ["Upkeep"]
 
@@ -35,19 +36,12 @@ _STALE_MARGIN = timedelta(minutes=1)
 _FIRST_RETENTION = timedelta(minutes=1)
 """A hub that starts has better things to do."""
 
+_FIRST_TICKS = timedelta(seconds=5)
+"""Soon, for much may be due that nobody did while no hub ran."""
+
 _WHOLE_RETENTION_EVERY = timedelta(days=1)
 _PAUSE_SECONDS = 0.05
 """Between two batches of a clean-up."""
-
-
-class _Turn(msgspec.Struct, frozen=True, kw_only=True):
-    """When some process last began something that one of them does for all."""
-
-    at: datetime
-    process: str
-
-
-_TURNS: Shelf[_Turn] = Shelf("hub.upkeep", _Turn)
 
 
 class Upkeep:
@@ -59,6 +53,8 @@ class Upkeep:
         partners: All partners that are configured now.
         circuits: The circuits of this process by name of the partner.
         metrics: Where gauges are set.
+        acting: Does what the built-in systems do by the clock.
+        systems: Whose ticks there are.
         clock: Now.
         process: A name that no other process has.
         logger: Where it is noted what was done, and what went wrong.
@@ -72,6 +68,8 @@ class Upkeep:
         partners: Callable[[], Collection[Partner]],
         circuits: Callable[[], Mapping[str, Circuit]],
         metrics: Metrics,
+        acting: Acting,
+        systems: Sequence[System],
         clock: Clock,
         process: str,
         logger: structlog.typing.FilteringBoundLogger,
@@ -79,14 +77,23 @@ class Upkeep:
         self._store = store
         self._partners = partners
         self._clock = clock
-        self._process = process
+        self._turns = Turns(store, process)
         self._log = logger
         self._retention_every = timedelta(minutes=settings.retention.every_minutes)
         self._alarms_every = timedelta(seconds=settings.alarms.every_seconds)
+        self._ticks_every = timedelta(seconds=settings.hub.tick_seconds)
         self._retention = Retention(store, Ages.of(settings), clock, pause_seconds=_PAUSE_SECONDS)
         self._whole_at: datetime | None = None
         self._longest_deadline = timedelta(seconds=30)
         self._tasks: list[asyncio.Task[None]] = []
+        self.ticking = Ticking(
+            acting=acting,
+            systems=systems,
+            turns=self._turns,
+            clock=clock,
+            every=self._ticks_every,
+            logger=logger,
+        )
         self.audience = Audience(logger)
         self.watcher = Watcher(
             store=store,
@@ -95,7 +102,7 @@ class Upkeep:
             circuits=circuits,
             metrics=metrics,
             clock=clock,
-            process=self._process,
+            process=process,
             every=self._alarms_every,
             logger=logger,
             on_change=self.audience.announce,
@@ -108,6 +115,8 @@ class Upkeep:
             ("alarms", self.watcher.look, timedelta(), self._alarms_every),
             ("stale requests", self.settle, timedelta(), _STALE_EVERY),
         ]
+        if self._ticks_every:
+            jobs.append(("ticks", self.ticking.round, min(_FIRST_TICKS, self._ticks_every), self._ticks_every))
         if self._retention_every:
             jobs.append(("retention", self.sweep, min(_FIRST_RETENTION, self._retention_every), self._retention_every))
         self._tasks = [asyncio.create_task(self._repeat(*job)) for job in jobs]
@@ -130,7 +139,7 @@ class Upkeep:
     async def sweep(self) -> None:
         """Remove what is too old, if no other process has done so just now. Raises StoreError."""
         now = self._clock()
-        if not await self._take_turn("retention", now, self._retention_every / 2):
+        if not await self._turns.take("retention", now, self._retention_every / 2):
             return
         is_whole = self._whole_at is None or now - self._whole_at >= _WHOLE_RETENTION_EVERY
         swept = await self._retention.sweep(is_whole=is_whole)
@@ -139,17 +148,6 @@ class Upkeep:
         if not swept.is_nothing:
             messages = {kind.value: number for kind, number in swept.messages.items() if number}
             self._log.info("removed what is too old", messages=messages, deliveries=swept.deliveries)
-
-    async def _take_turn(self, name: str, now: datetime, pause: timedelta) -> bool:
-        """Whether nobody has done this within the pause; then it is noted that somebody does now."""
-        if await _is_taken(self._store.reader.records, name, now, pause):
-            return False
-        async with self._store.transaction() as transaction:
-            if await _is_taken(transaction.records, name, now, pause):
-                return False
-            turn = _Turn(at=now, process=self._process)
-            await transaction.records.save(_TURNS, Stored(mrid=MRID(name), body=turn, created_at=now, modified_at=now))
-        return True
 
     async def _repeat(self, name: str, work: Callable[[], Awaitable[None]], first: timedelta, every: timedelta) -> None:
         await asyncio.sleep(first.total_seconds())
@@ -162,8 +160,3 @@ class Upkeep:
                 trace = "".join(traceback.format_tb(error.__traceback__))  # without the text, which may quote content
                 self._log.error("upkeep failed", job=name, code="EXC-109", error=type(error).__name__, trace=trace)
             await asyncio.sleep(every.total_seconds())
-
-
-async def _is_taken(records: Records, name: str, now: datetime, pause: timedelta) -> bool:
-    last = await records.find(_TURNS, MRID(name))
-    return last is not None and timedelta() <= now - last.body.at < pause

@@ -18,9 +18,11 @@ from cimcare.exchange.outbox import Priority
 from cimcare.exchange.partners import Partner
 from cimcare.exchange.store import Reader, Store, StoreError, Transaction
 from cimcare.hub import upkeep
+from cimcare.hub.acting import Acting
 from cimcare.hub.audience import StreamTimes
 from cimcare.hub.metrics import Metrics
 from cimcare.hub.settings import read_settings
+from cimcare.hub.setup import setup_of
 from cimcare.hub.upkeep import Upkeep
 from cimcare.model.nouns import Role
 from cimcare.store.memory import MemoryStore
@@ -54,6 +56,8 @@ class Scene:
             partners=lambda: self.partners,
             circuits=dict,
             metrics=Metrics(),
+            acting=Acting(store=store or self.store, setup=lambda: setup_of({}, ()), clock=self.clock, new_id=str),
+            systems=(),
             clock=self.clock,
             process=f"process {next(self._ids)}",
             logger=structlog.wrap_logger(structlog.testing.ReturnLogger(), processors=[capture]),
@@ -124,7 +128,7 @@ async def test_two_that_want_the_turn_at_once_do_not_both_get_it(scene: Scene) -
     """The look before the transaction is only to spare one."""
     one, two = scene.process(), scene.process()
     taken = await asyncio.gather(
-        *(process._take_turn("retention", NOON, timedelta(minutes=30)) for process in (one, two))
+        *(process._turns.take("retention", NOON, timedelta(minutes=30)) for process in (one, two))
     )
     assert sorted(taken) == [False, True]
 
