@@ -154,6 +154,9 @@ _TABLE = (
     _row("BUS-107", "appointment cannot be kept", "6.1"),
     _row("BUS-108", "agreement overlaps another", "6.1"),
     _row("BUS-109", "neither customer nor place", "5.8"),
+    _row("BUS-160", "consent missing", "7.7", 403),
+    _row("BUS-161", "another switch of supplier waits", "6.1"),
+    _row("BUS-162", "waits for its date", "0.0", 200, level=Level.INFORM, acts="nobody"),
     # EXC-1xx: exchange
     _row("EXC-101", "message identifier used for other content", "2.29"),
     _row("EXC-102", "verb not served for this noun", "2.9"),

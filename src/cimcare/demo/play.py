@@ -326,7 +326,7 @@ async def _play_agreements(stage: Stage) -> None:
             ),
         ),
     )
-    await stage.say(
+    switched = await stage.say(
         "THIRD-PARTY",
         "CIS",
         Verb.CHANGE,
@@ -335,14 +335,15 @@ async def _play_agreements(stage: Stage) -> None:
         payload=said(mrid=MRID(made[0]), service_supplier=supplier("Harbour Power")),
         service="ExecuteCustomerAgreements",
     )
-    await stage.say("THIRD-PARTY", "CIS", Verb.GET, noun, "periodic check of the record", ids=made)
-    await stage.say("THIRD-PARTY", "CIS", Verb.CLOSE, noun, "customer moves out", ids=made, version=SoapVersion.V12)
+    current = switched[1:]  # the agreement with the new supplier, behind the one that it follows
+    await stage.say("THIRD-PARTY", "CIS", Verb.GET, noun, "periodic check of the record", ids=current)
+    await stage.say("THIRD-PARTY", "CIS", Verb.CLOSE, noun, "customer moves out", ids=current, version=SoapVersion.V12)
     await stage.say(
         "CIS",
         "THIRD-PARTY",
         Verb.CLOSED,
         noun,
         "subscribers are told",
-        payload=said(mrid=MRID(made[0]), validity_interval=DateTimeInterval(start=start, end=stage.now())),
+        payload=said(mrid=MRID(current[0]), validity_interval=DateTimeInterval(start=start, end=stage.now())),
         service="SendCustomerAgreements",
     )

@@ -33,14 +33,15 @@ class Verdict(msgspec.Struct, Generic[BodyT], frozen=True, kw_only=True):
     """What a system decides about one object.
 
     `stored` is the object as it is to be kept, None if it was refused. `shown` is what the event tells of it; nothing
-    is told where it is None. `removed` is the path down to what was removed from it. Findings of a refusal are FATAL,
-    those of an acceptance warnings.
+    is told where it is None, or where `is_told` is False because it is not to be told yet. `removed` is the path down
+    to what was removed from it. Findings of a refusal are FATAL, those of an acceptance warnings or less.
     """
 
     stored: Stored[BodyT] | None = None
     shown: BodyT | None = None
     removed: BodyT | None = None
     findings: tuple[Finding, ...] = ()
+    is_told: bool = True
 
 
 Judge = Callable[[Said[BodyT], BodyT], Awaitable[Verdict[BodyT]]]
@@ -71,7 +72,7 @@ class Course(Generic[BodyT]):
         await self._context.records.save(self._kind.collection, verdict.stored)
         if verdict.removed is not None:
             self._removed.append(verdict.removed)
-        self.accept(verdict.stored.mrid, verdict.shown)
+        self.accept(verdict.stored.mrid, verdict.shown if verdict.is_told else None)
 
     def accept(self, mrid: MRID, shown: BodyT | None) -> None:
         """Note an object that was served."""

@@ -170,15 +170,26 @@ async def test_move_out_and_move_in(utility: Utility) -> None:
     served = await utility.ask(
         Verb.CLOSE, CA, CustomerAgreement(mrid=mrid("a-1"), validity_interval=DateTimeInterval(end=leaves))
     )
+    assert (served.result, codes_of(served), served.events) == (Result.OK, ["BUS-162"], ())
+    assert await state_of(utility) == "active"
+    assert codes_of(await utility.ask(Verb.CREATE, CA, agreement("a-2", start=leaves - DAY))) == ["BUS-108"]
+    assert (await utility.ask(Verb.CREATE, CA, agreement("a-2", start=leaves))).result is Result.OK
+
+
+async def test_a_move_out_shows_what_has_altered(utility: Utility) -> None:
+    """Listeners learn of the state and of the end, and need not ask."""
+    await utility.ask(Verb.CREATE, CA, agreement())
+    left = MONDAY - timedelta(hours=3)
+    served = await utility.ask(
+        Verb.CLOSE, CA, CustomerAgreement(mrid=mrid("a-1"), validity_interval=DateTimeInterval(end=left))
+    )
     assert events_of(served) == [("closed", "CustomerAgreements", 1)]
     assert shown_in(served, Verb.CLOSED, CA) == CustomerAgreement(
         mrid=mrid("a-1"),
         last_modified_date_time=MONDAY,
         status=Status(value="ended", date_time=MONDAY),
-        validity_interval=DateTimeInterval(end=leaves),
+        validity_interval=DateTimeInterval(end=left),
     )
-    assert codes_of(await utility.ask(Verb.CREATE, CA, agreement("a-2", start=leaves - DAY))) == ["BUS-108"]
-    assert (await utility.ask(Verb.CREATE, CA, agreement("a-2", start=leaves))).result is Result.OK
 
 
 async def test_close_without_an_end_ends_now(utility: Utility) -> None:
@@ -198,31 +209,6 @@ async def test_an_agreement_does_not_end_before_it_begins(utility: Utility, verb
         await utility.ask(Verb.CREATE, CA, agreement())
     served = await utility.ask(verb, CA, agreement(end=MONDAY - 2 * DAY))
     assert (served.result, codes_of(served)) == (Result.FAILED, ["BUS-104"])
-
-
-async def test_switch_of_supplier(utility: Utility) -> None:
-    """The new supplier replaces the old one; prices are added; the state says from when."""
-    await utility.ask(Verb.CREATE, CA, agreement())
-    effective = MONDAY + 14 * DAY
-    served = await utility.ask(
-        Verb.CHANGE,
-        CA,
-        CustomerAgreement(
-            mrid=mrid("a-1"),
-            pricing_structures=(PricingStructure(code="GREEN", names=names("GREEN")),),
-            service_supplier=ServiceSupplier(mrid=mrid("s-2")),
-            status=Status(date_time=effective),
-        ),
-    )
-    assert events_of(served) == [("changed", "CustomerAgreements", 1)]
-    now = await agreement_of(utility)
-    assert now.service_supplier == ServiceSupplier(mrid=mrid("s-2"))
-    assert [one.code for one in now.pricing_structures] == ["RES-1", "GREEN"]
-    assert now.status == Status(value="active", date_time=effective, reason="switch of supplier")
-    shown = shown_in(served, Verb.CHANGED, CA)
-    assert isinstance(shown, CustomerAgreement)
-    assert [one.code for one in shown.pricing_structures] == ["GREEN"]
-    assert shown.status == now.status
 
 
 async def test_a_switch_before_the_agreement_began_is_refused(utility: Utility) -> None:
@@ -422,18 +408,25 @@ async def test_keeps_work_of_all_three_nouns(utility: Utility) -> None:
 async def test_a_third_party_follows_the_agreements(utility: Utility) -> None:
     """Move-in, switch and move-out, as a retailer sees them."""
     await utility.tell(third_party.LISTENS, Verb.CHANGED, CA, payload=CustomerAgreements())
+    numbers = {"a-1"}
     for verb, body in (
         (Verb.CREATE, agreement()),
+        (Verb.CHANGE, CustomerAgreement(mrid=mrid("a-1"), load_mgmt="LM-2")),
         (Verb.CHANGE, CustomerAgreement(mrid=mrid("a-1"), service_supplier=ServiceSupplier(mrid=mrid("s-2")))),
-        (Verb.CLOSE, CustomerAgreement(mrid=mrid("a-1"))),
+        (Verb.CLOSE, None),
     ):
         utility.pass_time(days=1)
-        served = await utility.ask(verb, CA, body)
+        last = max(numbers)
+        served = await utility.ask(verb, CA, body or CustomerAgreement(mrid=mrid(last)))
+        assert served.result is Result.OK
+        numbers |= set(ids_of(served))
         await utility.pass_on(third_party.LISTENS, served.events)
-        copy = await utility.records.find(third_party.AGREEMENTS.collection, mrid("a-1"))
-        assert copy is not None
-        assert copy.body == await agreement_of(utility)
-        assert copy.state == await state_of(utility)
+        for number in numbers:
+            copy = await utility.records.find(third_party.AGREEMENTS.collection, mrid(number))
+            assert copy is not None
+            assert copy.body == await agreement_of(utility, number)
+            assert copy.state == await state_of(utility, number)
+    assert numbers == {"a-1", "minted-1"}
 
 
 # ------------------------------------------------------------------------------------------------------- town

@@ -38,6 +38,10 @@ class Utility:
         self.now += timedelta(**span)
         return self.now
 
+    def context(self, verb: Verb = Verb.CHANGE, noun: Noun = Noun.CUSTOMER_AGREEMENTS) -> ServingContext:
+        """Context of what happens without a message, such as by the clock."""
+        return self._context(self._header(verb, noun))
+
     async def ask(
         self,
         verb: Verb,

@@ -3,7 +3,7 @@
 Owner of CustomerAgreements (IEC 61968-8:2015, clause 5.7).
 """
 
-from cimcare.exchange.ports import EventHandler, Handler
+from cimcare.exchange.ports import EventHandler, Handler, Tick
 from cimcare.model.nouns import Noun
 from cimcare.model.verbs import Verb
 from cimcare.systems.cis.agreements import (
@@ -14,6 +14,8 @@ from cimcare.systems.cis.agreements import (
     delete_customer_agreements,
     get_customer_agreements,
 )
+from cimcare.systems.cis.dates import keep_dates
+from cimcare.systems.cis.due import DUE
 from cimcare.systems.cis.kinds import (
     AGREEMENTS,
     INCIDENTS,
@@ -26,7 +28,7 @@ from cimcare.systems.cis.town import Town, build_town, seed_town
 from cimcare.systems.keeping import listeners_of
 from cimcare.systems.premises import ACCOUNTS, CUSTOMERS, PREMISES
 
-__all__ = ["COLLECTIONS", "LISTENS", "SERVES", "Town", "build_town", "seed_town"]
+__all__ = ["COLLECTIONS", "LISTENS", "SERVES", "TICKS", "Town", "build_town", "keep_dates", "seed_town"]
 
 SERVES: dict[tuple[Verb, Noun], Handler] = {
     (Verb.CREATE, Noun.CUSTOMER_AGREEMENTS): create_customer_agreements,
@@ -47,6 +49,9 @@ LISTENS: dict[tuple[Verb, Noun], EventHandler] = {
 }
 """Events that this system takes."""
 
+TICKS: tuple[Tick, ...] = (keep_dates,)
+"""What this system does by the clock."""
+
 COLLECTIONS = (
     AGREEMENTS.collection,
     TICKETS.collection,
@@ -57,5 +62,6 @@ COLLECTIONS = (
     PREMISES,
     CUSTOMERS,
     ACCOUNTS,
+    DUE,
 )
 """What this system keeps."""

@@ -1,27 +1,45 @@
-"""Customer agreements: move-in, move-out, switch of supplier.
+"""Customer agreements: move-in, move-out, switch of supplier, and changes from a date on.
 
-A move-in creates an agreement, a move-out closes it, a switch of supplier changes it. At one place and for one kind of
-service only one agreement is valid at a time.
+A move-in creates an agreement and a move-out closes it. A change that names another supplier is a switch: the
+agreement ends, and a new one with the other supplier begins at the same instant. At one place and for one kind of
+service only one agreement is valid at a time. What is to happen at an instant to come waits until then, and is told
+then; see `dates`.
 
 Source: IEC 61968-8:2015, clause 5.7 (our reading of its exchange).
 """
 
-from datetime import UTC, datetime
+from collections.abc import Sequence
+from datetime import datetime
 
 import msgspec
 
 from cimcare.errors import Finding
-from cimcare.exchange.ports import Selection, Served, ServingContext, Stored
-from cimcare.model.customer_agreement import CustomerAgreement, ServiceCategory
-from cimcare.model.envelope import RequestMessage
+from cimcare.exchange.ports import Event, Served, ServingContext, Stored
+from cimcare.model.customer_agreement import CustomerAgreement
+from cimcare.model.envelope import ObjectID, RequestMessage
+from cimcare.model.identity import MRID
 from cimcare.model.values import DateTimeInterval, Status
 from cimcare.model.verbs import Verb
 from cimcare.rules.lifecycle import AgreementState, agreement_state, check_transition
+from cimcare.systems.cis.dates import keep_dates, told_of_end
+from cimcare.systems.cis.directory import settle_place
+from cimcare.systems.cis.due import DueKind, DueRecord, drop_due, file_due, find_due, find_successor, schedule
 from cimcare.systems.cis.kinds import AGREEMENTS
-from cimcare.systems.identity import is_same
-from cimcare.systems.objects import Said, as_utc, refused, warning_of
+from cimcare.systems.cis.switching import (
+    ends_before_start,
+    find_overlap,
+    is_switched,
+    outside,
+    overlaps,
+    period_of,
+    state_is_ours,
+    successor_of,
+    switch_waits,
+    waits_until,
+)
+from cimcare.systems.objects import Said, as_utc
 from cimcare.systems.selecting import get_objects
-from cimcare.systems.serving import Verdict, change_each, create_each, delete_each, end_each, file_object
+from cimcare.systems.serving import Course, Verdict, change_each, create_each, delete_each, end_each, file_object
 
 __all__ = [
     "cancel_customer_agreements",
@@ -32,41 +50,42 @@ __all__ = [
     "get_customer_agreements",
 ]
 
-_CLAUSE = "IEC 61968-8:2015, 5.7"
-_BEGINNING = datetime.min.replace(tzinfo=UTC)
-_END = datetime.max.replace(tzinfo=UTC)
-_PLACES = ("premises", "service-location", "usage-point")
-
 _Verdict = Verdict[CustomerAgreement]
+_Stored = Stored[CustomerAgreement]
 
 
 async def create_customer_agreements(message: RequestMessage, context: ServingContext) -> Served:
     """Take new agreements: a customer moves in, or signs."""
-    return (await create_each(message, context, AGREEMENTS, _Desk(context).open)).served(Verb.CREATED)
+    desk = await _Desk.at_work(context)
+    return desk.served(await create_each(message, context, AGREEMENTS, desk.open), Verb.CREATED)
 
 
 async def change_customer_agreements(message: RequestMessage, context: ServingContext) -> Served:
-    """Change agreements: other supplier, other prices, other contact."""
-    return (await change_each(message, context, AGREEMENTS, _Desk(context).change)).served(Verb.CHANGED)
+    """Change agreements: other prices, other contact, or another supplier, who gets an agreement of his own."""
+    desk = await _Desk.at_work(context)
+    return desk.served(await change_each(message, context, AGREEMENTS, desk.change), Verb.CHANGED)
 
 
 async def cancel_customer_agreements(message: RequestMessage, context: ServingContext) -> Served:
-    """Withdraw agreements that were entered by mistake."""
-    return (await end_each(message, context, AGREEMENTS, _Desk(context).cancel)).served(Verb.CANCELED)
+    """Withdraw agreements that were entered by mistake, or a switch that has not taken place yet."""
+    desk = await _Desk.at_work(context)
+    return desk.served(await end_each(message, context, AGREEMENTS, desk.cancel), Verb.CANCELED)
 
 
 async def close_customer_agreements(message: RequestMessage, context: ServingContext) -> Served:
     """End agreements: a customer moves out. At validityInterval.end if that is given, else now."""
-    return (await end_each(message, context, AGREEMENTS, _Desk(context).close)).served(Verb.CLOSED)
+    desk = await _Desk.at_work(context)
+    return desk.served(await end_each(message, context, AGREEMENTS, desk.close), Verb.CLOSED)
 
 
 async def delete_customer_agreements(message: RequestMessage, context: ServingContext) -> Served:
     """Remove agreements that have not begun, have ended, or were cancelled."""
+    desk = await _Desk.at_work(context)
 
-    def is_free(stored: Stored[CustomerAgreement]) -> bool:
+    def is_free(stored: _Stored) -> bool:
         return _state_at(stored, context.now) != AgreementState.ACTIVE
 
-    return (await delete_each(message, context, AGREEMENTS, is_free)).served(Verb.DELETED)
+    return desk.served(await delete_each(message, context, AGREEMENTS, is_free, desk.release), Verb.DELETED)
 
 
 async def get_customer_agreements(message: RequestMessage, context: ServingContext) -> Served:
@@ -75,10 +94,23 @@ async def get_customer_agreements(message: RequestMessage, context: ServingConte
 
 
 class _Desk:
-    """Judges the agreements of one message, one by one."""
+    """Judges the agreements of one message, one by one. Make one with `at_work`."""
 
-    def __init__(self, context: ServingContext) -> None:
+    def __init__(self, context: ServingContext, events: Sequence[Event]) -> None:
         self._context = context
+        self._before = tuple(events)
+        self._after: list[Event] = []
+        self._ids: list[ObjectID] = []
+
+    @classmethod
+    async def at_work(cls, context: ServingContext) -> "_Desk":
+        """A desk that has seen to all that is due, so that nothing is judged by a state which is over."""
+        return cls(context, (await keep_dates(context)).events)
+
+    def served(self, course: Course[CustomerAgreement], verb: Verb) -> Served:
+        """Outcome of the message, with what was due before it, and with the agreements to which switches led."""
+        served = course.served(verb, self._after)
+        return msgspec.structs.replace(served, ids=(*served.ids, *self._ids), events=(*self._before, *served.events))
 
     async def open(self, said: Said[CustomerAgreement], body: CustomerAgreement) -> _Verdict:
         """A new agreement, valid from now on unless it says from when."""
@@ -99,51 +131,161 @@ class _Desk:
         )
         return await self._settled(said, None, body, state)
 
-    async def change(
-        self, said: Said[CustomerAgreement], stored: Stored[CustomerAgreement], wanted: CustomerAgreement
-    ) -> _Verdict:
-        """A changed agreement. Its state notes from when another supplier serves the customer."""
+    async def change(self, said: Said[CustomerAgreement], stored: _Stored, wanted: CustomerAgreement) -> _Verdict:
+        """A changed agreement, now or from `status.dateTime` on; a switch where the supplier is another one."""
         state = _state_at(stored, self._context.now)
         refusal = check_transition(AGREEMENTS.noun, state, Verb.CHANGE, path=said.path, object_id=stored.mrid)
         if refusal is not None:
             return Verdict(findings=(refusal,))
+        if state is AgreementState.ACTIVE and is_switched(stored.body, wanted):
+            return await self._switch(said, stored, wanted)
         findings: tuple[Finding, ...] = ()
         if wanted.status is not None and wanted.status.value not in (None, stored.state, state):
-            findings = (_state_is_ours(said, wanted.status.value),)
-        status = self._status(wanted.status, state)
-        if _is_switched(stored.body, wanted):
-            effective_at = self._effective_at(said.body)
-            begins_at = as_utc(stored.body.validity_interval.start) if stored.body.validity_interval else None
-            if begins_at is not None and effective_at < begins_at:
-                return Verdict(findings=(_too_early(said, effective_at, begins_at),))
-            reason = said.body.status.reason if said.body is not None and said.body.status is not None else None
-            status = msgspec.structs.replace(status, date_time=effective_at, reason=reason or "switch of supplier")
-        body = msgspec.structs.replace(wanted, last_modified_date_time=self._context.now, status=status)
+            findings = (state_is_ours(said, wanted.status.value),)
+        effective_at = as_utc(said.body.status.date_time) if said.body is not None and said.body.status else None
+        is_later = effective_at is not None and effective_at > self._context.now and not self._context.removes
+        # A date to come is when the change takes place, and not since when the agreement is in its state.
+        given = stored.body.status if is_later else wanted.status
+        body = msgspec.structs.replace(
+            wanted, last_modified_date_time=self._context.now, status=self._status(given, state)
+        )
+        if is_later and effective_at is not None:
+            return await self._put_off(said, stored, body, state, effective_at, findings)
         verdict = await self._settled(said, stored, body, state)
         return msgspec.structs.replace(verdict, findings=(*verdict.findings, *findings))
 
-    async def cancel(
-        self, said: Said[CustomerAgreement], stored: Stored[CustomerAgreement], wanted: CustomerAgreement
-    ) -> _Verdict:
-        """The end of an agreement that should not have been."""
-        return await self._ended(said, stored, wanted, Verb.CANCEL, AgreementState.CANCELLED)
+    async def cancel(self, said: Said[CustomerAgreement], stored: _Stored, wanted: CustomerAgreement) -> _Verdict:
+        """The end of an agreement that should not have been. The agreement from which it was a switch goes on."""
+        due = await find_due(self._context.records, DueKind.BEGIN, stored.mrid)
+        verdict = await self._ended(said, stored, wanted, Verb.CANCEL, AgreementState.CANCELLED)
+        if verdict.stored is None or due is None or due.predecessor is None:
+            return verdict
+        await self._reopen(due.predecessor, due.former_end)
+        return msgspec.structs.replace(verdict, is_told=False)
 
-    async def close(
-        self, said: Said[CustomerAgreement], stored: Stored[CustomerAgreement], wanted: CustomerAgreement
-    ) -> _Verdict:
-        """The end of an agreement: as told, failing that now; an end agreed before and past by now stays."""
+    async def close(self, said: Said[CustomerAgreement], stored: _Stored, wanted: CustomerAgreement) -> _Verdict:
+        """The end of an agreement: as told, failing that now; an end agreed before and past by now stays.
+
+        At an end to come the agreement ends then, and until then it holds.
+        """
         told = said.body.validity_interval.end if said.body is not None and said.body.validity_interval else None
         validity = wanted.validity_interval or DateTimeInterval()
         agreed = as_utc(validity.end)
         if told is None and (agreed is None or agreed > self._context.now):
-            validity = msgspec.structs.replace(validity, end=self._context.now)
+            agreed = self._context.now
+            validity = msgspec.structs.replace(validity, end=agreed)
         wanted = msgspec.structs.replace(wanted, validity_interval=validity)
-        return await self._ended(said, stored, wanted, Verb.CLOSE, AgreementState.ENDED)
+        if agreed is None or agreed <= self._context.now:
+            return await self._ended(said, stored, wanted, Verb.CLOSE, AgreementState.ENDED)
+        verdict = await self._ended(said, stored, wanted, Verb.CLOSE, AgreementState.ACTIVE)
+        if verdict.stored is None:
+            return verdict
+        waits = waits_until(said, f"agreement {stored.mrid} ends", agreed)
+        return msgspec.structs.replace(verdict, is_told=False, findings=(*verdict.findings, waits))
+
+    async def release(self, stored: _Stored) -> None:
+        """Let go of what a deleted agreement held."""
+        due = await find_due(self._context.records, DueKind.BEGIN, stored.mrid)
+        if due is not None and due.predecessor is not None:
+            await self._reopen(due.predecessor, due.former_end)
+        await drop_due(self._context.records, stored.mrid)
+        await settle_place(self._context, stored, AgreementState.CANCELLED)
+
+    async def _switch(self, said: Said[CustomerAgreement], stored: _Stored, wanted: CustomerAgreement) -> _Verdict:
+        """The agreement ends, and one with the other supplier begins; see `switching`."""
+        context, now = self._context, self._context.now
+        effective_at = self._effective_at(said.body)
+        begins_at, ends_at = period_of(stored.body)
+        waiting = await find_successor(context.records, stored.mrid)
+        if waiting is not None:
+            return Verdict(findings=(switch_waits(said, waiting),))
+        if not begins_at <= effective_at < ends_at:
+            return Verdict(findings=(outside(said, effective_at, begins_at, ends_at),))
+        state = agreement_state(effective_at, now)
+        body = successor_of(
+            stored.body, wanted, said.body, mrid=MRID(context.new_id()), at=effective_at, state=state, now=now
+        )
+        successor = await file_object(AGREEMENTS, body, context, state=state, filed_at=now)
+        other = await find_overlap(context.records, successor, besides=stored.mrid)
+        if other is not None:
+            return Verdict(findings=(overlaps(said, successor, other),))
+        former = stored.body.validity_interval or DateTimeInterval()
+        ended = state is AgreementState.ACTIVE
+        old_state = AgreementState.ENDED if ended else AgreementState.ACTIVE
+        old = await file_object(
+            AGREEMENTS,
+            msgspec.structs.replace(
+                stored.body,
+                validity_interval=msgspec.structs.replace(former, end=effective_at),
+                last_modified_date_time=now,
+                status=self._status(stored.body.status, old_state),
+            ),
+            context,
+            state=old_state,
+            before=stored,
+        )
+        await context.records.save(AGREEMENTS.collection, successor)
+        if not ended:
+            record = DueRecord(
+                agreement=successor.mrid,
+                kind=DueKind.BEGIN,
+                at=effective_at,
+                predecessor=stored.mrid,
+                former_end=as_utc(former.end),
+            )
+            await schedule(context.records, old, now)
+            await file_due(context.records, record, now)
+            await schedule(context.records, successor, now)
+        else:
+            await self._arrange(old)
+            await self._arrange(successor)
+            self._after.append(AGREEMENTS.event(Verb.CLOSED, [told_of_end(stored, old)]))
+            self._after.append(AGREEMENTS.event(Verb.CREATED, [successor.body]))
+        self._ids.append(AGREEMENTS.id_of(successor.mrid))
+        waits = (
+            () if ended else (waits_until(said, f"agreement {successor.mrid} follows on {stored.mrid}", effective_at),)
+        )
+        return Verdict(stored=old, is_told=False, findings=waits)
+
+    async def _put_off(
+        self,
+        said: Said[CustomerAgreement],
+        stored: _Stored,
+        body: CustomerAgreement,
+        state: AgreementState,
+        at: datetime,
+        findings: tuple[Finding, ...],
+    ) -> _Verdict:
+        """A change from an instant to come on: judged now, made then."""
+        _, ends_at = period_of(body)
+        if at >= ends_at:
+            return Verdict(findings=(outside(said, at, period_of(body)[0], ends_at),))
+        judged = await self._judged(said, stored, body, state)
+        if judged.stored is None or said.body is None:
+            return judged
+        change = AGREEMENTS.put(msgspec.structs.replace(said.body, status=None), mrid=stored.mrid)
+        record = DueRecord(agreement=stored.mrid, kind=DueKind.CHANGE, at=at, change=change)
+        await file_due(self._context.records, record, self._context.now)
+        waits = waits_until(said, f"agreement {stored.mrid} changes", at)
+        return Verdict(stored=stored, is_told=False, findings=(*findings, waits))
+
+    async def _reopen(self, mrid: MRID, end: datetime | None) -> None:
+        """Let an agreement go on whose successor will not be."""
+        stored = await self._context.records.find(AGREEMENTS.collection, mrid)
+        if stored is None or stored.state != AgreementState.ACTIVE:
+            return
+        validity = msgspec.structs.replace(stored.body.validity_interval or DateTimeInterval(), end=end)
+        body = msgspec.structs.replace(
+            stored.body, validity_interval=validity, last_modified_date_time=self._context.now
+        )
+        reopened = msgspec.structs.replace(stored, body=body, modified_at=self._context.now)
+        await self._context.records.save(AGREEMENTS.collection, reopened)
+        await schedule(self._context.records, reopened, self._context.now)
 
     async def _ended(
         self,
         said: Said[CustomerAgreement],
-        stored: Stored[CustomerAgreement],
+        stored: _Stored,
         wanted: CustomerAgreement,
         verb: Verb,
         state: AgreementState,
@@ -160,14 +302,26 @@ class _Desk:
     async def _settled(
         self,
         said: Said[CustomerAgreement],
-        before: Stored[CustomerAgreement] | None,
+        before: _Stored | None,
         body: CustomerAgreement,
         state: AgreementState,
     ) -> _Verdict:
-        """The agreement to be kept, if its period is in order and free."""
-        start, end = _period_of(body)
+        """The agreement to be kept, if its period is in order and free, with all that follows from it."""
+        verdict = await self._judged(said, before, body, state)
+        if verdict.stored is not None:
+            await self._arrange(verdict.stored)
+        return verdict
+
+    async def _judged(
+        self,
+        said: Said[CustomerAgreement],
+        before: _Stored | None,
+        body: CustomerAgreement,
+        state: AgreementState,
+    ) -> _Verdict:
+        start, end = period_of(body)
         if end < start:
-            return Verdict(findings=(_ends_before_start(said, start, end),))
+            return Verdict(findings=(ends_before_start(said, start, end),))
         stored = await file_object(
             AGREEMENTS,
             body,
@@ -177,29 +331,15 @@ class _Desk:
             before=before,
         )
         if state is not AgreementState.CANCELLED:
-            other = await self._overlapping(stored)
+            other = await find_overlap(self._context.records, stored)
             if other is not None:
-                return Verdict(findings=(_overlaps(said, stored, other),))
+                return Verdict(findings=(overlaps(said, stored, other),))
         return Verdict(stored=stored, shown=body)
 
-    async def _overlapping(self, stored: Stored[CustomerAgreement]) -> Stored[CustomerAgreement] | None:
-        """Another agreement for the same place and kind of service, valid in part of the same time."""
-        places = tuple(sorted(key for key in stored.keys if key.sort in _PLACES))
-        if not places:
-            return None
-        states = (AgreementState.PROPOSED, AgreementState.ACTIVE, AgreementState.ENDED)
-        start, end = _period_of(stored.body)
-        wanted = Selection(keys=(places,), states=states)
-        while True:
-            page = await self._context.records.select(AGREEMENTS.collection, wanted)
-            for other in page:
-                other_start, other_end = _period_of(other.body)
-                is_apart = other.mrid == stored.mrid or other_end <= start or end <= other_start
-                if not is_apart and _is_same_service(stored.body.service_category, other.body.service_category):
-                    return other
-            if len(page) < wanted.limit:
-                return None
-            wanted = msgspec.structs.replace(wanted, after=page[-1].mrid)
+    async def _arrange(self, stored: _Stored) -> None:
+        """What is due for the agreement from now on, and who is at its place."""
+        await schedule(self._context.records, stored, self._context.now)
+        await settle_place(self._context, stored, AgreementState(stored.state))
 
     def _effective_at(self, patch: CustomerAgreement | None) -> datetime:
         """From when a switch of supplier holds: start of validity in the change, its status, or now."""
@@ -217,80 +357,10 @@ class _Desk:
         )
 
 
-def _state_at(stored: Stored[CustomerAgreement], now: datetime) -> AgreementState:
+def _state_at(stored: _Stored, now: datetime) -> AgreementState:
     """State now: a proposed agreement becomes active when its validity begins, without any message."""
     state = AgreementState(stored.state)
     validity = stored.body.validity_interval
     if state is AgreementState.PROPOSED:
         return agreement_state(as_utc(validity.start) if validity is not None else None, now)
     return state
-
-
-def _period_of(agreement: CustomerAgreement) -> tuple[datetime, datetime]:
-    validity = agreement.validity_interval or DateTimeInterval()
-    return as_utc(validity.start) or _BEGINNING, as_utc(validity.end) or _END
-
-
-def _is_same_service(one: ServiceCategory | None, other: ServiceCategory | None) -> bool:
-    """Whether two categories are one; a category that is not said may be any."""
-    if one is None or other is None:
-        return True
-    if one.kind is not None and other.kind is not None:
-        return one.kind is other.kind
-    return one.kind is None and other.kind is None and (one == other or is_same(one, other))
-
-
-def _is_switched(before: CustomerAgreement, now: CustomerAgreement) -> bool:
-    old, new = before.service_supplier, now.service_supplier
-    return old is not None and new is not None and old != new and not is_same(old, new)
-
-
-def _overlaps(
-    said: Said[CustomerAgreement], stored: Stored[CustomerAgreement], other: Stored[CustomerAgreement]
-) -> Finding:
-    start, end = _period_of(other.body)
-    until = "" if end == _END else f" until {end.isoformat()}"
-    return refused(
-        "BUS-108",
-        said,
-        AGREEMENTS,
-        f"agreement {stored.mrid} overlaps agreement {other.mrid} at the same place,"
-        f" which is valid from {start.isoformat()}{until}",
-        "a validityInterval outside that of the other agreement; a move-out closes it first",
-        _CLAUSE,
-    )
-
-
-def _ends_before_start(said: Said[CustomerAgreement], start: datetime, end: datetime) -> Finding:
-    return refused(
-        "BUS-104",
-        said,
-        AGREEMENTS,
-        f"validityInterval ends at {end.isoformat()}, before its start at {start.isoformat()}",
-        "an end at or after the start",
-        _CLAUSE,
-    )
-
-
-def _too_early(said: Said[CustomerAgreement], effective_at: datetime, begins_at: datetime) -> Finding:
-    return refused(
-        "BUS-104",
-        said,
-        AGREEMENTS,
-        f"switch of supplier at {effective_at.isoformat()}, before the agreement begins at {begins_at.isoformat()}",
-        "a switch at or after the start of the agreement",
-        _CLAUSE,
-    )
-
-
-def _state_is_ours(said: Said[CustomerAgreement], value: str) -> Finding:
-    return warning_of(
-        refused(
-            "LIF-102",
-            said,
-            AGREEMENTS,
-            f"status value {value} was not taken over",
-            "the verbs cancel and close; the state of an agreement is set by its owner",
-            _CLAUSE,
-        )
-    )

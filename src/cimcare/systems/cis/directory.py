@@ -1,0 +1,233 @@
+"""The directory of premises follows the agreements: who moves in is found there, and who moves out is not.
+
+The record of the premises names the customer, account and agreement of supply with electricity that holds there now;
+records of customer and account are made, or follow what an agreement says of them. A place that the directory does not
+know is not made up: what feeds it is the network's to say.
+"""
+
+from datetime import datetime
+from typing import TypeVar
+
+import msgspec
+
+from cimcare.exchange.ports import Collection, Key, NewID, Records, ServingContext, Stored
+from cimcare.model.customer_agreement import Customer, CustomerAccount, CustomerAgreement
+from cimcare.model.enumerations import CustomerKind, ServiceKind
+from cimcare.model.identity import MRID, Name
+from cimcare.model.structure import Structure
+from cimcare.rules.lifecycle import AgreementState
+from cimcare.systems.identity import label_of, labels_of, lookup_keys, mrid_of, names_of, stored_keys
+from cimcare.systems.premises import (
+    ACCOUNTS,
+    CUSTOMERS,
+    PREMISES,
+    AccountRecord,
+    CustomerRecord,
+    PremisesRecord,
+    find_premises,
+)
+
+__all__ = ["customers_of", "occupy", "settle_place", "vacate"]
+
+_WHO = ("customer", "account", "agreement")
+"""Sorts of keys of the premises that mean who is supplied there."""
+
+_BodyT = TypeVar("_BodyT", CustomerRecord, AccountRecord)
+
+
+async def settle_place(context: ServingContext, agreement: Stored[CustomerAgreement], state: AgreementState) -> None:
+    """Bring the directory up to the state of an agreement. One that is proposed has no place yet."""
+    if state is AgreementState.ACTIVE:
+        await occupy(context.records, agreement, context.now, context.new_id)
+    elif state is not AgreementState.PROPOSED:
+        await vacate(context.records, agreement.mrid, context.now)
+
+
+async def occupy(records: Records, agreement: Stored[CustomerAgreement], now: datetime, new_id: NewID) -> None:
+    """Note that an agreement holds now: at its premises, and in the records of its customer and account."""
+    body = agreement.body
+    if not _is_electricity(body):
+        return
+    customer = await _kept_customer(records, body.customer, now, new_id) if body.customer is not None else None
+    account = (
+        await _kept_account(records, body.customer_account, customer, agreement.mrid, now, new_id)
+        if body.customer_account is not None and customer is not None
+        else None
+    )
+    keys = {Key("agreement", agreement.mrid)} | stored_keys("agreement", labels_of(body))
+    for sort, value, mrid in (
+        ("customer", body.customer, customer and customer.mrid),
+        ("account", body.customer_account, account and account.mrid),
+    ):
+        if value is not None and mrid:
+            keys |= {Key(sort, mrid)} | stored_keys(sort, labels_of(value))
+    for premises in await _premises_of(records, body):
+        record = msgspec.structs.replace(
+            premises.body,
+            customer=customer.mrid if customer is not None else None,
+            account=account.mrid if account is not None else None,
+            agreement=agreement.mrid,
+            is_critical=customer is not None and customer.body.special_need is not None,
+        )
+        await _save_premises(records, premises, record, frozenset(keys), now)
+
+
+async def vacate(records: Records, agreement: MRID, now: datetime) -> None:
+    """Note that an agreement holds no longer: its premises are vacant, unless another one has taken its place."""
+    for premises in await records.find_by_key(PREMISES, Key("agreement", agreement)):
+        if premises.body.agreement == agreement:
+            record = msgspec.structs.replace(
+                premises.body, customer=None, account=None, agreement=None, is_critical=False
+            )
+            await _save_premises(records, premises, record, frozenset(), now)
+
+
+async def customers_of(records: Records, customer: Customer | None) -> tuple[MRID, ...]:
+    """MRIDs of the customer that an agreement names: its own, failing that those known by one of its names."""
+    if customer is None:
+        return ()
+    mrid = mrid_of(customer)
+    if mrid:
+        return (mrid,)
+    found = await _find_by_names(records, CUSTOMERS, customer)
+    return (found.mrid,) if found is not None else ()
+
+
+def _is_electricity(agreement: CustomerAgreement) -> bool:
+    """Whether it is about what the directory is about; a kind that is not said may be."""
+    kind = agreement.service_category.kind if agreement.service_category is not None else None
+    return kind in (None, ServiceKind.electricity)
+
+
+async def _premises_of(records: Records, agreement: CustomerAgreement) -> tuple[Stored[PremisesRecord], ...]:
+    found: dict[MRID, Stored[PremisesRecord]] = {}
+    places: tuple[tuple[str, tuple[Structure, ...]], ...] = (
+        ("service-location", agreement.service_locations),
+        ("usage-point", agreement.usage_points),
+    )
+    for sort, values in places:
+        for value in values:
+            for premises in await find_premises(records, sort, value):
+                found[premises.mrid] = premises
+    return tuple(found.values())
+
+
+async def _save_premises(
+    records: Records,
+    before: Stored[PremisesRecord],
+    record: PremisesRecord,
+    who: frozenset[Key],
+    now: datetime,
+) -> None:
+    keys = frozenset(key for key in before.keys if key.sort not in _WHO) | who
+    if (record, keys) != (before.body, before.keys):
+        await records.save(PREMISES, msgspec.structs.replace(before, body=record, keys=keys, modified_at=now))
+
+
+async def _kept_customer(
+    records: Records, said: Customer, now: datetime, new_id: NewID
+) -> Stored[CustomerRecord] | None:
+    """The record of the customer with what the agreement says of it; None if nobody could tell who it is."""
+    mrid, labels = mrid_of(said), labels_of(said)
+    before = await _find(records, CUSTOMERS, said)
+    if before is None and not mrid and not labels:
+        return None
+    organisation = said.organisation
+    told: dict[str, object] = {
+        "kind": said.kind,
+        "special_need": said.special_need,
+        "full_name": next((name.name for name in organisation.names), None) if organisation is not None else None,
+        "telephone": _telephone_of(said),
+        "email": organisation.electronic_address.email1
+        if organisation is not None and organisation.electronic_address is not None
+        else None,
+    }
+    known = {name: value for name, value in told.items() if value}
+    if before is not None:
+        body = msgspec.structs.replace(before.body, names=_joined(before.body.names, names_of(said)), **known)
+    else:
+        start = CustomerRecord(
+            mrid=mrid or MRID(new_id()),
+            names=names_of(said),
+            full_name="",
+            kind=CustomerKind.other,
+            telephone="",
+            email="",
+        )
+        body = msgspec.structs.replace(start, **known)
+    keys = stored_keys("name", (label_of(name) for name in body.names))
+    return await _keep(records, CUSTOMERS, before, body, keys, now)
+
+
+async def _kept_account(
+    records: Records,
+    said: CustomerAccount,
+    customer: Stored[CustomerRecord],
+    agreement: MRID,
+    now: datetime,
+    new_id: NewID,
+) -> Stored[AccountRecord] | None:
+    """The record of the account, whose it is now, and with the agreement among its own."""
+    mrid, labels = mrid_of(said), labels_of(said)
+    before = await _find(records, ACCOUNTS, said)
+    if before is None and not mrid and not labels:
+        return None
+    start = (
+        before.body
+        if before is not None
+        else AccountRecord(mrid=mrid or MRID(new_id()), names=names_of(said), customer=customer.mrid, agreements=())
+    )
+    body = msgspec.structs.replace(
+        start,
+        names=_joined(start.names, names_of(said)),
+        customer=customer.mrid,
+        agreements=tuple(dict.fromkeys((*start.agreements, agreement))),
+    )
+    keys = stored_keys("name", (label_of(name) for name in body.names)) | {Key("customer", body.customer)}
+    return await _keep(records, ACCOUNTS, before, body, keys, now)
+
+
+async def _keep(
+    records: Records,
+    collection: Collection[_BodyT],
+    before: Stored[_BodyT] | None,
+    body: _BodyT,
+    keys: frozenset[Key],
+    now: datetime,
+) -> Stored[_BodyT]:
+    if before is None:
+        stored = Stored(mrid=body.mrid, body=body, created_at=now, modified_at=now, keys=keys)
+    elif before.body == body:
+        return before
+    else:
+        # Keys that others gave the record, such as one by which it is called, stay.
+        stored = msgspec.structs.replace(before, body=body, keys=before.keys | keys, modified_at=now)
+    await records.save(collection, stored)
+    return stored
+
+
+async def _find(records: Records, collection: Collection[_BodyT], said: Structure) -> Stored[_BodyT] | None:
+    mrid = mrid_of(said)
+    found = await records.find(collection, mrid) if mrid else None
+    return found or (None if mrid else await _find_by_names(records, collection, said))
+
+
+async def _find_by_names(records: Records, collection: Collection[_BodyT], said: Structure) -> Stored[_BodyT] | None:
+    for key in lookup_keys("name", None, labels_of(said)):
+        found = await records.find_by_key(collection, key)
+        if len(found) == 1:
+            return found[0]
+    return None
+
+
+def _telephone_of(said: Customer) -> str | None:
+    phone = said.organisation.phone1 if said.organisation is not None else None
+    if phone is None:
+        return None
+    parts = (phone.country_code, phone.area_code, phone.city_code, phone.local_number)
+    return " ".join(part for part in parts if part) or None
+
+
+def _joined(known: tuple[Name, ...], more: tuple[Name, ...]) -> tuple[Name, ...]:
+    labels = {label_of(name) for name in known}
+    return (*known, *(name for name in more if label_of(name) not in labels))
