@@ -137,6 +137,18 @@ _TABLE = (
     _row("REF-108", "several names without a type", "1.8", level=Level.WARNING),
     _row("REF-109", "identifier without text", "5.8"),
     _row("REF-110", "nothing there to remove", "2.15"),
+    # REF-120 to REF-130: the network
+    _row("REF-120", "table or file of no known form", "1.8", acts="operator"),
+    _row("REF-121", "value of a network file missing or unreadable", "1.8", acts="operator"),
+    _row("REF-122", "identity used twice in the network", "1.8", acts="operator"),
+    _row("REF-123", "reference of a network file leads nowhere", "1.8", acts="operator"),
+    _row("REF-124", "network without a source", "1.8", acts="operator"),
+    _row("REF-125", "no way to a source", "1.8", level=Level.WARNING, acts="operator"),
+    _row("REF-126", "loop", "1.8", level=Level.WARNING, acts="operator"),
+    _row("REF-127", "device joins nothing", "1.8", level=Level.WARNING, acts="operator"),
+    _row("REF-128", "name made unique", "0.0", 200, level=Level.INFORM, acts="nobody"),
+    _row("REF-129", "too many devices in a row", "1.8", acts="operator"),
+    _row("REF-130", "device unknown, or without contacts", "2.15", 404, acts="operator"),
     # LIF-1xx: lifecycle
     _row("LIF-101", "state does not allow this verb", "6.1"),
     _row("LIF-102", "state change not allowed", "6.1"),

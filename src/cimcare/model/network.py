@@ -58,8 +58,9 @@ class Device(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class ServicePoint(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A point where customers are supplied: a usage point, and the service location to which it belongs.
 
-    `name` and `location` are names, empty where there is none. `customers` is zero or more; where several are supplied
-    by one point of the model, it stands for all of them. `is_critical` says that somebody there depends on supply.
+    `name`, `location` and `meter` are names, empty where there is none. `customers` is zero or more; where several are
+    supplied by one point of the model, it stands for all of them. `is_critical` says that somebody there depends on
+    supply.
     """
 
     mrid: MRID
@@ -67,6 +68,7 @@ class ServicePoint(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     node: str
     location_mrid: MRID | None = None
     location: str = ""
+    meter: str = ""
     customers: int = 1
     is_critical: bool = False
 

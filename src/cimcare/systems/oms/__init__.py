@@ -11,6 +11,7 @@ from cimcare.model.verbs import Verb
 from cimcare.systems.identity import identity_keys
 from cimcare.systems.oms.devices import DEVICES, SERVICE_POINTS
 from cimcare.systems.oms.kinds import INCIDENTS, TICKETS
+from cimcare.systems.oms.parts import PARTS
 from cimcare.systems.oms.tickets import (
     cancel_trouble_tickets,
     change_trouble_tickets,
@@ -57,5 +58,5 @@ LISTENS: dict[tuple[Verb, Noun], EventHandler] = {
 }
 """Events that this system takes."""
 
-COLLECTIONS = (TICKETS.collection, INCIDENTS.collection, DEVICES, SERVICE_POINTS)
+COLLECTIONS = (TICKETS.collection, INCIDENTS.collection, DEVICES, SERVICE_POINTS, PARTS)
 """What this system keeps."""

@@ -11,7 +11,7 @@ import msgspec
 from cimcare.exchange.ports import Collection, Key, Records, Selection, Stored
 from cimcare.model.identity import MRID, Name, NameType
 from cimcare.model.network import DeviceKind, Position
-from cimcare.systems.identity import Label, label_of, stored_keys
+from cimcare.systems.identity import Label, label_of, lookup_keys, stored_keys
 
 __all__ = [
     "DEVICES",
@@ -23,6 +23,7 @@ __all__ = [
     "device_keys",
     "find_device",
     "find_path",
+    "find_point",
     "find_supply",
     "names_of_device",
     "point_keys",
@@ -74,7 +75,7 @@ class DeviceRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
 
 class ServicePointRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A point of supply. `mrid` and `names` are those of the usage point.
+    """A point of supply. `mrid` and `names` are those of the usage point; `meter` is the name of a meter there.
 
     `device` is the nearest device above; None where nothing joins the point to a device. `section` is the piece of the
     network between devices in which it lies.
@@ -84,6 +85,7 @@ class ServicePointRecord(msgspec.Struct, frozen=True, kw_only=True, omit_default
     names: tuple[Name, ...] = ()
     location_mrid: MRID | None = None
     location_names: tuple[Name, ...] = ()
+    meter: str = ""
     device: MRID | None = None
     section: str = ""
     customers: int = 1
@@ -117,17 +119,21 @@ def device_keys(device: DeviceRecord) -> frozenset[Key]:
 
 
 def point_keys(point: ServicePointRecord) -> frozenset[Key]:
-    """Keys under which a point is found: usage point and service location by mRID and by name, and its device.
+    """Keys under which a point is found: usage point and service location by mRID and by name, meter, and device.
 
-    There may be very many points, so there is one key for a name and no more: without its type and authority. Whoever
-    asks by a whole name asks by the bare one too.
+    Without a device the section takes its place. There may be very many points, so there is one key for a name and no
+    more: without its type and authority. Whoever asks by a whole name asks by the bare one too.
     """
     keys = {Key("usage-point", point.mrid)} | _bare("usage-point", point.names)
     keys |= _bare("service-location", point.location_names)
     if point.location_mrid is not None:
         keys.add(Key("service-location", point.location_mrid))
+    if point.meter:
+        keys.add(Key("meter", point.meter))
     if point.device is not None:
         keys.add(Key("device", point.device))
+    else:
+        keys.add(Key("section", point.section))
     return frozenset(keys)
 
 
@@ -174,6 +180,16 @@ async def find_supply(records: Records, keys: Iterable[Key], transformer: str | 
         if stored is not None:
             return Supply(device=stored.body, path=await find_path(records, stored.body))
     return Supply()
+
+
+async def find_point(records: Records, name: str) -> ServicePointRecord | None:
+    """The one point that this names: name or mRID of the usage point, failing that name of the meter; None if none."""
+    usage_point = Label("", "", name)
+    for key in (Key("usage-point", name), *lookup_keys("usage-point", None, (usage_point,)), Key("meter", name)):
+        found = await records.select(SERVICE_POINTS, Selection(keys=((key,),), limit=2))
+        if len(found) == 1:
+            return found[0].body
+    return None
 
 
 async def _supply_of(records: Records, points: Sequence[ServicePointRecord]) -> Supply:
