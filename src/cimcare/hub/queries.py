@@ -4,6 +4,7 @@ Reads see what is committed and nothing else, over a connection that cannot writ
 """
 
 from datetime import datetime
+from typing import cast
 
 import msgspec
 
@@ -12,8 +13,10 @@ from cimcare.exchange.ports import Collection, Key, Selection, Stored
 from cimcare.exchange.store import Reader
 from cimcare.hub.builtin import Body, collection_of
 from cimcare.model.identity import MRID
+from cimcare.model.incident import Incident
 from cimcare.model.nouns import Noun
 from cimcare.systems.identity import Label, lookup_keys
+from cimcare.systems.oms.looking import through_tickets, with_tickets
 
 __all__ = ["MOST_PER_PAGE", "ObjectFilter", "ObjectPage", "Queries"]
 
@@ -59,8 +62,13 @@ class Queries:
 
     async def list_objects(self, noun: Noun, wanted: ObjectFilter) -> ObjectPage:
         """A page of objects, oldest first."""
+        groups = _groups_of(wanted)
+        if noun is Noun.INCIDENTS:  # which have no place of their own, and do not hold their tickets
+            groups = [await self._through_tickets(group) for group in groups]
+            if not all(groups):
+                return ObjectPage(items=(), after=None)
         selection = Selection(
-            keys=tuple(_groups_of(wanted)),
+            keys=tuple(groups),
             states=(wanted.state,) if wanted.state else (),
             since=wanted.since,
             until=wanted.until,
@@ -69,11 +77,13 @@ class Queries:
         )
         found = await self._reader.records.select(self._collection(noun), selection)
         items = found[: wanted.limit]
-        return ObjectPage(items=items, after=items[-1].mrid if len(found) > len(items) else None)
+        after = items[-1].mrid if len(found) > len(items) else None
+        return ObjectPage(items=await self._shown(noun, items), after=after)
 
     async def find_object(self, noun: Noun, mrid: str) -> Stored[Body] | None:
         """The object with this mRID; None if there is none."""
-        return await self._reader.records.find(self._collection(noun), MRID(mrid))
+        stored = await self._reader.records.find(self._collection(noun), MRID(mrid))
+        return None if stored is None else (await self._shown(noun, (stored,)))[0]
 
     async def list_messages(self, selection: LogSelection) -> MessagePage:
         """A page of the log."""
@@ -88,6 +98,19 @@ class Queries:
     async def find_raw(self, sequence: int) -> bytes | None:
         """The bytes of the message with this sequence."""
         return await self._reader.log.find_raw(sequence)
+
+    async def _through_tickets(self, keys: tuple[Key, ...]) -> tuple[Key, ...]:
+        if any(key.sort == "name" for key in keys):
+            return keys
+        return await through_tickets(self._reader.records, keys)
+
+    async def _shown(self, noun: Noun, items: tuple[Stored[Body], ...]) -> tuple[Stored[Body], ...]:
+        """The objects as they are shown: incidents with their tickets, as many as an answer names."""
+        if noun is not Noun.INCIDENTS:
+            return items
+        incidents = [cast("Incident", stored.body) for stored in items]
+        shown, _ = await with_tickets(self._reader.records, incidents)
+        return tuple(msgspec.structs.replace(one, body=body) for one, body in zip(items, shown, strict=True))
 
     @staticmethod
     def _collection(noun: Noun) -> Collection[Body]:

@@ -47,11 +47,24 @@ class _Wish(msgspec.Struct, frozen=True, kw_only=True):
     failed: bool = False
 
 
+Through = Callable[[ServingContext, tuple[Key, ...]], Awaitable[tuple[Key, ...]]]
+"""Keys of the objects asked for, from keys of the objects by which they are found."""
+
+
 async def get_objects(
-    message: RequestMessage, context: ServingContext, kind: Kind[BodyT], joins: Mapping[str, Join] | None = None
+    message: RequestMessage,
+    context: ServingContext,
+    kind: Kind[BodyT],
+    joins: Mapping[str, Join] | None = None,
+    *,
+    through: Through | None = None,
 ) -> Served:
-    """Answer a get. `joins` serve the fields of the query element that need more than a key of the object."""
-    wish = await _Reader(message.request or Request(), context, kind, joins or {}).read()
+    """Answer a get.
+
+    `joins` serve the fields of the query element that need more than a key of the object, `through` the IDs of related
+    objects.
+    """
+    wish = await _Reader(message.request or Request(), context, kind, joins or {}, through).read()
     if wish.failed:
         return Served(result=Result.FAILED, findings=wish.findings)
     found: dict[MRID, Stored[BodyT]] = {}
@@ -85,7 +98,15 @@ def _cut_off(limit: int, kind: Kind[BodyT]) -> Finding:
 class _Reader(Generic[BodyT]):
     """Reads one Request section."""
 
-    def __init__(self, request: Request, context: ServingContext, kind: Kind[BodyT], joins: Mapping[str, Join]) -> None:
+    def __init__(
+        self,
+        request: Request,
+        context: ServingContext,
+        kind: Kind[BodyT],
+        joins: Mapping[str, Join],
+        through: Through | None,
+    ) -> None:
+        self._through = through
         self._request = request
         self._context = context
         self._kind = kind
@@ -172,10 +193,15 @@ class _Reader(Generic[BodyT]):
         self._findings = [warning_of(finding) for finding in self._findings]
         if missing and not mrids:  # filters by related objects next to unknown IDs: nothing can match both
             return ()
+        related = [tuple(group) for group in groups.values()]
+        if self._through is not None:
+            related = [await self._through(self._context, group) for group in related]
+            if not all(related):
+                return ()
         return (
             self._selection(
                 mrids=tuple(dict.fromkeys(mrids)),
-                keys=tuple(tuple(group) for group in groups.values()),
+                keys=tuple(related),
                 since=as_utc(self._request.start_time),
                 until=as_utc(self._request.end_time),
             ),

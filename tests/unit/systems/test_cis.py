@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from cimcare.errors import Level
+from cimcare.exchange.ports import Key
 from cimcare.model.customer_agreement import (
     CustomerAgreement,
     CustomerAgreements,
@@ -17,7 +18,7 @@ from cimcare.model.customer_agreement import (
 )
 from cimcare.model.enumerations import ServiceKind, WorkStatusKind
 from cimcare.model.envelope import Result
-from cimcare.model.incident import Incident, IncidentHazard, IncidentOutage
+from cimcare.model.incident import Incident, IncidentHazard, IncidentIdentity, IncidentOutage, TroubleTicketIdentity
 from cimcare.model.nouns import Noun
 from cimcare.model.service_request import Work
 from cimcare.model.trouble_ticket import ServiceLocationIdentity, TroubleTicket
@@ -312,6 +313,28 @@ def _every() -> object:
     from cimcare.exchange.ports import Selection
 
     return Selection()
+
+
+async def test_copies_of_tickets_point_to_their_incident(utility: Utility) -> None:
+    """An outage management that tells of incidents alone is understood; no copy grows with its tickets."""
+    for number in range(3):
+        told = Incident(mrid=mrid("i-1"), trouble_tickets=(TroubleTicketIdentity(mrid=mrid(f"t-{number}")),))
+        await utility.tell(cis.LISTENS, Verb.CHANGED, Noun.INCIDENTS, told)
+    body, _ = await kept(utility, kinds.INCIDENTS, "i-1")
+    assert body == Incident(mrid=mrid("i-1"))
+    tickets = await utility.records.find_by_key(kinds.TICKETS.collection, Key("incident", "i-1"))
+    assert [one.mrid for one in tickets] == ["t-0", "t-1", "t-2"]
+
+
+async def test_what_is_told_of_a_ticket_later_holds(utility: Utility) -> None:
+    """Events come out of order; a ticket that has moved does not move back."""
+    moved = TroubleTicket(mrid=mrid("t-1"), incident=IncidentIdentity(mrid=mrid("i-2")))
+    await utility.tell(cis.LISTENS, Verb.CHANGED, Noun.TROUBLE_TICKETS, moved, at=MONDAY + DAY)
+    old = Incident(mrid=mrid("i-1"), trouble_tickets=(TroubleTicketIdentity(mrid=mrid("t-1")),))
+    await utility.tell(cis.LISTENS, Verb.CREATED, Noun.INCIDENTS, old, at=MONDAY)
+    assert await utility.records.find_by_key(kinds.TICKETS.collection, Key("incident", "i-1")) == ()
+    (ticket,) = await utility.records.find_by_key(kinds.TICKETS.collection, Key("incident", "i-2"))
+    assert ticket.body.incident == IncidentIdentity(mrid=mrid("i-2"))
 
 
 async def test_an_event_that_comes_twice_changes_nothing(utility: Utility) -> None:

@@ -33,6 +33,7 @@ from cimcare.model.work_request import Work as Wish
 from cimcare.samples.northlake import find_premises, name_of
 from cimcare.systems import selecting
 from cimcare.systems.cis import seed_town
+from cimcare.systems.oms import looking
 from tests.unit.systems.utility import MONDAY, Utility, codes_of, items_of, mrid, name_id, names, uuid_id
 
 TT = Noun.TROUBLE_TICKETS
@@ -230,6 +231,29 @@ async def test_an_answer_that_was_cut_off_says_so(utility: Utility, monkeypatch:
     assert (served.result, len(items_of(served.payload))) == (Result.PARTIAL, 2)
     served = await utility.ask(Verb.GET, TT, options={"limit": "1"})
     assert (served.result, len(items_of(served.payload))) == (Result.OK, 1)
+
+
+async def test_a_get_of_incidents_names_a_bounded_number_of_tickets(
+    utility: Utility, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The incident of a storm has a hundred thousand tickets; whoever asks hears that some are not named."""
+    every = await utility.ask(Verb.GET, Noun.INCIDENTS)
+    named = [[one.mrid for one in incident.trouble_tickets] for incident in items_of(every.payload)]  # type: ignore[attr-defined]
+    assert (every.result, named) == (Result.OK, [["t-1", "t-2"], ["t-3"]])
+    monkeypatch.setattr(looking, "LIMIT", 2)
+    cut = await utility.ask(Verb.GET, Noun.INCIDENTS)
+    named = [[one.mrid for one in incident.trouble_tickets] for incident in items_of(cut.payload)]  # type: ignore[attr-defined]
+    assert (cut.result, codes_of(cut), named) == (Result.PARTIAL, ["EXC-112"], [["t-1", "t-2"], []])
+
+
+async def test_incidents_by_ids_of_what_their_tickets_refer_to(utility: Utility) -> None:
+    """An incident has no place and no customer of its own; its tickets have."""
+    first, second = await asked(utility, Noun.INCIDENTS)
+    at_first = (ObjectID(value="p-1", object_type="ServiceLocation"),)
+    assert await asked(utility, Noun.INCIDENTS, ids=at_first) == [first]
+    both = (ObjectID(value="c-1", object_type="Customer"), ObjectID(value="P-2", object_type="ServiceLocation"))
+    assert await asked(utility, Noun.INCIDENTS, ids=both) == [second]
+    assert await asked(utility, Noun.INCIDENTS, ids=(ObjectID(value="c-9", object_type="Customer"),)) == []
 
 
 async def test_incidents_by_their_tickets_and_places(utility: Utility) -> None:

@@ -14,6 +14,7 @@ from cimcare.systems.cis.agreements import (
     delete_customer_agreements,
     get_customer_agreements,
 )
+from cimcare.systems.cis.copies import incident_listeners, ticket_listeners
 from cimcare.systems.cis.dates import keep_dates
 from cimcare.systems.cis.due import DUE
 from cimcare.systems.cis.kinds import (
@@ -41,8 +42,8 @@ SERVES: dict[tuple[Verb, Noun], Handler] = {
 """Requests that this system serves."""
 
 LISTENS: dict[tuple[Verb, Noun], EventHandler] = {
-    **listeners_of(TICKETS),
-    **listeners_of(INCIDENTS),
+    **ticket_listeners(),
+    **incident_listeners(),
     **listeners_of(SERVICE_REQUESTS),
     **listeners_of(SERVICE_ORDERS),
     **listeners_of(WORK_REQUESTS),

@@ -3,14 +3,12 @@
 Owner of TroubleTickets and Incidents (IEC 61968-8:2015, clauses 5.2 and 5.3).
 """
 
-from cimcare.exchange.ports import EventHandler, Handler, Key, Served, ServingContext
-from cimcare.model.envelope import RequestMessage
+from cimcare.exchange.ports import EventHandler, Handler
 from cimcare.model.nouns import Noun
-from cimcare.model.structure import Structure
 from cimcare.model.verbs import Verb
-from cimcare.systems.identity import identity_keys
 from cimcare.systems.oms.devices import DEVICES, SERVICE_POINTS
-from cimcare.systems.oms.kinds import INCIDENTS, TICKETS
+from cimcare.systems.oms.kinds import EXTENTS, INCIDENTS, REPORTS, TICKETS
+from cimcare.systems.oms.looking import get_incidents
 from cimcare.systems.oms.parts import PARTS
 from cimcare.systems.oms.tickets import (
     cancel_trouble_tickets,
@@ -24,19 +22,8 @@ from cimcare.systems.oms.tickets import (
     hear_trouble_tickets_closed,
     hear_trouble_tickets_created,
 )
-from cimcare.systems.selecting import find_matching, get_objects
 
 __all__ = ["COLLECTIONS", "LISTENS", "SERVES", "get_incidents"]
-
-
-async def get_incidents(message: RequestMessage, context: ServingContext) -> Served:
-    """Answer with incidents."""
-    return await get_objects(message, context, INCIDENTS, {"trouble_ticket": _of_tickets})
-
-
-async def _of_tickets(context: ServingContext, wanted: tuple[Structure, ...]) -> tuple[Key, ...]:
-    tickets = await find_matching(context, TICKETS, wanted)
-    return tuple(key for stored in tickets for key in sorted(identity_keys("ticket", stored.body)))
 
 
 SERVES: dict[tuple[Verb, Noun], Handler] = {
@@ -58,5 +45,5 @@ LISTENS: dict[tuple[Verb, Noun], EventHandler] = {
 }
 """Events that this system takes."""
 
-COLLECTIONS = (TICKETS.collection, INCIDENTS.collection, DEVICES, SERVICE_POINTS, PARTS)
+COLLECTIONS = (TICKETS.collection, INCIDENTS.collection, REPORTS, EXTENTS, DEVICES, SERVICE_POINTS, PARTS)
 """What this system keeps."""

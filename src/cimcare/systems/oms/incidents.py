@@ -1,8 +1,10 @@
 """Incidents during the service of one message: opened, joined, left, ended; and the events that tell of them.
 
-Each incident that the message touches gives one event at the end, however many of its tickets the message held.
+A premises counts once in an incident, however many tickets it has; all its open tickets are in one incident. What an
+incident covers is counted and never listed, so that a ticket costs the same in an incident of one and of a hundred
+thousand.
 
-Source: IEC 61968-8:2015, clause 5.3; the end of estimatedPeriod is the estimated restoration time.
+Source: IEC 61968-8:2015, clause 5.3; the end of estimatedPeriod is the estimated restoration time, and is not set here.
 """
 
 from datetime import datetime
@@ -14,26 +16,37 @@ from cimcare.model.identity import MRID
 from cimcare.model.incident import (
     Incident,
     IncidentHazard,
+    IncidentIdentity,
+    IncidentLocation,
     IncidentOutage,
-    ServicePointOutageSummary,
-    TroubleTicketIdentity,
 )
 from cimcare.model.trouble_ticket import TroubleTicket
-from cimcare.model.values import DateTimeInterval, Status
-from cimcare.model.verbs import Verb
-from cimcare.systems.merging import difference
+from cimcare.model.values import DateTimeInterval, PositionPoint, Status
 from cimcare.systems.objects import as_utc
-from cimcare.systems.oms.kinds import CANCELLED, CLOSED, INCIDENTS, OPEN, RESOLVED, TICKETS
-from cimcare.systems.oms.restoration import estimate_restoration
-
-__all__ = ["IncidentBook", "reported_at"]
-
-_CARRIED = frozenset(
-    {"account", "agreement", "critical", "customer", "device", "premises", "service-location", "usage-point"}
+from cimcare.systems.oms.devices import DeviceRecord, names_of_device
+from cimcare.systems.oms.kinds import (
+    CANCELLED,
+    CLOSED,
+    INCIDENTS,
+    OPEN,
+    REPORTS,
+    RESOLVED,
+    TICKETS,
+    ExtentRecord,
+    ReportRecord,
 )
-"""Sorts of keys that an incident has from its tickets."""
+from cimcare.systems.oms.places import Place, devices_of
+from cimcare.systems.oms.shelf import Shelf
 
-_END_VERBS = {CLOSED: Verb.CLOSED, CANCELLED: Verb.CANCELED}
+__all__ = ["UNRESOLVED", "IncidentBook", "incident_of", "reported_at"]
+
+UNRESOLVED = "unresolved"
+"""`Location.type` of an incident at a place that the network model does not know."""
+
+_SERVICE = "service"
+"""`Location.type` of an incident of one of the premises alone."""
+
+_PAGE = 500
 
 
 def reported_at(ticket: TroubleTicket, now: datetime) -> datetime:
@@ -41,179 +54,431 @@ def reported_at(ticket: TroubleTicket, now: datetime) -> datetime:
     return as_utc(ticket.date_time_of_report) or as_utc(ticket.created_date_time) or now
 
 
+def incident_of(ticket: TroubleTicket) -> MRID | None:
+    """The incident that a ticket names by its mRID."""
+    return ticket.incident.mrid if ticket.incident is not None else None
+
+
 class IncidentBook:
-    """The incidents that one message touches."""
+    """The incidents that one message touches. `events` comes last: it ends what has to end, and tells of all."""
 
     def __init__(self, context: ServingContext) -> None:
         self._context = context
-        self._before: dict[MRID, Stored[Incident] | None] = {}
-        self._now: dict[MRID, Stored[Incident]] = {}
+        self._records = context.records
+        self._shelf = Shelf(context)
+        self._reports: dict[str, ReportRecord | None] = {}
+        self._touched: dict[MRID, str] = {}
+
+    # ------------------------------------------------------------------------------------------ incidents
 
     async def find_open(self, mrid: MRID | None) -> Stored[Incident] | None:
         """The incident, if it is there and open."""
-        if mrid is None:
-            return None
-        stored = await self._context.records.find(INCIDENTS.collection, mrid)
+        stored = await self._shelf.find(mrid) if mrid is not None else None
         return stored if stored is not None and stored.state == OPEN else None
 
-    async def join(self, ticket: Stored[TroubleTicket], incident: Stored[Incident] | None, reason: str) -> MRID:
-        """Take a ticket into an incident, or open one for it. Gives the mRID of the incident."""
-        if incident is None:
-            incident = self._opened(ticket, reason)
-        body = incident.body
-        named = TroubleTicketIdentity(mrid=ticket.mrid, trouble_code=ticket.body.trouble_code, names=ticket.body.names)
-        others = tuple(one for one in body.trouble_tickets if one.mrid != ticket.mrid)
-        body = msgspec.structs.replace(body, trouble_tickets=(*others, named))
-        await self._save(incident, self._with_hazards(body, ticket.body.hazards), _carried_of(ticket), ticket)
-        return incident.mrid
+    async def extent(self, mrid: MRID) -> ExtentRecord:
+        """What an incident covers."""
+        return await self._shelf.extent(mrid)
 
-    async def refresh(
-        self, incident: Stored[Incident], before: Stored[TroubleTicket], now: Stored[TroubleTicket]
-    ) -> None:
-        """Take over what has changed in a ticket that stays in its incident."""
-        body = self._with_hazards(incident.body, now.body.hazards)
-        if body is not incident.body or _carried_of(now) != _carried_of(before):
-            await self._save(incident, body, _carried_of(now), now)
+    async def open_for(
+        self,
+        device: DeviceRecord | None,
+        reason: str,
+        at: datetime,
+        *,
+        path: tuple[MRID, ...] = (),
+        stated: str = "",
+        is_unresolved: bool = False,
+        is_planned: bool = False,
+        is_pinned: bool = False,
+    ) -> Stored[Incident]:
+        """Open an incident at a device, or without one for the premises alone.
 
-    async def leave(self, incident: Stored[Incident], ticket: Stored[TroubleTicket]) -> None:
-        """Take a ticket out of an incident to which it does not belong after all."""
-        others = tuple(one for one in incident.body.trouble_tickets if one.mrid != ticket.mrid)
-        body = msgspec.structs.replace(incident.body, trouble_tickets=others)
-        await self._without(msgspec.structs.replace(incident, body=body), ticket)
-
-    async def end(self, incident: Stored[Incident], ticket: Stored[TroubleTicket]) -> None:
-        """Note that a ticket was resolved or cancelled; the last open one of an incident ends the incident."""
-        if ticket.state == CANCELLED:
-            await self._without(incident, ticket)
-            return
-        resolved = tuple(
-            msgspec.structs.replace(one, resolved_date_time=ticket.body.resolved_date_time)
-            if one.mrid == ticket.mrid
-            else one
-            for one in incident.body.trouble_tickets
-        )
-        body = msgspec.structs.replace(incident.body, trouble_tickets=resolved)
-        if await self._others(incident, ticket, OPEN, limit=1):
-            await self._save(incident, body, frozenset())
-        else:
-            await self._close(incident, body)
-
-    def events(self) -> tuple[Event, ...]:
-        """One event for each incident that was opened or has changed; a second one if it was opened and has ended."""
-        events = []
-        for mrid, stored in self._now.items():
-            before = self._before[mrid]
-            if before is None:
-                events.append(INCIDENTS.event(Verb.CREATED, (stored.body,)))
-                shown: Incident | None = INCIDENTS.identity_only(stored.body)
-            else:
-                shown = difference(before.body, stored.body)
-            if shown is None:
-                continue
-            verb = _END_VERBS.get(stored.state)
-            if verb is not None:
-                events.append(INCIDENTS.event(verb, (INCIDENTS.told(shown, stored.body, with_state=True),)))
-            elif before is not None:
-                events.append(INCIDENTS.event(Verb.CHANGED, (INCIDENTS.told(shown, stored.body),)))
-        return tuple(events)
-
-    def _opened(self, ticket: Stored[TroubleTicket], reason: str) -> Stored[Incident]:
-        now = self._context.now
-        mrid = MRID(self._context.new_id())
-        started_at = reported_at(ticket.body, now)
+        Args:
+            device: The device suspected or confirmed.
+            reason: One sentence without a full stop at its end, that says why.
+            at: Since when, an aware instant in UTC.
+            path: Devices above the premises where no device is suspected, nearest first.
+            stated: Name of the device that callers have named and the model does not know.
+            is_unresolved: The model does not know the place.
+            is_planned: Somebody has planned it.
+            is_pinned: The device is confirmed: what is reported below it joins.
+        """
+        now, mrid = self._context.now, MRID(self._context.new_id())
         body = Incident(
             mrid=mrid,
-            comment=f"Opened for ticket {ticket.mrid}: {reason}.",
             created_date_time=now,
-            type="unplanned",
-            outage=IncidentOutage(is_planned=False, estimated_period=DateTimeInterval(start=started_at)),
-            status=Status(date_time=now, value=OPEN),
+            type="planned" if is_planned else "unplanned",
+            location=_location(device, stated, is_unresolved=is_unresolved),
+            outage=IncidentOutage(is_planned=is_planned, estimated_period=DateTimeInterval(start=at)),
+            status=Status(date_time=now, reason="none", value=OPEN),
+            comment=_sentence(reason),
         )
-        self._before[mrid] = None
-        return Stored(mrid=mrid, body=body, created_at=started_at, modified_at=now, state=OPEN)
+        stored = Stored(mrid=mrid, body=body, created_at=at, modified_at=now, state=OPEN)
+        self._shelf.add(stored)
+        extent = _at_device(ExtentRecord(path=path, first_at=at if is_pinned else None, is_pinned=is_pinned), device)
+        return await self._shelf.write(stored, body, extent)
 
-    @staticmethod
-    def _with_hazards(body: Incident, hazards: tuple[IncidentHazard, ...]) -> Incident:
-        new = tuple(hazard for hazard in dict.fromkeys(hazards) if hazard not in body.hazards)
-        return msgspec.structs.replace(body, hazards=(*body.hazards, *new)) if new else body
+    async def pin(self, incident: Stored[Incident], device: DeviceRecord, reason: str) -> Stored[Incident]:
+        """Somebody has confirmed the device: no rule moves the incident any more."""
+        body = msgspec.structs.replace(
+            incident.body, location=_location(device, "", is_unresolved=False), comment=_sentence(reason)
+        )
+        extent = msgspec.structs.replace(await self.extent(incident.mrid), is_pinned=True)
+        return await self._shelf.write(incident, body, _at_device(extent, device))
 
-    async def _without(self, incident: Stored[Incident], ticket: Stored[TroubleTicket]) -> None:
-        """The incident without what it had from this ticket alone; ended if no open ticket is left."""
-        still_open = await self._others(incident, ticket, OPEN)
-        resolved = await self._others(incident, ticket, RESOLVED)
-        if not still_open:
-            await (self._close if resolved else self._cancel)(incident, incident.body)
-            return
-        rest = frozenset(key for key in incident.keys if key.sort not in _CARRIED)
-        carried = frozenset[Key]().union(*(_carried_of(other) for other in (*still_open, *resolved)))
-        await self._save(msgspec.structs.replace(incident, keys=rest), incident.body, carried)
+    async def save(self, stored: Stored[Incident], body: Incident) -> Stored[Incident]:
+        """Write what somebody has altered in an incident, to be told of; its state stays as it is."""
+        return await self._shelf.write(stored, body, await self.extent(stored.mrid))
 
-    async def _others(
-        self, incident: Stored[Incident], ticket: Stored[TroubleTicket], state: str, *, limit: int | None = None
-    ) -> tuple[Stored[TroubleTicket], ...]:
-        """Tickets of the incident in this state other than the given one; all of them, or one if that will do."""
-        wanted = Selection(keys=((Key("incident", incident.mrid),),), states=(state,))
-        found: list[Stored[TroubleTicket]] = []
-        while True:
-            page = await self._context.records.select(TICKETS.collection, wanted)
-            found.extend(stored for stored in page if stored.mrid != ticket.mrid)
-            if len(page) < wanted.limit or (limit is not None and len(found) >= limit):
-                return tuple(found)
-            wanted = msgspec.structs.replace(wanted, after=page[-1].mrid)
+    async def end(self, incident: Stored[Incident], state: str, reason: str, at: datetime | None = None) -> None:
+        """Close (`at` says when supply was back) or cancel an incident, whatever is open in it."""
+        now = self._context.now
+        outage = incident.body.outage or IncidentOutage()
+        extent = await self.extent(incident.mrid)
+        if state == CLOSED:
+            start = outage.estimated_period.start if outage.estimated_period is not None else None
+            end = at or extent.settled_at or now
+            outage = msgspec.structs.replace(outage, actual_period=DateTimeInterval(start=start, end=end))
+        else:
+            outage = msgspec.structs.replace(outage, cancelled_date_time=now)
+        status = msgspec.structs.replace(incident.body.status or Status(), date_time=now, value=state)
+        comment = _sentence(reason) if reason else incident.body.comment
+        body = msgspec.structs.replace(incident.body, outage=outage, status=status, comment=comment)
+        await self._shelf.write(incident, body, extent, state)
+        await self._release(incident.mrid)
 
-    async def _close(self, incident: Stored[Incident], body: Incident) -> None:
-        ends = [as_utc(one.resolved_date_time) for one in body.trouble_tickets]
-        end = max((instant for instant in ends if instant is not None), default=self._context.now)
-        outage = body.outage or IncidentOutage()
-        start = outage.estimated_period.start if outage.estimated_period is not None else None
-        actual = DateTimeInterval(start=start, end=end)
-        body = msgspec.structs.replace(body, outage=msgspec.structs.replace(outage, actual_period=actual))
-        await self._finish(incident, body, CLOSED)
+    async def events(self) -> tuple[Event, ...]:
+        """End what nobody is left in; then one event for each manner in which incidents have changed."""
+        for mrid, reason in list(self._touched.items()):
+            incident = await self.find_open(mrid)
+            extent = await self.extent(mrid)
+            if incident is None or extent.is_pinned:
+                continue
+            if extent.premises == 0:
+                await self.end(incident, CANCELLED, reason)
+            elif extent.dark == 0:
+                await self.end(incident, CLOSED, "")
+        return self._shelf.events()
 
-    async def _cancel(self, incident: Stored[Incident], body: Incident) -> None:
-        outage = msgspec.structs.replace(body.outage or IncidentOutage(), cancelled_date_time=self._context.now)
-        await self._finish(incident, msgspec.structs.replace(body, outage=outage), CANCELLED)
+    # -------------------------------------------------------------------------------------------- tickets
 
-    async def _finish(self, incident: Stored[Incident], body: Incident, state: str) -> None:
-        status = msgspec.structs.replace(body.status or Status(), date_time=self._context.now, value=state)
-        await self._write(incident, msgspec.structs.replace(body, status=status), incident.keys, state)
+    async def enter(
+        self, ticket: Stored[TroubleTicket], place: Place, asked: Stored[Incident] | None = None
+    ) -> Stored[TroubleTicket]:
+        """A ticket that is new, open, and not yet in any incident: in the one where it belongs."""
+        at = reported_at(ticket.body, self._context.now)
+        report = await self._report(_key_of(ticket))
+        current = await self.find_open(report.incident) if report is not None else None
+        if report is None or current is None:
+            report = await self._first_report(ticket, place, at, asked)
+        else:
+            stated = report.stated or _stated_by(ticket, place)
+            after = msgspec.structs.replace(report, at=min(at, report.at), tickets=report.tickets + 1, stated=stated)
+            await self._put(report, after, "")
+            report = await self._regroup(after, asked, "a call names it")
+        return await self._linked(ticket, report.incident)
 
-    async def _save(
+    async def alter(
         self,
-        incident: Stored[Incident],
-        body: Incident,
-        carried: frozenset[Key],
-        joined: Stored[TroubleTicket] | None = None,
+        before: Stored[TroubleTicket],
+        ticket: Stored[TroubleTicket],
+        place: Place,
+        asked: Stored[Incident] | None = None,
+    ) -> Stored[TroubleTicket]:
+        """A ticket with what has changed in it, in the incident where it belongs now."""
+        key, report = _key_of(ticket), await self._report(_key_of(before))
+        if report is None or await self.find_open(report.incident) is None:
+            return await self.enter(ticket, place, asked)
+        if key != _key_of(before):
+            await self._leave(before, report, "its tickets are of another place")
+            return await self.enter(ticket, place, asked)
+        after = msgspec.structs.replace(report, at=await self._earliest(report, ticket))
+        if not report.stated or devices_of(before.body)[:1] == (report.stated,):
+            after = msgspec.structs.replace(after, stated=_stated_by(ticket, place))
+        await self._put(report, after, "")
+        report = await self._regroup(after, asked, "somebody has moved a ticket into it", besides=ticket.mrid)
+        await self._take_hazards(report.incident, ticket)
+        if report.incident == incident_of(before.body):
+            return ticket
+        return await self._linked(ticket, report.incident)
+
+    async def settle(self, ticket: Stored[TroubleTicket]) -> None:
+        """A ticket was resolved. It counts until its incident ends."""
+        report = await self._report(_key_of(ticket))
+        if report is None or report.incident != incident_of(ticket.body):
+            return
+        after = msgspec.structs.replace(report, tickets=max(0, report.tickets - 1), settled=report.settled + 1)
+        await self._put(report, after, "", settled_at=as_utc(ticket.body.resolved_date_time))
+
+    async def withdraw(self, ticket: Stored[TroubleTicket]) -> None:
+        """A ticket was cancelled: it should not have been, and counts no longer."""
+        report = await self._report(_key_of(ticket))
+        if report is not None and report.incident == incident_of(ticket.body):
+            await self._leave(ticket, report, "")
+
+    async def join(
+        self, ticket: Stored[TroubleTicket], incident: Stored[Incident], reason: str
+    ) -> Stored[TroubleTicket]:
+        """An open ticket, in this incident by somebody's word; all other tickets of the premises go with it.
+
+        The ticket comes back as it is to be saved. To move one that is stored and be done with it: `move`.
+        """
+        report = await self._report(_key_of(ticket))
+        if report is None:
+            at = reported_at(ticket.body, self._context.now)
+            report = _new_report(ticket, incident.mrid, at, Place(), is_placed=True)
+            await self._put(None, report, reason)
+        elif report.incident != incident.mrid:
+            report = await self._place(report, incident, reason, besides=ticket.mrid)
+        return await self._linked(ticket, report.incident)
+
+    async def move(self, ticket: Stored[TroubleTicket], incident: Stored[Incident], reason: str) -> None:
+        """Move a stored ticket, and with it all of its premises, into another incident, and tell of it."""
+        if incident_of(ticket.body) == incident.mrid:
+            return
+        moved = await self.join(ticket, incident, reason)
+        await self._records.save(TICKETS.collection, moved)
+        self._shelf.tell_moved(moved)
+
+    # -------------------------------------------------------------------------------------------- reports
+
+    async def _report(self, key: str) -> ReportRecord | None:
+        if key not in self._reports:
+            stored = await self._records.find(REPORTS, MRID(key))
+            self._reports[key] = stored.body if stored is not None else None
+        return self._reports[key]
+
+    async def _first_report(
+        self, ticket: Stored[TroubleTicket], place: Place, at: datetime, asked: Stored[Incident] | None
+    ) -> ReportRecord:
+        report = _new_report(ticket, MRID(""), at, place, is_placed=asked is not None)
+        incident, reason = asked, "the call names it"
+        if incident is None and report.stated:
+            incident, reason = await self._incident_at(report.stated), f"a call names device {report.stated} already"
+        if incident is None:
+            reason = f"Opened for ticket {ticket.mrid}: no open incident at its premises or stated device"
+            incident = await self.open_for(None, reason, at, stated=report.stated, is_unresolved=True)
+        report = msgspec.structs.replace(report, incident=incident.mrid)
+        await self._put(None, report, reason)
+        return report
+
+    async def _regroup(
+        self, report: ReportRecord, asked: Stored[Incident] | None, reason: str, besides: MRID | None = None
+    ) -> ReportRecord:
+        """The premises in the incident that somebody asks for, failing that where it belongs by rule."""
+        if asked is not None:
+            return await self._place(report, asked, reason, besides=besides)
+        if report.is_placed or not report.stated:
+            return report
+        target = await self._incident_at(report.stated)
+        if target is None:
+            return report
+        return await self._move(report, target, f"a call names device {report.stated} too", besides=besides)
+
+    async def _incident_at(self, device: str) -> Stored[Incident] | None:
+        wanted = Selection(keys=((Key("device", device),),), states=(OPEN,), limit=1)
+        found = await self._records.select(INCIDENTS.collection, wanted)
+        return await self.find_open(found[0].mrid) if found else None
+
+    async def _leave(self, ticket: Stored[TroubleTicket], report: ReportRecord, reason: str) -> None:
+        """The premises without this ticket, which no longer belongs to it."""
+        tickets = max(0, report.tickets - 1)
+        if tickets == 0 and report.settled == 0 and report.off_at is None:
+            await self._put(report, None, reason)
+            return
+        at = await self._earliest(report, None, besides=ticket.mrid)
+        await self._put(report, msgspec.structs.replace(report, tickets=tickets, at=at), reason)
+
+    async def _earliest(
+        self, report: ReportRecord, ticket: Stored[TroubleTicket] | None, besides: MRID | None = None
+    ) -> datetime:
+        """The earliest report of the premises that counts, as `ticket` stands now and without the one `besides`."""
+        now = self._context.now
+        mine = ticket.mrid if ticket is not None else besides
+        others = [one for one in await self._tickets(report) if one.mrid != mine]
+        instants = [reported_at(one.body, one.created_at) for one in others]
+        instants += [reported_at(ticket.body, now)] if ticket is not None else []
+        instants += [report.off_at] if report.off_at is not None else []
+        return min(instants, default=report.at)
+
+    async def _tickets(self, report: ReportRecord) -> tuple[Stored[TroubleTicket], ...]:
+        """Tickets of the premises in its incident that count."""
+        wanted = Selection(keys=((Key("premises", report.premises),),), states=(OPEN, RESOLVED))
+        found = await self._records.select(TICKETS.collection, wanted)
+        return tuple(one for one in found if incident_of(one.body) == report.incident)
+
+    async def _place(
+        self, report: ReportRecord, incident: Stored[Incident], reason: str, besides: MRID | None = None
+    ) -> ReportRecord:
+        """The premises in an incident by somebody's word."""
+        placed = msgspec.structs.replace(report, is_placed=True)
+        await self._put(report, placed, reason)
+        return await self._move(placed, incident, reason, besides=besides)
+
+    async def _move(
+        self, report: ReportRecord, incident: Stored[Incident], reason: str, besides: MRID | None = None
+    ) -> ReportRecord:
+        """The premises in another incident, with all its tickets but the one that the caller saves himself."""
+        if report.incident == incident.mrid:
+            return report
+        for ticket in await self._tickets(report):
+            if ticket.mrid != besides:
+                linked = await self._linked(ticket, incident.mrid)
+                await self._records.save(TICKETS.collection, linked)
+                self._shelf.tell_moved(linked)
+        moved = msgspec.structs.replace(report, incident=incident.mrid)
+        await self._put(report, moved, f"its last ticket has moved into incident {incident.mrid}: {reason}")
+        return moved
+
+    async def _linked(self, ticket: Stored[TroubleTicket], mrid: MRID) -> Stored[TroubleTicket]:
+        """The ticket with the incident in it, which learns of the ticket and its hazards."""
+        now = self._context.now
+        body = msgspec.structs.replace(ticket.body, incident=IncidentIdentity(mrid=mrid), last_modified_date_time=now)
+        keys = frozenset(key for key in ticket.keys if key.sort != "incident") | {Key("incident", mrid)}
+        linked = msgspec.structs.replace(ticket, body=body, keys=keys, modified_at=now)
+        self._shelf.name(mrid, linked)
+        await self._take_hazards(mrid, linked)
+        return linked
+
+    async def _take_hazards(self, mrid: MRID, ticket: Stored[TroubleTicket]) -> None:
+        incident = await self.find_open(mrid)
+        if incident is None:
+            return
+        new = tuple(one for one in dict.fromkeys(ticket.body.hazards) if one not in incident.body.hazards)
+        if new:
+            hazards: tuple[IncidentHazard, ...] = (*incident.body.hazards, *new)
+            await self.save(incident, msgspec.structs.replace(incident.body, hazards=hazards))
+
+    async def _put(
+        self,
+        before: ReportRecord | None,
+        after: ReportRecord | None,
+        reason: str,
+        *,
+        settled_at: datetime | None = None,
     ) -> None:
-        """Write an open incident with its counts and estimate brought up to date."""
-        keys = incident.keys | carried
-        outage = body.outage or IncidentOutage()
-        period = outage.estimated_period or DateTimeInterval()
-        reports = [as_utc(period.start)] + ([reported_at(joined.body, self._context.now)] if joined else [])
-        start = min((instant for instant in reports if instant is not None), default=self._context.now)
-        total, critical = (sum(key.sort == sort for key in keys) for sort in ("premises", "critical"))
-        estimate = estimate_restoration(start, total)
-        outage = msgspec.structs.replace(
-            outage,
-            estimated_period=DateTimeInterval(start=start, end=estimate.at),
-            summary=ServicePointOutageSummary(critical_count=critical, total_count=total),
+        """Write a report, and bring the incidents up to date to which it has belonged and belongs."""
+        if after == before:
+            return
+        if after is not None:
+            self._reports[after.premises] = after
+            stored = Stored(
+                mrid=MRID(after.premises),
+                body=after,
+                created_at=after.at,
+                modified_at=self._context.now,
+                keys=frozenset({Key("incident", after.incident)}),
+            )
+            await self._records.save(REPORTS, stored)
+        elif before is not None:
+            self._reports[before.premises] = None
+            await self._records.drop(REPORTS, MRID(before.premises))
+        mrids = dict.fromkeys(one.incident for one in (before, after) if one is not None)
+        for mrid in mrids:
+            extent = await self.extent(mrid)
+            if before is not None and before.incident == mrid:
+                is_gone = after is None or after.incident != mrid or after.at > before.at
+                extent = await self._without(extent, before, mrid, is_first_gone=is_gone)
+            if after is not None and after.incident == mrid:
+                extent = _with(extent, after)
+            if settled_at is not None and (extent.settled_at is None or settled_at > extent.settled_at):
+                extent = msgspec.structs.replace(extent, settled_at=settled_at)
+            await self._write(mrid, extent)
+            self._touched[mrid] = reason
+
+    async def _without(
+        self, extent: ExtentRecord, report: ReportRecord, mrid: MRID, *, is_first_gone: bool
+    ) -> ExtentRecord:
+        first = extent.first_at
+        if is_first_gone and first is not None and report.at <= first:
+            wanted = Selection(keys=((Key("incident", mrid),),), limit=1)
+            found = await self._records.select(REPORTS, wanted)
+            first = found[0].body.at if found else None
+        return msgspec.structs.replace(
+            extent,
+            premises=extent.premises - 1,
+            critical=extent.critical - report.is_critical,
+            dark=extent.dark - report.is_dark,
+            first_at=first,
         )
-        status = msgspec.structs.replace(body.status or Status(), remark=estimate.rule)
-        await self._write(incident, msgspec.structs.replace(body, outage=outage, status=status), keys, OPEN)
 
-    async def _write(self, incident: Stored[Incident], body: Incident, keys: frozenset[Key], state: str) -> None:
-        if incident.mrid not in self._before:
-            before = await self._context.records.find(INCIDENTS.collection, incident.mrid)
-            self._before[incident.mrid] = before
-        body = msgspec.structs.replace(body, last_modified_date_time=self._context.now)
-        own = await INCIDENTS.keys(body, self._context.records)
-        keys = frozenset(key for key in keys if key.sort != "ticket")  # own has those of the tickets it still names
-        stored = msgspec.structs.replace(
-            incident, body=body, modified_at=self._context.now, state=state, keys=keys | own
-        )
-        await self._context.records.save(INCIDENTS.collection, stored)
-        self._now[incident.mrid] = stored
+    async def _write(self, mrid: MRID, extent: ExtentRecord) -> None:
+        incident = await self.find_open(mrid)
+        if incident is None:
+            return
+        body, outage = incident.body, incident.body.outage
+        if outage is not None and not outage.is_planned and extent.first_at is not None:
+            period = msgspec.structs.replace(outage.estimated_period or DateTimeInterval(), start=extent.first_at)
+            body = msgspec.structs.replace(body, outage=msgspec.structs.replace(outage, estimated_period=period))
+        await self._shelf.write(incident, body, extent)
+
+    async def _release(self, mrid: MRID) -> None:
+        """Nothing that was reported counts any more once its incident has ended."""
+        wanted = Selection(keys=((Key("incident", mrid),),), limit=_PAGE)
+        while found := await self._records.select(REPORTS, wanted):
+            for stored in found:
+                self._reports[stored.body.premises] = None
+                await self._records.drop(REPORTS, stored.mrid)
 
 
-def _carried_of(ticket: Stored[TroubleTicket]) -> frozenset[Key]:
-    return frozenset(key for key in ticket.keys if key.sort in _CARRIED)
+def _key_of(ticket: Stored[TroubleTicket]) -> str:
+    return next((key.value for key in ticket.keys if key.sort == "premises"), "")
+
+
+def _stated_by(ticket: Stored[TroubleTicket], place: Place) -> str:
+    return next(iter(devices_of(ticket.body)), "")
+
+
+def _new_report(
+    ticket: Stored[TroubleTicket], incident: MRID, at: datetime, place: Place, *, is_placed: bool
+) -> ReportRecord:
+    return ReportRecord(
+        premises=_key_of(ticket),
+        incident=incident,
+        at=at,
+        tickets=1,
+        stated=_stated_by(ticket, place),
+        is_critical=any(key.sort == "critical" for key in ticket.keys),
+        is_placed=is_placed,
+    )
+
+
+def _with(extent: ExtentRecord, report: ReportRecord) -> ExtentRecord:
+    return msgspec.structs.replace(
+        extent,
+        premises=extent.premises + 1,
+        critical=extent.critical + report.is_critical,
+        dark=extent.dark + report.is_dark,
+        first_at=report.at if extent.first_at is None else min(extent.first_at, report.at),
+        last_at=report.at if extent.last_at is None else max(extent.last_at, report.at),
+    )
+
+
+def _at_device(extent: ExtentRecord, device: DeviceRecord | None) -> ExtentRecord:
+    if device is None:
+        return extent
+    return msgspec.structs.replace(
+        extent,
+        device=device.mrid,
+        device_name=device.name,
+        kind=device.kind.value,
+        path=device.path,
+        customers=device.customers,
+        critical_below=device.critical,
+    )
+
+
+def _location(device: DeviceRecord | None, stated: str, *, is_unresolved: bool) -> IncidentLocation:
+    if device is None:
+        kind = UNRESOLVED if is_unresolved else _SERVICE
+        return IncidentLocation(type=kind, names=names_of_device(stated) if stated else ())
+    points: tuple[PositionPoint, ...] = ()
+    if device.position is not None:
+        x, y = device.position
+        points = (PositionPoint(x_position=str(x), y_position=str(y)),)
+    return IncidentLocation(type=device.kind.value, names=device.names, position_points=points)
+
+
+def _sentence(reason: str) -> str:
+    return f"{reason[:1].upper()}{reason[1:]}." if reason and not reason.endswith(".") else reason

@@ -1,12 +1,30 @@
-"""What the outage management keeps: trouble tickets and incidents, and their states."""
+"""What the outage management keeps: trouble tickets and incidents with their states, and what it has made of them."""
 
+from datetime import datetime
+
+import msgspec
+
+from cimcare.exchange.ports import Collection
+from cimcare.model.identity import MRID
 from cimcare.model.incident import Incident
 from cimcare.model.nouns import Noun, Role
 from cimcare.model.trouble_ticket import TroubleTicket
 from cimcare.rules.lifecycle import IncidentState, TicketState
 from cimcare.systems.objects import kind_of
 
-__all__ = ["CANCELLED", "CLOSED", "DEVICE_NAMES", "INCIDENTS", "OPEN", "RESOLVED", "TICKETS"]
+__all__ = [
+    "CANCELLED",
+    "CLOSED",
+    "DEVICE_NAMES",
+    "EXTENTS",
+    "INCIDENTS",
+    "OPEN",
+    "REPORTS",
+    "RESOLVED",
+    "TICKETS",
+    "ExtentRecord",
+    "ReportRecord",
+]
 
 OPEN = TicketState.OPEN.value
 """State of tickets and incidents that are worked upon."""
@@ -21,7 +39,67 @@ DEVICE_NAMES = frozenset({"Device", "DeviceNumber"})
 """Types of names of a ticket that name the device which the caller or agent suspects, and not the ticket."""
 
 TICKETS = kind_of(Noun.TROUBLE_TICKETS, Role.OMS, TroubleTicket, references=DEVICE_NAMES, reference_sort="device")
-"""Tickets are open, resolved or cancelled."""
+"""Tickets are open, resolved or cancelled. The key `incident` leads from an incident to its tickets."""
 
 INCIDENTS = kind_of(Noun.INCIDENTS, Role.OMS, Incident)
-"""Incidents are open, closed or cancelled."""
+"""Incidents are open, closed or cancelled. Their tickets are not in them: an incident may have very many."""
+
+
+class ReportRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What is reported of one of the premises: it counts once, however often somebody calls.
+
+    `premises` is the key of the place and the mRID of the record. `at` is the earliest report that counts. `tickets`
+    are open, `settled` resolved in the same incident. `path` are the devices above, nearest first, as they were when
+    it was reported; none where the model does not know the place. `stated` names the device that a caller from such a
+    place has named. `off_at` is when the meter lost supply, `on_at` when it said that supply is back. With `is_placed`
+    somebody has said to which incident it belongs, and no rule moves it.
+    """
+
+    premises: str
+    incident: MRID
+    at: datetime
+    tickets: int = 0
+    settled: int = 0
+    path: tuple[MRID, ...] = ()
+    stated: str = ""
+    customers: int = 1
+    is_critical: bool = False
+    is_placed: bool = False
+    off_at: datetime | None = None
+    on_at: datetime | None = None
+
+    @property
+    def is_dark(self) -> bool:
+        """Whether somebody there still has to be heard: an open ticket, or a meter without supply."""
+        return self.tickets > 0 or (self.off_at is not None and self.on_at is None)
+
+
+class ExtentRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What an incident covers, in numbers that do not grow with it. Its mRID is that of the incident.
+
+    `premises` have reported and belong to it, `critical` of them depend on supply, `dark` of them still have to be
+    heard. `first_at` and `last_at` bound their reports. `settled_at` is the latest instant at which one was settled.
+    `device` is the one suspected or confirmed, `path` all above it (above the premises if no device is suspected).
+    `customers` and `critical_below` count what is below the device. With `is_pinned` the device is confirmed.
+    """
+
+    premises: int = 0
+    critical: int = 0
+    dark: int = 0
+    first_at: datetime | None = None
+    last_at: datetime | None = None
+    settled_at: datetime | None = None
+    device: MRID | None = None
+    device_name: str = ""
+    kind: str = ""
+    path: tuple[MRID, ...] = ()
+    customers: int = 0
+    critical_below: int = 0
+    is_pinned: bool = False
+
+
+REPORTS: Collection[ReportRecord] = Collection("oms.Reports", ReportRecord)
+"""One for each of the premises of which something is reported. The key `incident` leads from an incident to them."""
+
+EXTENTS: Collection[ExtentRecord] = Collection("oms.Extents", ExtentRecord)
+"""One for each incident; the key `above` leads from a device to the incidents at it and below it."""

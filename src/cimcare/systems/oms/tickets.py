@@ -20,9 +20,9 @@ from cimcare.rules.lifecycle import check_transition
 from cimcare.systems.identity import is_same, labels_of, mrid_of
 from cimcare.systems.merging import difference, merge
 from cimcare.systems.objects import Said, as_utc, find_by_names, find_twin, refused, said_in, unknown, warning_of
-from cimcare.systems.oms.grouping import Place, choose_incident, devices_of, find_place
 from cimcare.systems.oms.incidents import IncidentBook, reported_at
 from cimcare.systems.oms.kinds import CANCELLED, INCIDENTS, OPEN, RESOLVED, TICKETS
+from cimcare.systems.oms.places import Place, find_place
 from cimcare.systems.removing import left_of
 from cimcare.systems.selecting import get_objects
 from cimcare.systems.serving import Course, Verdict, change_each, create_each, delete_each, end_each, file_object
@@ -49,28 +49,28 @@ async def create_trouble_tickets(message: RequestMessage, context: ServingContex
     """Take calls: each becomes an open ticket, and joins or opens an incident."""
     desk = _Desk(context)
     course = await create_each(message, context, TICKETS, desk.open)
-    return course.served(Verb.CREATED, desk.book.events())
+    return course.served(Verb.CREATED, await desk.book.events())
 
 
 async def change_trouble_tickets(message: RequestMessage, context: ServingContext) -> Served:
     """Note what a second call adds: hazards, call-back wishes, another place."""
     desk = _Desk(context)
     course = await change_each(message, context, TICKETS, desk.change)
-    return course.served(Verb.CHANGED, desk.book.events())
+    return course.served(Verb.CHANGED, await desk.book.events())
 
 
 async def cancel_trouble_tickets(message: RequestMessage, context: ServingContext) -> Served:
     """Withdraw tickets that should not have been: wrong premises, or the customer's own fault."""
     desk = _Desk(context)
     course = await end_each(message, context, TICKETS, desk.cancel)
-    return course.served(Verb.CANCELED, desk.book.events())
+    return course.served(Verb.CANCELED, await desk.book.events())
 
 
 async def close_trouble_tickets(message: RequestMessage, context: ServingContext) -> Served:
     """Resolve tickets, at the instant given or now."""
     desk = _Desk(context)
     course = await end_each(message, context, TICKETS, desk.close)
-    return course.served(Verb.CLOSED, desk.book.events())
+    return course.served(Verb.CLOSED, await desk.book.events())
 
 
 async def delete_trouble_tickets(message: RequestMessage, context: ServingContext) -> Served:
@@ -131,7 +131,7 @@ async def _hear_content(message: EventMessage, context: ServingContext) -> Serve
                 course.accept(twin.mrid, None)
                 continue
         await course.settle(verdict)
-    return course.served(Verb.CHANGED, desk.book.events())
+    return course.served(Verb.CHANGED, await desk.book.events())
 
 
 async def _heard_change(
@@ -166,15 +166,15 @@ async def _hear_end(message: EventMessage, context: ServingContext, state: str) 
             return Verdict(stored=stored)
         return await (desk.cancel if state == CANCELLED else desk.close)(said, stored, wanted)
 
-    served = (await end_each(message, context, TICKETS, end)).served(Verb.CLOSED, desk.book.events())
+    served = (await end_each(message, context, TICKETS, end)).served(Verb.CLOSED)
     findings = tuple(warning_of(one) if one.code == "REF-103" else one for one in served.findings)
     is_harmless = all(one.code == "REF-103" for one in findings)
     return msgspec.structs.replace(
         served,
         result=Result.OK if is_harmless else served.result,
         findings=findings,
-        # The customer system has told of the tickets itself; what follows for incidents is the OMS's to tell.
-        events=tuple(event for event in served.events if event.noun is not TICKETS.noun),
+        # The customer system has told of the tickets itself; what follows from it is the OMS's to tell.
+        events=await desk.book.events(),
     )
 
 
@@ -204,7 +204,7 @@ class _Desk:
             stated = await self._stated_incident(asked)
             if asked is not None and stated is None:
                 findings = (*findings, _not_that_incident(said))
-            stored = await self._grouped(stored, place, stated)
+            stored = await self.book.enter(stored, place, stated)
         return Verdict(stored=stored, shown=stored.body, findings=findings)
 
     async def change(self, said: Said[TroubleTicket], stored: Stored[TroubleTicket], wanted: TroubleTicket) -> _Verdict:
@@ -255,9 +255,7 @@ class _Desk:
             incident=stored.body.incident,
         )
         ended = msgspec.structs.replace(stored, body=body, state=state, modified_at=self._context.now)
-        incident = await self.book.find_open(_incident_of(stored.body))
-        if incident is not None:
-            await self.book.end(incident, ended)
+        await (self.book.withdraw if state == CANCELLED else self.book.settle)(ended)
         return Verdict(stored=ended)
 
     async def _moved(
@@ -269,43 +267,12 @@ class _Desk:
         asked: IncidentIdentity | None,
     ) -> tuple[Stored[TroubleTicket], tuple[Finding, ...]]:
         """The changed ticket in the incident where it belongs now, and warnings."""
-        current = await self.book.find_open(_incident_of(before.body))
-        if current is None:
-            return await self._grouped(ticket, place, None), ()
+        stated: Stored[Incident] | None = None
         warnings: tuple[Finding, ...] = ()
-        target = current
         if asked is not None and before.body.incident is not None and not is_same(asked, before.body.incident):
             stated = await self._stated_incident(asked)
             warnings = () if stated is not None else (_not_that_incident(said),)
-            target = stated or current
-        elif _place_key(ticket) != _place_key(before):
-            await self.book.leave(current, before)
-            return await self._grouped(ticket, place, None), ()
-        else:
-            new = tuple(device for device in devices_of(ticket.body) if device not in devices_of(before.body))
-            target = (await choose_incident(self._context.records, Place(), new)).incident or current
-        if target.mrid == current.mrid:
-            await self.book.refresh(current, before, ticket)
-            return ticket, warnings
-        await self.book.leave(current, before)
-        return await self._grouped(ticket, place, target), warnings
-
-    async def _grouped(
-        self, ticket: Stored[TroubleTicket], place: Place, incident: Stored[Incident] | None
-    ) -> Stored[TroubleTicket]:
-        """The ticket in the given incident, or in the one that the rules choose for it."""
-        target = await self.book.find_open(incident.mrid if incident is not None else None)
-        reason = "the call names it"
-        if target is None:
-            choice = await choose_incident(self._context.records, place, devices_of(ticket.body))
-            target, reason = choice.incident, choice.reason
-        mrid = await self.book.join(ticket, target, reason)
-        keys = frozenset(key for key in ticket.keys if key.sort != "incident")
-        return msgspec.structs.replace(
-            ticket,
-            body=msgspec.structs.replace(ticket.body, incident=IncidentIdentity(mrid=mrid)),
-            keys=keys | {Key("incident", mrid)},
-        )
+        return await self.book.alter(before, ticket, place, stated), warnings
 
     async def _file(
         self, body: TroubleTicket, place: Place, state: str, before: Stored[TroubleTicket] | None = None
@@ -332,14 +299,6 @@ class _Desk:
         status = given or Status()
         is_new = status.value != value or status.date_time is None
         return msgspec.structs.replace(status, value=value, date_time=self._context.now if is_new else status.date_time)
-
-
-def _incident_of(ticket: TroubleTicket) -> MRID | None:
-    return mrid_of(ticket.incident) if ticket.incident is not None else None
-
-
-def _place_key(ticket: Stored[TroubleTicket]) -> str:
-    return next((key.value for key in ticket.keys if key.sort == "premises"), "")
 
 
 def _refusal(said: Said[TroubleTicket], stored: Stored[TroubleTicket], verb: Verb) -> Finding | None:

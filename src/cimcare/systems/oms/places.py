@@ -1,23 +1,18 @@
-"""Which place a ticket means, and which incident it belongs to.
-
-First cut of the judgement: a ticket joins the open incident of its premises, failing that the one of the device that it
-states, failing that it opens an incident. Every choice comes with a sentence that says why.
-"""
+"""Which place a ticket means."""
 
 from collections.abc import Iterator
 
 import msgspec
 
 from cimcare.errors import Finding, finding_of
-from cimcare.exchange.ports import Key, Records, Selection, Stored
-from cimcare.model.incident import Incident
+from cimcare.exchange.ports import Key, Records, Stored
 from cimcare.model.structure import Structure
 from cimcare.model.trouble_ticket import TroubleTicket
 from cimcare.systems.identity import describe_identity, has_identity, label_of
-from cimcare.systems.oms.kinds import DEVICE_NAMES, INCIDENTS, OPEN
+from cimcare.systems.oms.kinds import DEVICE_NAMES
 from cimcare.systems.premises import PremisesRecord, find_premises, has_directory
 
-__all__ = ["Choice", "Place", "choose_incident", "devices_of", "find_place"]
+__all__ = ["Place", "devices_of", "find_place"]
 
 _PLACE_SORTS = ("premises", "service-location", "usage-point")
 
@@ -26,19 +21,14 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     """Where the trouble of a ticket is.
 
     `key` is the same for all tickets of one premises; empty if the ticket names neither a place nor a customer. `keys`
-    are those under which ticket and incident are found by their place. `findings` are warnings.
+    are those under which the ticket is found by its place. `transformer` names what feeds it by the directory of
+    premises, empty if that does not say. `findings` are warnings.
     """
 
     key: str = ""
+    transformer: str = ""
     keys: frozenset[Key] = frozenset()
     findings: tuple[Finding, ...] = ()
-
-
-class Choice(msgspec.Struct, frozen=True, kw_only=True):
-    """The incident that a ticket joins, None for a new one, and why."""
-
-    incident: Stored[Incident] | None = None
-    reason: str
 
 
 def devices_of(ticket: TroubleTicket) -> tuple[str, ...]:
@@ -93,7 +83,7 @@ def _known(premises: Stored[PremisesRecord]) -> Place:
     keys.add(Key("premises", premises.mrid))
     if premises.body.is_critical:
         keys.add(Key("critical", premises.mrid))
-    return Place(key=premises.mrid, keys=frozenset(keys))
+    return Place(key=premises.mrid, keys=frozenset(keys), transformer=premises.body.transformer)
 
 
 def _place_unknown(stated: tuple[tuple[str, Structure], ...], homes: int, path: str) -> Finding:
@@ -116,21 +106,3 @@ def _customer_unknown(customer: Structure, path: str) -> Finding:
         "a customer of the directory",
         "IEC 61968-8:2015, 5.2",
     )
-
-
-async def choose_incident(records: Records, place: Place, devices: tuple[str, ...]) -> Choice:
-    """The open incident that a ticket of this place and these devices joins."""
-    if place.key:
-        incident = await _open_incident(records, Key("premises", place.key))
-        if incident is not None:
-            return Choice(incident=incident, reason=f"a call from premises {place.key} belongs to it already")
-    for device in devices:
-        incident = await _open_incident(records, Key("device", device))
-        if incident is not None:
-            return Choice(incident=incident, reason=f"a call names device {device} already")
-    return Choice(reason="no open incident at its premises or stated device")
-
-
-async def _open_incident(records: Records, key: Key) -> Stored[Incident] | None:
-    found = await records.select(INCIDENTS.collection, Selection(keys=((key,),), states=(OPEN,), limit=1))
-    return found[0] if found else None

@@ -1,0 +1,174 @@
+"""The incidents that the service of one message touches: read once, written at once, told of at the end.
+
+Each incident that has changed is told of once, however many of its tickets the message held, and all that have changed
+in one manner are told of in one message. An event names the tickets that are new in an incident, not all it has.
+
+Source: IEC 61968-8:2015, clause 5.3.
+"""
+
+from collections.abc import Iterable
+from typing import TypeVar
+
+import msgspec
+
+from cimcare.exchange.ports import Event, Key, ServingContext, Stored
+from cimcare.model.identity import MRID
+from cimcare.model.incident import Incident, ServicePointOutageSummary, TroubleTicketIdentity
+from cimcare.model.trouble_ticket import TroubleTicket
+from cimcare.model.verbs import Verb
+from cimcare.systems.identity import labels_of
+from cimcare.systems.merging import difference
+from cimcare.systems.oms.devices import DEVICE_TYPE
+from cimcare.systems.oms.kinds import (
+    CANCELLED,
+    CLOSED,
+    EXTENTS,
+    INCIDENTS,
+    OPEN,
+    TICKETS,
+    ExtentRecord,
+)
+
+__all__ = ["Shelf"]
+
+BodyT = TypeVar("BodyT", Incident, TroubleTicket)
+
+_MOST_TOLD = 500
+"""Objects in one event message, so that no merger makes one that a partner has to refuse for its size."""
+
+_END_VERBS = {CLOSED: Verb.CLOSED, CANCELLED: Verb.CANCELED}
+
+
+class Shelf:
+    """Reads and writes incidents with their extents, and remembers what is to be told."""
+
+    def __init__(self, context: ServingContext) -> None:
+        self._context = context
+        self._before: dict[MRID, Stored[Incident] | None] = {}
+        self._now: dict[MRID, Stored[Incident]] = {}
+        self._extents: dict[MRID, ExtentRecord] = {}
+        self._named: dict[MRID, dict[MRID, TroubleTicketIdentity]] = {}
+        self._moved: dict[MRID, TroubleTicket] = {}
+
+    async def find(self, mrid: MRID) -> Stored[Incident] | None:
+        """The incident; None if there is none."""
+        return self._now.get(mrid) or await self._context.records.find(INCIDENTS.collection, mrid)
+
+    async def extent(self, mrid: MRID) -> ExtentRecord:
+        """What the incident covers."""
+        if mrid not in self._extents:
+            stored = await self._context.records.find(EXTENTS, mrid)
+            self._extents[mrid] = stored.body if stored is not None else ExtentRecord()
+        return self._extents[mrid]
+
+    def add(self, stored: Stored[Incident]) -> None:
+        """An incident that is new. It is written by the first `write`."""
+        self._before[stored.mrid] = None
+        self._now[stored.mrid] = stored
+
+    def name(self, mrid: MRID, ticket: Stored[TroubleTicket]) -> None:
+        """The ticket is new in the incident."""
+        body = ticket.body
+        self._named.setdefault(mrid, {})[ticket.mrid] = TroubleTicketIdentity(
+            mrid=ticket.mrid, trouble_code=body.trouble_code, names=body.names
+        )
+
+    def tell_moved(self, ticket: Stored[TroubleTicket]) -> None:
+        """A ticket of which the message itself does not speak has another incident now."""
+        self._moved[ticket.mrid] = msgspec.structs.replace(
+            TICKETS.identity_only(ticket.body),
+            incident=ticket.body.incident,
+            last_modified_date_time=ticket.body.last_modified_date_time,
+        )
+
+    async def write(
+        self, incident: Stored[Incident], body: Incident, extent: ExtentRecord, state: str | None = None
+    ) -> Stored[Incident]:
+        """Write an incident and its extent. Of an incident in which nothing else differs the times stay as they are."""
+        now, mrid = self._context.now, incident.mrid
+        if mrid not in self._before:
+            self._before[mrid] = await self._context.records.find(INCIDENTS.collection, mrid)
+        state = incident.state if state is None else state
+        if state == OPEN:
+            body = _with_counts(body, extent)
+        current = self._now.get(mrid) or self._before[mrid]
+        is_new = current is None or (mrid not in self._now and self._before[mrid] is None)
+        if not is_new and current is not None and state == current.state and _is_equal(body, current.body):
+            stored = current
+        else:
+            body = msgspec.structs.replace(body, last_modified_date_time=now)
+            keys = INCIDENTS.own_keys(body) | {Key("incident", mrid)} | _device_keys(body)
+            keys = frozenset(key for key in keys if key.sort != "ticket")
+            stored = msgspec.structs.replace(incident, body=body, modified_at=now, state=state, keys=keys)
+            await self._context.records.save(INCIDENTS.collection, stored)
+        self._now[mrid] = stored
+        before = self._extents.get(mrid)
+        if extent != before or is_new or state != OPEN:
+            await self._save_extent(stored, extent)
+        return stored
+
+    async def _save_extent(self, incident: Stored[Incident], extent: ExtentRecord) -> None:
+        self._extents[incident.mrid] = extent
+        above = ((extent.device,) if extent.device is not None else ()) + extent.path
+        stored = Stored(
+            mrid=incident.mrid,
+            body=extent,
+            created_at=incident.created_at,
+            modified_at=self._context.now,
+            state=incident.state,
+            keys=frozenset(Key("above", mrid) for mrid in above) if incident.state == OPEN else frozenset(),
+        )
+        await self._context.records.save(EXTENTS, stored)
+
+    def events(self) -> tuple[Event, ...]:
+        """What was opened, then what has changed, then what has ended, then tickets that have moved."""
+        told: dict[Verb, list[Incident]] = {
+            verb: [] for verb in (Verb.CREATED, Verb.CHANGED, Verb.CANCELED, Verb.CLOSED)
+        }
+        for mrid, stored in self._now.items():
+            before = self._before.get(mrid)
+            tickets = tuple(self._named.get(mrid, {}).values())
+            if before is None:
+                told[Verb.CREATED].append(msgspec.structs.replace(stored.body, trouble_tickets=tickets))
+                shown: Incident | None = INCIDENTS.identity_only(stored.body)
+            else:
+                shown = difference(before.body, stored.body) if stored is not before else None
+                if tickets:
+                    shown = msgspec.structs.replace(
+                        shown or INCIDENTS.identity_only(stored.body), trouble_tickets=tickets
+                    )
+            if shown is None:
+                continue
+            verb = _END_VERBS.get(stored.state)
+            if verb is not None:
+                told[verb].append(INCIDENTS.told(shown, stored.body, with_state=True))
+            elif before is not None:
+                told[Verb.CHANGED].append(INCIDENTS.told(shown, stored.body))
+        events = [INCIDENTS.event(verb, page) for verb, bodies in told.items() for page in _pages(bodies)]
+        events += [TICKETS.event(Verb.CHANGED, page) for page in _pages(list(self._moved.values()))]
+        return tuple(events)
+
+
+def _pages(bodies: list[BodyT]) -> Iterable[list[BodyT]]:
+    return (bodies[at : at + _MOST_TOLD] for at in range(0, len(bodies), _MOST_TOLD))
+
+
+def _is_equal(one: Incident, other: Incident) -> bool:
+    return one == msgspec.structs.replace(other, last_modified_date_time=one.last_modified_date_time)
+
+
+def _device_keys(body: Incident) -> frozenset[Key]:
+    labels = labels_of(body.location) if body.location is not None else ()
+    return frozenset(Key("device", label.name) for label in labels if label.type == DEVICE_TYPE)
+
+
+def _with_counts(body: Incident, extent: ExtentRecord) -> Incident:
+    """The body with its number of customers and the beginning of the outage brought up to date."""
+    if body.outage is None:
+        return body
+    total = extent.customers if extent.device is not None else extent.premises
+    critical = extent.critical_below if extent.device is not None else extent.critical
+    summary = ServicePointOutageSummary(
+        critical_count=max(critical, extent.critical), total_count=max(total, extent.premises)
+    )
+    return msgspec.structs.replace(body, outage=msgspec.structs.replace(body.outage, summary=summary))
