@@ -36,6 +36,7 @@ from cimcare.schema.documents import render_schema, render_wsdl
 from cimcare.schema.wsdl import GENERIC, SERVICES, operation_name
 from cimcare.store.opening import open_store
 from cimcare.systems.cis import seed_town
+from cimcare.systems.oms.town import seed_network
 from cimcare.transport.http import AsgiApp, MessageEndpoints
 from cimcare.transport.partners import HttpSender
 from cimcare.transport.soap import TypedService
@@ -127,6 +128,7 @@ class Hub:
             if settings.systems.seed_town:
                 async with store.transaction() as transaction:
                     await seed_town(transaction.records, clock())
+                    await seed_network(transaction.records, clock())
         except BaseException:
             await store.close()
             raise

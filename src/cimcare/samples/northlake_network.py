@@ -1,0 +1,82 @@
+"""The network of Northlake: one substation, two feeders, and a tie between their ends.
+
+Each feeder has a breaker, `CB-11` and `CB-12`. Five lateral fuses hang on it, one a street, `F-111` to `F-115` and
+`F-121` to `F-125`, each with four transformers of five premises. Behind the second street of feeder NL-11 stands the
+recloser `R-11`, behind that of NL-12 the switch `SW-12`; the tie `TIE-1` between the ends is normally open.
+"""
+
+from functools import cache
+
+from cimcare.model.identity import MRID
+from cimcare.model.network import Device, DeviceKind, Line, Network, ServicePoint
+from cimcare.samples.draw import mrid_for
+from cimcare.samples.northlake import CRS_URN, PREMISES_COUNT, TOWN, Premises, find_premises
+
+__all__ = ["build_network", "device_mrid"]
+
+_SOURCE = "NL-SUB"
+_STREETS = 5
+_PREMISES_OF_A_STREET = 20
+
+
+def device_mrid(name: str) -> MRID:
+    """The mRID of a device of the town by its name."""
+    return mrid_for(TOWN, "device", name)
+
+
+@cache
+def build_network() -> Network:
+    """The network, the same on every machine."""
+    every = [find_premises(index) for index in range(PREMISES_COUNT)]
+    devices: list[Device] = [_device(_SOURCE, DeviceKind.SOURCE, ("bus",), "")]
+    lines: list[Line] = []
+    for feeder in ("NL-11", "NL-12"):
+        number = feeder.removeprefix("NL-")
+        middle = ("R-11", DeviceKind.RECLOSER) if number == "11" else ("SW-12", DeviceKind.SWITCH)
+        trunk = [f"trunk {number}/{street}" for street in range(1, _STREETS + 1)]
+        devices.append(_device(f"CB-{number}", DeviceKind.BREAKER, ("bus", trunk[0]), feeder))
+        devices.append(_device(middle[0], middle[1], (trunk[1], trunk[2]), feeder))
+        lines += [(trunk[0], trunk[1]), (trunk[2], trunk[3]), (trunk[3], trunk[4])]
+        own = [one for one in every if one.feeder == feeder]
+        for street, node in enumerate(trunk):
+            houses = own[street * _PREMISES_OF_A_STREET : (street + 1) * _PREMISES_OF_A_STREET]
+            fuse = f"F-{number}{street + 1}"
+            devices.append(_device(fuse, DeviceKind.FUSE, (node, fuse), feeder, houses[0]))
+            for name, first in {one.device: one for one in reversed(houses)}.items():
+                devices.append(_device(name, DeviceKind.TRANSFORMER, (fuse, name), feeder, first))
+    ends = ("trunk 11/5", "trunk 12/5")
+    devices.append(_device("TIE-1", DeviceKind.SWITCH, ends, "", is_open=True))
+    return Network(devices=tuple(devices), lines=tuple(lines), points=tuple(_point(one) for one in every), crs=CRS_URN)
+
+
+def _device(
+    name: str,
+    kind: DeviceKind,
+    nodes: tuple[str, ...],
+    feeder: str,
+    near: Premises | None = None,
+    *,
+    is_open: bool = False,
+) -> Device:
+    return Device(
+        mrid=device_mrid(name),
+        name=name,
+        kind=kind,
+        nodes=nodes,
+        feeder=feeder,
+        is_open=is_open,
+        is_normally_open=is_open,
+        position=(float(near.x_position), float(near.y_position)) if near is not None else None,
+    )
+
+
+def _point(premises: Premises) -> ServicePoint:
+    return ServicePoint(
+        mrid=premises.mrid("usage_point"),
+        name=premises.usage_point,
+        node=premises.device,
+        location_mrid=premises.mrid("location"),
+        location=premises.location,
+        meter=premises.meter,
+        is_critical=premises.special_need is not None,
+    )
