@@ -237,7 +237,10 @@ class SystemsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
     seed_town: Annotated[
         bool,
-        described("Whether a small made-up town is there at the first start: customers and premises for the CIS, a network for the OMS."),
+        described(
+            "Whether a small made-up town is there at the first start: customers and premises for the CIS, a network"
+            " for the OMS."
+        ),
     ] = True
     cis: SystemSettings = SystemSettings(source="CIS")
     oms: SystemSettings = SystemSettings(source="OMS")
