@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
 from hashlib import sha256
+from operator import attrgetter
 from typing import Protocol
 
 import msgspec
@@ -30,6 +31,11 @@ __all__ = [
     "hash_of_row",
     "seal",
 ]
+
+_FACTS = tuple(sorted(LogEntry.__struct_fields__))
+_DIGEST = _FACTS.index("digest")
+_values_of = attrgetter(*_FACTS)
+_encode = msgspec.json.Encoder().encode
 
 START = b"\0" * 32
 """Hash before the first row."""
@@ -120,9 +126,12 @@ def hash_of_row(row: AuditRow) -> bytes:
 
 def hash_of_message(entry: LogEntry, raw: bytes) -> str:
     """Hash over the facts of a message, its outcome included, and its bytes; in hexadecimal digits."""
-    facts = msgspec.to_builtins(msgspec.structs.replace(entry, digest=b""))
-    told = [(name, facts[name]) for name in sorted(facts)]
-    return sha256(msgspec.json.encode((told, entry.digest.hex())) + b"\n" + raw).hexdigest()
+    values = list(_values_of(entry))
+    values[_DIGEST] = ""  # it comes behind the others, in digits
+    found = sha256(_encode((list(zip(_FACTS, values, strict=True)), entry.digest.hex())))
+    found.update(b"\n")
+    found.update(raw)
+    return found.hexdigest()
 
 
 def seal(entries: Iterable[tuple[LogEntry, bytes]]) -> tuple[Sealed, ...]:

@@ -1,8 +1,8 @@
 """The durable store on SQLite, with group commit.
 
 One connection writes. Messages are worked on one after another inside one open transaction, each under a savepoint of
-its own, so that one that fails is undone alone. A commit is scheduled with the first of them and runs when the event
-loop has served all that was ready, or when the transaction is long enough: many messages, one fsync. Only then are
+its own, so that one that fails is undone alone. A commit is scheduled with the first of them and runs when a round of
+the event loop brought no further one, or when the transaction is long enough: many messages, one fsync. Only then are
 those who wait told that their work is on disk.
 
 Everything runs on the event loop, since handing work to a thread costs more than it wins. Another connection reads.
@@ -256,11 +256,18 @@ class SqliteStore:
     def _schedule_flush(self) -> None:
         if not self._is_flush_due:
             self._is_flush_due = True
-            asyncio.get_running_loop().call_soon(self._flush)
+            asyncio.get_running_loop().call_soon(self._flush, 0)
 
-    def _flush(self) -> None:
+    def _flush(self, known: int) -> None:
+        """Commit once a round of the loop has brought nobody who waits, of whom `known` were there before it."""
         self._is_flush_due = False
-        if not self._turns.locked():  # else a message is half done; its end schedules the next flush
+        if self._turns.locked():  # a message is half done; its end schedules the next flush
+            return
+        loop = asyncio.get_running_loop()
+        if len(self._waiters) > known and loop.time() - self._begun_at < _LONGEST_SECONDS:
+            self._is_flush_due = True
+            loop.call_soon(self._flush, len(self._waiters))
+        else:
             self._flush_now()
 
     def _flush_now(self) -> None:

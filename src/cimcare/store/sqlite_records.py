@@ -27,11 +27,13 @@ _INSERT = (
 _UPDATE = "UPDATE records SET state = ?, created_at = ?, modified_at = ?, keys = ?, body = ? WHERE id = ?"
 _INSERT_KEY = "INSERT INTO record_keys (collection, sort, value, record_id) VALUES (?, ?, ?, ?)"
 _DELETE_KEY = "DELETE FROM record_keys WHERE collection = ? AND sort = ? AND value = ? AND record_id = ?"
-_HAS_ONE_OF = (
-    "id IN (SELECT record_id FROM json_each(?) AS wanted CROSS JOIN record_keys WHERE collection = ?"
-    " AND sort = json_extract(wanted.value, '$[0]') AND record_keys.value = json_extract(wanted.value, '$[1]'))"
+_ONE_OF = (
+    "SELECT record_id FROM json_each(?) AS wanted CROSS JOIN record_keys WHERE record_keys.collection = ?"
+    " AND sort = json_extract(wanted.value, '$[0]') AND record_keys.value = json_extract(wanted.value, '$[1]')"
 )
-_COMES_AFTER = "(created_at, id) > (SELECT created_at, id FROM records WHERE collection = ? AND mrid = ?)"
+_IS_ONE_OF = f"id IN ({_ONE_OF})"
+_HAS_ONE_OF = f"EXISTS ({_ONE_OF} AND record_id = records.id)"
+_COMES_AFTER = "({0}created_at, {0}id) > (SELECT created_at, id FROM records WHERE collection = ? AND mrid = ?)"
 
 _encode = msgspec.json.Encoder().encode
 _keys_of = msgspec.json.Decoder(frozenset[Key]).decode
@@ -60,7 +62,11 @@ class SqliteRecords:
 
     async def select(self, collection: Collection[BodyT], selection: Selection) -> tuple[Stored[BodyT], ...]:
         """The objects that match, oldest first."""
-        conditions = ["collection = ?"]
+        # A plus sign keeps a column from being looked up by an index. Without it the planner walks the collection in
+        # the order in which it is wanted, and holds each object against the few that are asked for.
+        is_by_key = bool(selection.keys) and not selection.mrids
+        by_other = "+" if selection.keys or selection.mrids else ""
+        conditions = ["+collection = ?" if is_by_key else "collection = ?"]
         values: list[str | int] = [collection.name]
         if selection.mrids:
             conditions.append("mrid IN (SELECT value FROM json_each(?))")  # one variable, however many are asked for
@@ -68,21 +74,21 @@ class SqliteRecords:
         if selection.states:
             conditions.append("state IN (SELECT value FROM json_each(?))")
             values.append(_text_of(selection.states))
-        for group in selection.keys:
-            conditions.append(_HAS_ONE_OF)
+        for number, group in enumerate(selection.keys):
+            conditions.append(_IS_ONE_OF if is_by_key and not number else _HAS_ONE_OF)
             values.extend((_text_of(group), collection.name))
         if selection.since is not None:
-            conditions.append("created_at >= ?")
+            conditions.append(f"{by_other}created_at >= ?")
             values.append(to_micros(selection.since))
         if selection.until is not None:
-            conditions.append("created_at <= ?")
+            conditions.append(f"{by_other}created_at <= ?")
             values.append(to_micros(selection.until))
         if selection.after is not None:
-            conditions.append(_COMES_AFTER)
+            conditions.append(_COMES_AFTER.format(by_other))
             values.extend((collection.name, selection.after))
         values.append(selection.limit)
         rows: list[_Row] = self._session.all(
-            f"{_SELECT} WHERE {' AND '.join(conditions)} ORDER BY created_at, id LIMIT ?", values
+            f"{_SELECT} WHERE {' AND '.join(conditions)} ORDER BY {by_other}created_at, {by_other}id LIMIT ?", values
         )
         return tuple(_stored_of(collection, row) for row in rows)
 

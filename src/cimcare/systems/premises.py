@@ -4,7 +4,7 @@ The customer information system owns the records; the others look places up here
 known, because the directory of a real CIS is not at hand.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -77,6 +77,9 @@ _PLACES = ("service-location", "usage-point")
 """Sorts of keys that mean one of the premises, and nothing but it."""
 
 
+_ALL = 2**31 - 1
+
+
 async def has_directory(records: Records) -> bool:
     """Whether any premises are known at all. Without a directory an unknown place is nothing unusual."""
     return bool(await records.select(PREMISES, Selection(limit=1)))
@@ -87,11 +90,9 @@ async def find_premises(records: Records, sort: str, value: Structure) -> tuple[
 
     One for a place, any number for a customer; none if the directory does not know it.
     """
-    for key in lookup_keys(sort, mrid_of(value), labels_of(value)):
-        found = await records.find_by_key(PREMISES, key)
-        if found:
-            return found
-    return ()
+    keys = lookup_keys(sort, mrid_of(value), labels_of(value))
+    found = await _with_any(records, keys)
+    return next((hits for key in keys if (hits := _with(key, found))), ())
 
 
 async def widen_keys(records: Records, keys: Iterable[Key]) -> frozenset[Key]:
@@ -100,11 +101,24 @@ async def widen_keys(records: Records, keys: Iterable[Key]) -> frozenset[Key]:
     So an object that names its place in one manner is found by every other, and `premises` means one place for all.
     """
     wide = set(keys)
+    places = sorted(key for key in wide if key.sort in _PLACES)
+    found = await _with_any(records, places)
     covered: set[Key] = set()
-    for key in sorted(wide):
-        if key.sort not in _PLACES or key in covered:
+    for key in places:
+        if key in covered:
             continue
-        found = await records.find_by_key(PREMISES, key)
-        if len(found) == 1:
-            covered |= {one for one in found[0].keys if one.sort in (*_PLACES, "premises")}
+        hits = _with(key, found)
+        if len(hits) == 1:
+            covered |= {one for one in hits[0].keys if one.sort in (*_PLACES, "premises")}
     return frozenset(wide | covered)
+
+
+async def _with_any(records: Records, keys: Sequence[Key]) -> tuple[Stored[PremisesRecord], ...]:
+    """All premises with one of the keys, oldest first, by one look-up however many keys there are."""
+    if not keys:
+        return ()
+    return await records.select(PREMISES, Selection(keys=(tuple(keys),), limit=_ALL))
+
+
+def _with(key: Key, found: tuple[Stored[PremisesRecord], ...]) -> tuple[Stored[PremisesRecord], ...]:
+    return tuple(stored for stored in found if key in stored.keys)

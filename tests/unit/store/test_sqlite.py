@@ -14,6 +14,7 @@ from cimcare.exchange.store import StoreError
 from cimcare.model.identity import MRID
 from cimcare.store import sqlite
 from cimcare.store.sqlite import SqliteStore
+from cimcare.store.sqlite_session import Session
 from tests.support.stored import NOON, THINGS, a_delivery, a_thing, an_entry, save, stored_in
 
 
@@ -37,6 +38,23 @@ async def test_many_transactions_share_one_commit(
     await asyncio.gather(*(save(store, f"t{number}") for number in range(50)))
     assert commits == [50]
     assert len(await stored_in(store)) == 50
+
+
+async def test_who_comes_while_others_wait_shares_their_commit(
+    store: SqliteStore, commits: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Senders come one after another, in rounds of the loop; a commit after each round would be one for nearly each."""
+    monkeypatch.setattr(sqlite, "_LONGEST_SECONDS", 3600.0)
+
+    async def save_after(rounds: int) -> None:
+        for _ in range(rounds):
+            await asyncio.sleep(0)
+        await save(store, f"t{rounds}")
+
+    await asyncio.gather(*(save_after(rounds) for rounds in range(8)))
+    assert commits == [8]
+    await save(store, "alone")
+    assert commits == [8, 1]
 
 
 async def test_a_transaction_that_is_long_enough_is_committed_though_others_wait(
@@ -338,3 +356,53 @@ async def test_an_error_while_space_is_reclaimed_undoes_the_step(store: SqliteSt
     assert not store._writer.in_transaction
     await save(store, "after")
     assert await stored_in(store) == ["after"]
+
+
+# ------------------------------------------------------------------------------------------------- looking up objects
+
+_KEY, _OTHER = (Key("name", "n1"),), (Key("name", "n2"), Key("name", "n3"))
+
+
+@pytest.mark.parametrize(
+    ("selection", "plan"),
+    [
+        (Selection(keys=(_KEY,)), "SEARCH records USING INTEGER PRIMARY KEY (rowid=?)"),
+        (Selection(keys=(_KEY, _OTHER), states=("open",)), "SEARCH records USING INTEGER PRIMARY KEY (rowid=?)"),
+        (
+            Selection(keys=(_KEY,), since=NOON, until=NOON, after=MRID("m1"), limit=10),
+            "SEARCH records USING INTEGER PRIMARY KEY (rowid=?)",
+        ),
+        (Selection(mrids=(MRID("m1"), MRID("m2"))), "sqlite_autoindex_records_1 (collection=? AND mrid=?)"),
+        (
+            Selection(mrids=(MRID("m1"),), keys=(_KEY,), states=("open",), since=NOON),
+            "sqlite_autoindex_records_1 (collection=? AND mrid=?)",
+        ),
+        (Selection(since=NOON), "ix_records_collection_created_at_id (collection=? AND created_at>?)"),
+        (Selection(), "ix_records_collection_created_at_id (collection=?)"),
+    ],
+    ids=["keys", "several groups", "page of keys", "mrids", "mrids and keys", "since", "all"],
+)
+async def test_objects_are_looked_up_by_what_is_asked_for(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch, selection: Selection, plan: str
+) -> None:
+    """A walk over the collection makes each message dearer, the more is stored."""
+    await save(store, "m1")
+    asked: list[tuple[str, object]] = []
+    monkeypatch.setattr(Session, "all", lambda _, statement, values: asked.append((statement, values)) or [])
+    await store.reader.records.select(THINGS, selection)
+    ((statement, values),) = asked
+    steps = [row[3] for row in store._reader.execute(f"EXPLAIN QUERY PLAN {statement}", values)]
+    of_records = [step for step in steps if step.startswith(("SEARCH records ", "SCAN records"))]
+    assert plan in of_records[0], steps
+    assert not any(step.startswith(("SCAN records", "SCAN record_keys")) for step in steps), steps
+
+
+async def test_a_key_is_looked_up_by_its_index(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As above, for the plainest of look-ups."""
+    asked: list[tuple[str, object]] = []
+    monkeypatch.setattr(Session, "all", lambda _, statement, values: asked.append((statement, values)) or [])
+    await store.reader.records.find_by_key(THINGS, _KEY[0])
+    ((statement, values),) = asked
+    steps = [row[3] for row in store._reader.execute(f"EXPLAIN QUERY PLAN {statement}", values)]
+    assert any("SEARCH records USING INTEGER PRIMARY KEY" in step for step in steps), steps
+    assert any("SEARCH record_keys USING PRIMARY KEY (collection=? AND sort=? AND value=?)" in one for one in steps)
