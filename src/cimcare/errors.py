@@ -166,6 +166,8 @@ _TABLE = (
     _row("BUS-107", "appointment cannot be kept", "6.1"),
     _row("BUS-108", "agreement overlaps another", "6.1"),
     _row("BUS-109", "neither customer nor place", "5.8"),
+    # BUS-140 to BUS-149: call intake, notices and call-backs
+    _row("BUS-140", "call-back not available", "6.1", 409),
     _row("BUS-160", "consent missing", "7.7", 403),
     _row("BUS-161", "another switch of supplier waits", "6.1"),
     _row("BUS-162", "waits for its date", "0.0", 200, level=Level.INFORM, acts="nobody"),

@@ -14,9 +14,12 @@ from cimcare.systems.cis.agreements import (
     delete_customer_agreements,
     get_customer_agreements,
 )
-from cimcare.systems.cis.copies import incident_listeners, ticket_listeners
+from cimcare.systems.cis.callbacks import CALL_BACKS
+from cimcare.systems.cis.contacts import NOTICE_RULES, PREFERENCES
 from cimcare.systems.cis.dates import keep_dates
 from cimcare.systems.cis.due import DUE
+from cimcare.systems.cis.following import ANNOUNCEMENTS
+from cimcare.systems.cis.hearing import incident_listeners, ticket_listeners
 from cimcare.systems.cis.kinds import (
     AGREEMENTS,
     INCIDENTS,
@@ -25,6 +28,8 @@ from cimcare.systems.cis.kinds import (
     TICKETS,
     WORK_REQUESTS,
 )
+from cimcare.systems.cis.members import FOLLOWED, MEMBERS
+from cimcare.systems.cis.notices import NOTICES, QUEUE
 from cimcare.systems.cis.town import Town, build_town, seed_town
 from cimcare.systems.keeping import listeners_of
 from cimcare.systems.premises import ACCOUNTS, CUSTOMERS, PREMISES
@@ -64,5 +69,13 @@ COLLECTIONS = (
     CUSTOMERS,
     ACCOUNTS,
     DUE,
+    PREFERENCES,
+    NOTICE_RULES,
+    MEMBERS,
+    FOLLOWED,
+    ANNOUNCEMENTS,
+    NOTICES,
+    QUEUE,
+    CALL_BACKS,
 )
 """What this system keeps."""

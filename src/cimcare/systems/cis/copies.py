@@ -8,31 +8,21 @@ from datetime import datetime
 
 import msgspec
 
-from cimcare.exchange.ports import EventHandler, Key, Served, ServingContext, Stored
+from cimcare.exchange.ports import Key, Served, ServingContext, Stored
 from cimcare.model.envelope import EventMessage
 from cimcare.model.identity import MRID
 from cimcare.model.incident import Incident, IncidentIdentity, Incidents, TroubleTicketIdentity
-from cimcare.model.nouns import Noun
 from cimcare.model.trouble_ticket import TroubleTicket
 from cimcare.model.verbs import Verb
 from cimcare.systems.cis.kinds import INCIDENTS, TICKETS
-from cimcare.systems.keeping import DELETED, keep_told, listeners_of
+from cimcare.systems.keeping import DELETED, keep_told
 from cimcare.systems.objects import as_utc, find_by_names
 
-__all__ = ["incident_listeners", "ticket_listeners"]
+__all__ = ["keep_incidents", "keep_tickets"]
 
 
-def incident_listeners() -> dict[tuple[Verb, Noun], EventHandler]:
-    """Handlers that keep what the events of incidents tell."""
-    return dict.fromkeys(listeners_of(INCIDENTS), _keep_incidents)
-
-
-def ticket_listeners() -> dict[tuple[Verb, Noun], EventHandler]:
-    """Handlers that keep what the events of tickets tell; a ticket is found by its incident, too."""
-    return dict.fromkeys(listeners_of(TICKETS), _keep_tickets)
-
-
-async def _keep_tickets(message: EventMessage, context: ServingContext) -> Served:
+async def keep_tickets(message: EventMessage, context: ServingContext) -> Served:
+    """Keep what an event tells of tickets; a ticket is found by its incident, too."""
     served = await keep_told(message, context, TICKETS)
     for one in served.ids:
         stored = await context.records.find(TICKETS.collection, MRID(one.value))
@@ -48,7 +38,8 @@ def _incident_key(ticket: TroubleTicket) -> frozenset[Key]:
     return frozenset({Key("incident", mrid)} if mrid else ())
 
 
-async def _keep_incidents(message: EventMessage, context: ServingContext) -> Served:
+async def keep_incidents(message: EventMessage, context: ServingContext) -> Served:
+    """Keep what an event tells of incidents."""
     bare, payload = message, message.payload
     if payload is not None:
         content = tuple(_without_tickets(root) if isinstance(root, Incidents) else root for root in payload.content)
