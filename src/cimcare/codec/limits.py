@@ -10,13 +10,15 @@ import base64
 import binascii
 import re
 import zlib
+from collections.abc import Iterator
+from io import BytesIO
 
 import msgspec
 from lxml import etree
 
 from cimcare.errors import Finding, InputError, finding_of
 
-__all__ = ["Limits", "parse_xml", "require_size", "unpack"]
+__all__ = ["Limits", "parse_xml", "require_size", "unpack", "walk_xml"]
 
 _CLAUSE = "XML 1.0; limits of the receiver"
 
@@ -96,6 +98,52 @@ def parse_xml(raw: bytes, limits: Limits | None = None) -> etree._Element:
     if not plain and root.getroottree().docinfo.doctype:
         raise _doctype(None)
     return root
+
+
+def walk_xml(raw: bytes, limits: Limits) -> Iterator[etree._Element]:
+    """The root of a document, then each of its children when it is read to its end; for documents of any size.
+
+    Doors are shut as in `parse_xml`. A child is emptied when the next one is asked for, so the tree never grows.
+
+    Raises:
+        InputError: as `parse_xml`; also after children were handed out.
+    """
+    require_size(raw, limits)
+    if raw[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\x00" in raw[:4]:
+        raw = _from_utf16(raw)
+    _require_no_doctype(raw)
+    count = raw.count(b"<")
+    if count > 2 * limits.max_elements:
+        raise InputError(
+            finding_of("XML-110", "/", f"{count} tags", f"at most {limits.max_elements} elements", _CLAUSE)
+        )
+    events = etree.iterparse(
+        BytesIO(raw),
+        events=("start", "end"),
+        resolve_entities=False,
+        no_network=True,
+        load_dtd=False,
+        huge_tree=False,
+        remove_comments=True,
+        remove_pis=True,
+    )
+    depth = 0
+    try:
+        for event, element in events:
+            depth += 1 if event == "start" else -1
+            if depth == 1 and event == "start":
+                if element.getroottree().docinfo.doctype:
+                    raise _doctype(None)
+                yield element
+            elif depth == 1:
+                yield element
+                element.clear()
+                while element.getprevious() is not None:
+                    del element.getparent()[0]  # type: ignore[union-attr, unused-ignore]
+    except etree.XMLSyntaxError as error:
+        raise InputError(_finding_of_syntax(error)) from error
+    except (ValueError, LookupError) as error:
+        raise InputError(finding_of("XML-106", "/", str(error), "UTF-8", _CLAUSE)) from error
 
 
 def _require_no_doctype(raw: bytes) -> None:

@@ -12,9 +12,10 @@ from enum import StrEnum
 
 import msgspec
 
+from cimcare.errors import Finding
 from cimcare.model.identity import MRID
 
-__all__ = ["Device", "DeviceKind", "Line", "MeterEvent", "Network", "Position", "ServicePoint"]
+__all__ = ["Device", "DeviceKind", "Line", "MeterEvent", "Network", "NetworkReading", "Position", "ServicePoint"]
 
 Position = tuple[float, float]
 """Where something is: x and y, in whatever coordinates the file has."""
@@ -84,6 +85,13 @@ class Network(msgspec.Struct, frozen=True, kw_only=True):
     lines: tuple[Line, ...] = ()
     points: tuple[ServicePoint, ...] = ()
     crs: str = ""
+
+
+class NetworkReading(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of reading files. `network` is None if a finding is fatal."""
+
+    network: Network | None
+    findings: tuple[Finding, ...] = ()
 
 
 class MeterEvent(msgspec.Struct, frozen=True, kw_only=True):
