@@ -168,6 +168,15 @@ _TABLE = (
     _row("BUS-109", "neither customer nor place", "5.8"),
     # BUS-140 to BUS-149: call intake, notices and call-backs
     _row("BUS-140", "call-back not available", "6.1", 409),
+    # BUS-15x: field work
+    _row("BUS-150", "crew without the skill", "6.1"),
+    _row("BUS-151", "crew is at other work", "6.1"),
+    _row("BUS-152", "no crew for the work", "6.1"),
+    _row("BUS-153", "reason missing why the visit was not completed", "5.8"),
+    _row("BUS-154", "meters or readings of the work missing", "5.8"),
+    _row("BUS-155", "work is carried out by its orders", "6.1"),
+    _row("BUS-156", "dig notice without place or time", "5.8"),
+    _row("BUS-157", "what lies where digging is planned", "0.0", 200, level=Level.INFORM, acts="nobody"),
     _row("BUS-160", "consent missing", "7.7", 403),
     _row("BUS-161", "another switch of supplier waits", "6.1"),
     _row("BUS-162", "waits for its date", "0.0", 200, level=Level.INFORM, acts="nobody"),

@@ -29,8 +29,9 @@ from cimcare.model.queries import GetIncidents, TroubleTicketFilter
 from cimcare.model.values import DateTimeInterval, Status
 from cimcare.model.verbs import Verb
 from cimcare.model.work import Appointment
+from cimcare.model.work import Crew as SentCrew
 from cimcare.samples.build import build_payload
-from cimcare.samples.northlake import Premises, find_premises, name_of
+from cimcare.samples.northlake import CREWS, Crew, Premises, find_premises, name_of
 
 __all__ = ["play_demo"]
 
@@ -204,10 +205,6 @@ async def _play_service_requests(stage: Stage) -> None:
         )
         return service_request.ServiceRequests(work=(work,))
 
-    def progress(mrid: str, status: WorkStatusKind) -> service_request.ServiceRequests:
-        work = service_request.Work(mrid=MRID(mrid), status_kind=status)
-        return service_request.ServiceRequests(work=(work,))
-
     made = await stage.say(
         "CIS", "WMS", Verb.CREATE, noun, "new customer asks for supply", payload=wish(1, WorkKind.connect)
     )
@@ -228,15 +225,40 @@ async def _play_service_requests(stage: Stage) -> None:
         "CIS", "WMS", Verb.CREATE, noun, "another customer asks for an inspection", payload=wish(2, WorkKind.inspection)
     )
     await stage.say("CIS", "WMS", Verb.CANCEL, noun, "which the customer withdraws", ids=second)
-    for status, why in (
-        (WorkStatusKind.dispatched, "crew is sent"),
-        (WorkStatusKind.onSite, "crew has arrived"),
-    ):
-        await stage.say("WMS", "WMS", Verb.CHANGE, noun, why, payload=progress(made[0], status))
-    await stage.say("CIS", "WMS", Verb.CANCEL, noun, "too late: the work has begun", ids=made, expected="FAILED 6.1")
-    await stage.say("WMS", "WMS", Verb.CHANGE, noun, "job done", payload=progress(made[0], WorkStatusKind.completed))
+    orders = await stage.say(
+        "WMS",
+        "WMS",
+        Verb.GET,
+        Noun.SERVICE_ORDERS,
+        "which jobs came of it?",
+        ids=made,
+        object_type="ServiceRequest",
+    )
+    for number, (order, crew) in enumerate(zip(orders, (CREWS[0], CREWS[2]), strict=True)):
+        await _send_crew(stage, order, crew)
+        if number == 0:
+            late = "too late: the work has begun"
+            await stage.say("CIS", "WMS", Verb.CANCEL, noun, late, ids=made, expected="FAILED 6.1")
+        await _report(stage, order, WorkStatusKind.completed, "the crew reports that it is done")
     await stage.say("WMS", "WMS", Verb.CLOSE, noun, "papers filed", ids=made)
     await stage.say("CIS", "WMS", Verb.GET, noun, "agent looks it up", ids=made, service="GetServiceRequests")
+
+
+async def _send_crew(stage: Stage, order: str, crew: Crew) -> None:
+    named = SentCrew(mrid=crew.mrid, names=name_of(crew.name, "CrewName", "Northlake WMS"))
+    sent = service_order.Work(
+        mrid=MRID(order),
+        status_kind=WorkStatusKind.dispatched,
+        work_tasks=(service_order.WorkTask(crews=(named,)),),
+    )
+    root = service_order.ServiceOrders(work=(sent,))
+    await stage.say("WMS", "WMS", Verb.CHANGE, Noun.SERVICE_ORDERS, f"{crew.name} is sent", payload=root)
+    await _report(stage, order, WorkStatusKind.onSite, "it has arrived")
+
+
+async def _report(stage: Stage, order: str, status: WorkStatusKind, why: str) -> None:
+    root = service_order.ServiceOrders(work=(service_order.Work(mrid=MRID(order), status_kind=status),))
+    await stage.say("WMS", "WMS", Verb.CHANGE, Noun.SERVICE_ORDERS, why, payload=root)
 
 
 async def _play_service_orders(stage: Stage) -> None:

@@ -93,6 +93,7 @@ class Stage:
         *,
         payload: PayloadRoot | None = None,
         ids: tuple[str, ...] = (),
+        object_type: str = "",
         query: Query | None = None,
         service: str = "",
         version: SoapVersion = SoapVersion.V11,
@@ -110,12 +111,13 @@ class Stage:
             why: What moves the sender, in a few words.
             payload: Content.
             ids: mRIDs for Request/ID.
+            object_type: What they are of; objects of the noun if empty.
             query: `Get<Noun>` element for Request.
             service: Strongly typed service; the generic one if empty.
             version: Version of SOAP.
             expected: The result the reply has to have, with a code behind it where one is expected.
         """
-        message = self._message(sender, verb, noun, payload=payload, ids=ids, query=query)
+        message = self._message(sender, verb, noun, payload=payload, ids=ids, object_type=object_type, query=query)
         client = await self._peer.soap(service, version=version)
         reply: ResponseMessage | None = None
         result, detail = "", ""
@@ -164,6 +166,7 @@ class Stage:
         *,
         payload: PayloadRoot | None,
         ids: tuple[str, ...],
+        object_type: str,
         query: Query | None,
     ) -> RequestMessage | EventMessage:
         header = Header(
@@ -181,7 +184,7 @@ class Stage:
             return EventMessage(header=header, payload=content)
         request = None
         if ids or query is not None:
-            names = tuple(ObjectID(value=value, object_type=NOUNS[noun].item_name) for value in ids)
+            names = tuple(ObjectID(value=value, object_type=object_type or NOUNS[noun].item_name) for value in ids)
             request = Request(id=names, query=query)
         return RequestMessage(header=header, request=request, payload=content)
 

@@ -37,6 +37,7 @@ from cimcare.schema.wsdl import GENERIC, SERVICES, operation_name
 from cimcare.store.opening import open_store
 from cimcare.systems.cis import seed_town
 from cimcare.systems.oms.town import seed_network
+from cimcare.systems.wms import seed_crews
 from cimcare.transport.http import AsgiApp, MessageEndpoints
 from cimcare.transport.partners import HttpSender
 from cimcare.transport.soap import TypedService
@@ -129,6 +130,7 @@ class Hub:
                 async with store.transaction() as transaction:
                     await seed_town(transaction.records, clock())
                     await seed_network(transaction.records, clock())
+                    await seed_crews(transaction.records, clock())
         except BaseException:
             await store.close()
             raise

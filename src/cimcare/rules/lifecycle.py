@@ -19,7 +19,7 @@ from                                                  to
 ====================================================  ================================================================
 any before closed                                     any later one: partners leave steps out
 any before completed                                  cancelled
-scheduled, waitingOnMaterial, dispatched, enroute     back to waitingToBeScheduled or scheduled: visit not completed
+scheduled to inProgress                               back to waitingToBeScheduled or scheduled: visit not completed
 any                                                   itself: a message may come twice
 closed, cancelled                                     nothing else
 ====================================================  ================================================================
@@ -28,9 +28,26 @@ A cancel *request* is refused once work has begun (onSite and later), though the
 work as cancelled. `delete` removes an object in any state; `get` and `change` leave the state alone, and what has ended
 cannot be changed.
 
+A request that is carried out by service orders has the state that follows from theirs (`progress_of`), cancelled orders
+left out:
+
+====================================================  ================================================================
+orders                                                request
+====================================================  ================================================================
+all completed or closed                               completed
+one dispatched to inProgress, none completed          the state of the one that is furthest
+one dispatched to inProgress, another completed       inProgress
+none under way                                        the least state of those not completed
+none left                                             waitingToBeScheduled
+====================================================  ================================================================
+
+Where the way of work does not lead from the request's state to that one, a request that is under way becomes scheduled,
+and any other stays as it is.
+
 Source: CIM enumeration WorkStatusKind for the literals; order of work and all other states: our rule.
 """
 
+from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
 
@@ -42,6 +59,7 @@ from cimcare.rules.report import OUR_RULE
 
 __all__ = [
     "NO_STATE",
+    "UNDER_WAY",
     "WORK_NOUNS",
     "WORK_ORDER",
     "AgreementState",
@@ -54,6 +72,7 @@ __all__ = [
     "is_ended",
     "is_ended_state",
     "next_state",
+    "progress_of",
     "work_transition",
 ]
 
@@ -105,9 +124,12 @@ WORK_NOUNS = frozenset({Noun.SERVICE_REQUESTS, Noun.SERVICE_ORDERS, Noun.WORK_RE
 """Nouns whose objects are work."""
 
 _RANK = {status: rank for rank, status in enumerate(WORK_ORDER)}
-_RESCHEDULED_FROM = frozenset(
-    {WorkStatusKind.scheduled, WorkStatusKind.waitingOnMaterial, WorkStatusKind.dispatched, WorkStatusKind.enroute}
+UNDER_WAY = frozenset(
+    {WorkStatusKind.dispatched, WorkStatusKind.enroute, WorkStatusKind.onSite, WorkStatusKind.inProgress}
 )
+"""States of work that a crew has in hand."""
+
+_RESCHEDULED_FROM = UNDER_WAY | {WorkStatusKind.scheduled, WorkStatusKind.waitingOnMaterial}
 _RESCHEDULED_TO = frozenset({WorkStatusKind.waitingToBeScheduled, WorkStatusKind.scheduled})
 
 _INITIAL: dict[Noun, str] = {
@@ -190,6 +212,31 @@ def work_transition(
         return None
     accepted = ", ".join(each for each in WorkStatusKind if each is old or _may_follow(old, each))
     return finding_of("LIF-102", path, f"{new} after {old}", f"one of {accepted}", _CLAUSE, object_id=object_id)
+
+
+def progress_of(old: WorkStatusKind | None, orders: Iterable[WorkStatusKind]) -> WorkStatusKind | None:
+    """State of a request that is carried out by orders in these states. The table stands at the head of this module."""
+    every = list(orders)
+    live = [status for status in every if status is not WorkStatusKind.cancelled]
+    to_do = sorted((status for status in live if not _is_done(status)), key=_RANK.__getitem__)
+    if not every:
+        return old
+    if not live:
+        wanted = WorkStatusKind.waitingToBeScheduled
+    elif not to_do:
+        wanted = WorkStatusKind.completed
+    elif to_do[-1] not in UNDER_WAY:
+        wanted = to_do[0]
+    else:
+        wanted = to_do[-1] if len(to_do) == len(live) else WorkStatusKind.inProgress
+    if work_transition(old, wanted) is None:
+        return wanted
+    # A crew has left without being done while another is not yet as far: from here the way leads on by the schedule.
+    return WorkStatusKind.scheduled if old in UNDER_WAY else old
+
+
+def _is_done(status: WorkStatusKind) -> bool:
+    return status in {WorkStatusKind.completed, WorkStatusKind.closed}
 
 
 def _may_follow(old: WorkStatusKind, new: WorkStatusKind) -> bool:

@@ -71,6 +71,7 @@ _FORMS: dict[Verb, Form] = {
     Verb.CHANGED: Form.CHANGED,
     Verb.CANCELED: Form.CANCELED,
     Verb.CLOSED: Form.CLOSED,
+    Verb.CLOSE: Form.CLOSED,
     Verb.DELETE: Form.IDENTITY,
     Verb.DELETED: Form.IDENTITY,
     Verb.REPLY: Form.FULL,
@@ -128,6 +129,8 @@ def build_message(noun: Noun, verb: Verb, *, seed: int = 0, now: datetime | None
         return EventMessage(header=header, payload=_payload(scene, verb))
     if verb is Verb.GET:
         return RequestMessage(header=header, request=_get(scene))
+    if verb is Verb.CLOSE and noun is Noun.SERVICE_ORDERS:  # what the crew has done and read belongs to it
+        return RequestMessage(header=header, request=Request(id=(_object_id(scene),)), payload=_payload(scene, verb))
     if verb in {Verb.CANCEL, Verb.CLOSE, Verb.DELETE}:
         return RequestMessage(header=header, request=Request(id=(_object_id(scene),)))
     return RequestMessage(header=header, payload=_payload(scene, verb))

@@ -147,23 +147,28 @@ def build_service_orders(scene: Scene, form: Form) -> order.ServiceOrders:
             status_kind=WorkStatusKind.closed,
             names=names,
             time_schedules=(_done(scene),),
-            work_tasks=(
-                order.WorkTask(
-                    mrid=_task_mrid(scene),
-                    status_kind=WorkStatusKind.closed,
-                    assets=(
-                        order.Asset(
-                            mrid=scene.premises.mrid("meter"),
-                            meter_readings=(_reading(scene),),
-                            names=name_of(scene.premises.meter, "MeterBadgeNumber"),
-                        ),
-                    ),
-                ),
-            ),
+            work_tasks=(_closed_task(scene),),
         )
     else:
         work = order.Work(mrid=scene.mrid, names=names)
     return order.ServiceOrders(work=(work,))
+
+
+def _closed_task(scene: Scene) -> order.WorkTask:
+    """The task as it was done: the meter with its reading; of an exchange both meters, as found and as left."""
+    _, task_kind, _ = scene.draw("work").pick(_JOBS)
+    exchange = task_kind is WorkTaskKind.exchange
+
+    def meter(*, new: bool) -> order.Asset:
+        named = _order_asset(scene, new=new)
+        return order.Asset(mrid=named.mrid, meter_readings=(_reading(scene),), names=named.names)
+
+    return order.WorkTask(
+        mrid=_task_mrid(scene),
+        status_kind=WorkStatusKind.closed,
+        assets=(meter(new=exchange),),
+        old_asset=meter(new=False) if exchange else None,
+    )
 
 
 def build_work_requests(scene: Scene, form: Form) -> wish.WorkRequests:

@@ -3,7 +3,7 @@
 Pure but for `Records`: instants and identifiers come in with the ServingContext.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Generic, TypeVar, cast
 
@@ -61,8 +61,8 @@ class Kind(msgspec.Struct, Generic[BodyT], frozen=True, kw_only=True):
     A body is one object of the payload root, except where the root holds more than objects: then it is a root with one
     object. `item` is the class of the objects. `split` takes the bodies out of a root, `join` puts bodies into one,
     `core` is the object itself, `with_core` a body with another object in the place of its own, `alone` a body with
-    this object only. `references` are types of names that point to something else and do not identify the object;
-    `reference_sort` is the sort of key under which they are found.
+    this object only. `references` are types of names that point to something else and do not identify the object,
+    each with the sort of key under which the object is then found.
     """
 
     noun: Noun
@@ -74,8 +74,7 @@ class Kind(msgspec.Struct, Generic[BodyT], frozen=True, kw_only=True):
     core: Callable[[BodyT], Structure]
     with_core: Callable[[BodyT, Structure], BodyT]
     alone: Callable[[Structure], BodyT]
-    references: frozenset[str] = frozenset()
-    reference_sort: str = "reference"
+    references: Mapping[str, str] = {}
 
     @property
     def item_name(self) -> str:
@@ -90,7 +89,7 @@ class Kind(msgspec.Struct, Generic[BodyT], frozen=True, kw_only=True):
 
     def labels(self, body: BodyT) -> tuple[Label, ...]:
         """Names that identify the object."""
-        return labels_of(self.core(body), without=self.references)
+        return labels_of(self.core(body), without=frozenset(self.references))
 
     def identity_of(self, body: BodyT) -> str:
         """How findings name the object."""
@@ -127,7 +126,7 @@ class Kind(msgspec.Struct, Generic[BodyT], frozen=True, kw_only=True):
         core = self.core(body)
         labels = labels_of(core)
         keys = set(self.name_keys(body)) | related_keys(body)
-        keys |= {Key(self.reference_sort, label.name) for label in labels if label.type in self.references}
+        keys |= {Key(self.references[label.type], label.name) for label in labels if label.type in self.references}
         for name in _ATTRIBUTES:
             value = getattr(core, name, None)
             if isinstance(value, str) and value:
@@ -148,8 +147,7 @@ def kind_of(
     role: Role,
     body: type[BodyT],
     *,
-    references: frozenset[str] = frozenset(),
-    reference_sort: str = "reference",
+    references: Mapping[str, str] | None = None,
 ) -> Kind[BodyT]:
     """The Kind of a noun whose payload root holds objects and nothing else.
 
@@ -174,8 +172,7 @@ def kind_of(
         core=lambda one: one,
         with_core=lambda _, core: cast("BodyT", core),
         alone=lambda core: cast("BodyT", core),
-        references=references,
-        reference_sort=reference_sort,
+        references=references or {},
     )
 
 

@@ -178,6 +178,10 @@ class _Reader(Generic[BodyT]):
         groups: dict[str, list[Key]] = {}
         missing = 0
         for at, identifier in enumerate(self._request.id, 1):
+            sort = self._kind.references.get(identifier.object_type or "")
+            if sort:  # the name of what an object refers to is kept as it stands
+                groups.setdefault(sort, []).append(Key(sort, identifier.value.strip()))
+                continue
             sort = RELATED.get(identifier.object_type or "")
             if sort and identifier.object_type != self._kind.item_name:
                 groups.setdefault(sort, []).extend(_keys_of_id(sort, identifier))

@@ -34,7 +34,7 @@ def test_work_goes_forward_step_by_step_or_in_leaps(old: WorkStatusKind, new: Wo
 
 RESCHEDULED = {
     (old, new)
-    for old in (W.scheduled, W.waitingOnMaterial, W.dispatched, W.enroute)
+    for old in (W.scheduled, W.waitingOnMaterial, W.dispatched, W.enroute, W.onSite, W.inProgress)
     for new in (W.waitingToBeScheduled, W.scheduled)
 }
 

@@ -30,6 +30,7 @@ from cimcare.systems.merging import merge
 from cimcare.systems.oms.kinds import TICKETS
 from cimcare.systems.pruning import prune
 from cimcare.systems.wms.appointments import WINDOWS
+from cimcare.systems.wms.crews import seed_crews
 from cimcare.systems.wms.kinds import SERVICE_REQUESTS, WORK_REQUESTS
 from tests.unit.systems.test_merging import _tickets
 from tests.unit.systems.utility import MONDAY, Utility, codes_of, items_of, mrid, names, root_of
@@ -252,6 +253,7 @@ async def test_a_state_that_allows_no_change_allows_no_removal() -> None:
 async def test_an_appointment_that_goes_gives_its_window_back() -> None:
     """Removal goes the way of a change, so what hangs on the object follows."""
     utility = Utility()
+    await seed_crews(utility.records, utility.now)
     slot = DateTimeInterval(start=MONDAY.replace(day=3, hour=8), end=MONDAY.replace(day=3, hour=10))
     visit = Appointment(meeting_interval=slot)
     work = Work(mrid=mrid("w"), appointments=(visit,), comment="c")

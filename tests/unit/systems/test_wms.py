@@ -15,7 +15,7 @@ from cimcare.model.values import DateTimeInterval
 from cimcare.model.verbs import Verb
 from cimcare.model.work import Appointment, WorkTimeSchedule
 from cimcare.model.work_request import Organisation, WorkRequests
-from cimcare.systems.wms.appointments import CAPACITY
+from cimcare.systems.wms.crews import seed_crews
 from tests.unit.systems.utility import (
     MONDAY,
     Utility,
@@ -36,9 +36,15 @@ FRIDAY_NIGHT = datetime(2026, 3, 6, 20, tzinfo=UTC)
 nouns = pytest.mark.parametrize("noun", [SR, SO, WR])
 
 
+CAPACITY = 16
+"""Visits of an hour that the four crews of Northlake can make in four hours, whatever they are skilled for."""
+
+
 @pytest.fixture
-def utility() -> Utility:
-    return Utility()
+async def utility() -> Utility:
+    made = Utility()
+    await seed_crews(made.records, made.now)
+    return made
 
 
 def work(noun: Noun, number: str = "w-1", **members: object) -> Structure:
@@ -186,13 +192,13 @@ async def test_the_offer_follows_the_wish(
     assert f"{appointment.meeting_interval.start:%Y-%m-%dT%H}" == start
 
 
-async def test_a_window_takes_eight_visits(utility: Utility) -> None:
-    """The ninth customer is offered the next window; a visit that is withdrawn makes room."""
+async def test_a_window_takes_the_visits_that_the_crews_can_make(utility: Utility) -> None:
+    """Who calls when all crews are taken is offered the next window; a visit that is withdrawn makes room."""
     for number in range(CAPACITY + 1):
         await utility.ask(Verb.CREATE, SR, work(SR, f"w-{number}"))
-    ninth = await work_of(utility, SR, f"w-{CAPACITY}")
+    last = await work_of(utility, SR, f"w-{CAPACITY}")
     tuesday = MONDAY + timedelta(days=1)
-    assert ninth.appointments == (window(tuesday.replace(hour=8), tuesday.replace(hour=12)),)  # type: ignore[attr-defined]
+    assert last.appointments == (window(tuesday.replace(hour=8), tuesday.replace(hour=12)),)  # type: ignore[attr-defined]
     for verb, number in ((Verb.CANCEL, "w-0"), (Verb.CLOSE, "w-1"), (Verb.DELETE, "w-2")):
         assert (await utility.ask(verb, SR, ids=(number,))).result is Result.OK
         await utility.ask(Verb.CREATE, SR, work(SR, f"after {verb}"))
@@ -207,9 +213,9 @@ async def test_an_appointment_that_comes_with_the_work_needs_room(utility: Utili
         served = await utility.ask(Verb.CREATE, noun, work(noun, f"w-{number}", appointments=(window(*AFTERNOON),)))
         assert served.result is Result.OK
         assert await state_of(utility, noun, f"w-{number}") is WorkStatusKind.scheduled
-    served = await utility.ask(Verb.CREATE, SR, work(SR, "w-9", appointments=(window(*AFTERNOON),)))
+    served = await utility.ask(Verb.CREATE, SR, work(SR, "one more", appointments=(window(*AFTERNOON),)))
     assert (served.result, codes_of(served)) == (Result.FAILED, ["BUS-107"])
-    assert codes_of(await utility.ask(Verb.GET, SR, ids=("w-9",))) == ["REF-103"]
+    assert codes_of(await utility.ask(Verb.GET, SR, ids=("one more",))) == ["REF-103"]
 
 
 async def test_work_that_waits_for_approval_is_offered_nothing(utility: Utility) -> None:
@@ -229,8 +235,8 @@ async def test_change_moves_the_appointment(utility: Utility) -> None:
     assert isinstance(shown, Work)
     assert shown.appointments == (other,)
     assert (await work_of(utility, SR, "w-0")).appointments == (window(*AFTERNOON), other)  # type: ignore[attr-defined]
-    await utility.ask(Verb.CREATE, SR, work(SR, "w-9"))
-    assert (await work_of(utility, SR, "w-9")).appointments == (window(*AFTERNOON),)  # type: ignore[attr-defined]
+    await utility.ask(Verb.CREATE, SR, work(SR, "one more"))
+    assert (await work_of(utility, SR, "one more")).appointments == (window(*AFTERNOON),)  # type: ignore[attr-defined]
 
 
 async def test_change_to_a_full_window_is_refused_and_nothing_moves(utility: Utility) -> None:

@@ -6,7 +6,7 @@ from cimcare.model.incident import Incident
 from cimcare.model.nouns import Noun, Role
 from cimcare.model.trouble_ticket import TroubleTicket
 from cimcare.systems.objects import kind_of
-from cimcare.systems.wms.kinds import work_requests_kind
+from cimcare.systems.wms.kinds import ORDER_REFERENCES, work_requests_kind
 
 __all__ = ["AGREEMENTS", "INCIDENTS", "SERVICE_ORDERS", "SERVICE_REQUESTS", "TICKETS", "WORK_REQUESTS"]
 
@@ -18,15 +18,13 @@ TICKETS = kind_of(
     Noun.TROUBLE_TICKETS,
     Role.CIS,
     TroubleTicket,
-    references=frozenset({"Device", "DeviceNumber"}),
-    reference_sort="device",
+    references={"Device": "device", "DeviceNumber": "device"},
 )
 SERVICE_REQUESTS = kind_of(Noun.SERVICE_REQUESTS, Role.CIS, service_request.Work)
 SERVICE_ORDERS = kind_of(
     Noun.SERVICE_ORDERS,
     Role.CIS,
     service_order.Work,
-    references=frozenset({"ServiceRequest", "ServiceRequestNumber"}),
-    reference_sort="service-request",
+    references=ORDER_REFERENCES,
 )
 WORK_REQUESTS = work_requests_kind(Role.CIS)

@@ -38,7 +38,9 @@ CLOSED = IncidentState.CLOSED.value
 DEVICE_NAMES = frozenset({"Device", "DeviceNumber"})
 """Types of names of a ticket that name the device which the caller or agent suspects, and not the ticket."""
 
-TICKETS = kind_of(Noun.TROUBLE_TICKETS, Role.OMS, TroubleTicket, references=DEVICE_NAMES, reference_sort="device")
+TICKETS = kind_of(
+    Noun.TROUBLE_TICKETS, Role.OMS, TroubleTicket, references=dict.fromkeys(sorted(DEVICE_NAMES), "device")
+)
 """Tickets are open, resolved or cancelled. The key `incident` leads from an incident to its tickets."""
 
 INCIDENTS = kind_of(Noun.INCIDENTS, Role.OMS, Incident)

@@ -13,7 +13,27 @@ from cimcare.model.work_request import WorkRequests
 from cimcare.systems.identity import has_identity, is_same
 from cimcare.systems.objects import Kind, kind_of
 
-__all__ = ["SERVICE_ORDERS", "SERVICE_REQUESTS", "WORK_REQUESTS", "work_requests_kind"]
+__all__ = [
+    "ORDER_REFERENCES",
+    "SERVICE_ORDERS",
+    "SERVICE_REQUESTS",
+    "WORK_REQUESTS",
+    "WORK_TYPE",
+    "work_requests_kind",
+]
+
+
+ORDER_REFERENCES = {
+    "ServiceRequest": "service-request",
+    "ServiceRequestNumber": "service-request",
+    "WorkRequest": "work-request",
+    "WorkRequestNumber": "work-request",
+    "Incident": "incident",
+}
+"""Types of names of an order that name what it is for, and not the order; one request may lead to several orders."""
+
+WORK_TYPE = "WorkType"
+"""Type of the name by which a work request says its type, since its class has no member for it."""
 
 
 def work_requests_kind(role: Role) -> Kind[WorkRequests]:
@@ -31,6 +51,7 @@ def work_requests_kind(role: Role) -> Kind[WorkRequests]:
         core=_core,
         with_core=lambda body, core: msgspec.structs.replace(body, work=(cast("work_request.Work", core),)),
         alone=lambda core: WorkRequests(work=(cast("work_request.Work", core),)),
+        references={WORK_TYPE: "work-type"},
     )
 
 
@@ -63,8 +84,6 @@ SERVICE_ORDERS = kind_of(
     Noun.SERVICE_ORDERS,
     Role.WMS,
     service_order.Work,
-    # An order may carry the number of the request that led to it, and one request may lead to several orders.
-    references=frozenset({"ServiceRequest", "ServiceRequestNumber"}),
-    reference_sort="service-request",
+    references=ORDER_REFERENCES,
 )
 WORK_REQUESTS = work_requests_kind(Role.WMS)
