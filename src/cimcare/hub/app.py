@@ -10,6 +10,7 @@ from uuid import uuid4
 import structlog
 
 from cimcare.exchange.log import LogSelection
+from cimcare.exchange.notices import Channel, ContactKind
 from cimcare.exchange.ports import Clock, NewID
 from cimcare.exchange.sending import Sender
 from cimcare.exchange.store import Store, StoreError
@@ -21,6 +22,8 @@ from cimcare.hub.delivery import Couriers, CourierTimes
 from cimcare.hub.events import Events
 from cimcare.hub.following import Follower
 from cimcare.hub.metrics import Metrics
+from cimcare.hub.notice_settings import open_channels
+from cimcare.hub.notifying import Notifier, put_rules_in_force
 from cimcare.hub.operator_pages import OperatorPages
 from cimcare.hub.passing import Circuits, Passing
 from cimcare.hub.pipeline import Pipeline
@@ -36,6 +39,7 @@ from cimcare.schema.documents import render_schema, render_wsdl
 from cimcare.schema.wsdl import GENERIC, SERVICES, operation_name
 from cimcare.store.opening import open_store
 from cimcare.systems.cis import seed_town
+from cimcare.systems.cis.contacts import NoticeRules
 from cimcare.systems.oms.town import seed_network
 from cimcare.systems.wms import seed_crews
 from cimcare.transport.http import AsgiApp, MessageEndpoints
@@ -72,6 +76,7 @@ class Hub:
         queries: Queries,
         streams: Streams,
         upkeep: Upkeep,
+        notifier: Notifier,
         app: AsgiApp,
     ):
         self.settings = settings
@@ -80,6 +85,7 @@ class Hub:
         self.queries = queries
         self.streams = streams
         self.upkeep = upkeep
+        self.notifier = notifier
         self.app = app
         self._store = store
         self._sender = sender
@@ -97,6 +103,7 @@ class Hub:
         store: Store | None = None,
         sender: Sender | None = None,
         chance: random.Random | None = None,
+        channels: Mapping[ContactKind, Channel] | None = None,
         adopts: bool = True,
     ) -> "Hub":
         """Open the database, give the CIS its town if that is wanted, put all parts together and begin to deliver.
@@ -109,6 +116,7 @@ class Hub:
             store: An open store, which the hub closes; the database of the settings if None.
             sender: The way to partners; HTTP if None.
             chance: Jitter.
+            channels: The ways to customers by kind of contact; those of the settings if None.
             adopts: Whether partners and subscriptions of the settings are put in force; else those are that the
                 database has, as for a process that takes the place of one that died.
 
@@ -131,6 +139,7 @@ class Hub:
                     await seed_town(transaction.records, clock())
                     await seed_network(transaction.records, clock())
                     await seed_crews(transaction.records, clock())
+            await put_rules_in_force(store, NoticeRules(time_zone=settings.notices.time_zone), clock())
         except BaseException:
             await store.close()
             raise
@@ -203,6 +212,18 @@ class Hub:
             process=new_id(),
             logger=logger,
         )
+        notifier = Notifier(
+            store=store,
+            channels=channels if channels is not None else open_channels(settings.notices, clock),
+            lease=settings.notices.lease,
+            parallel=settings.notices.parallel,
+            poll=timedelta(seconds=settings.delivery.poll_seconds),
+            process=new_id(),
+            clock=clock,
+            new_id=new_id,
+            metrics=metrics,
+            logger=logger,
+        )
         endpoints = MessageEndpoints(
             pipeline.receive,
             services=TYPED_SERVICES,
@@ -233,11 +254,13 @@ class Hub:
             queries=queries,
             streams=streams,
             upkeep=upkeep,
+            notifier=notifier,
             app=endpoints,
         )
         couriers.start()
         follower.start(settings.delivery.poll_seconds)
         upkeep.start()
+        notifier.start()
         return hub
 
     def end_streams(self) -> None:
@@ -247,6 +270,7 @@ class Hub:
 
     async def close(self) -> None:
         """End what is under way, deliveries too, make durable what waits, and close the database."""
+        await self.notifier.stop()
         await self.upkeep.stop()
         await self._follower.stop()
         await self._passing.stop()

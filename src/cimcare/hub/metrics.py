@@ -88,6 +88,12 @@ class Metrics:
             ("partner", "outcome"),
             registry=self._registry,
         )
+        self._notices = Counter(
+            "cimcare_notices",
+            "Attempts to send a notice to a customer, by kind of contact and what became of it.",
+            ("kind", "outcome"),
+            registry=self._registry,
+        )
         self._backlog_waiting = self._by_partner("deliveries_waiting", "Deliveries that wait or are under way.")
         self._backlog_awaiting = self._by_partner("deliveries_awaiting", "Requests whose reply is to come later.")
         self._backlog_dead = self._by_partner("deliveries_dead", "Dead letters.")
@@ -143,6 +149,10 @@ class Metrics:
     def count_delivery(self, partner: str, outcome: str) -> None:
         """One attempt to deliver has ended. `outcome` is a word of the program."""
         self._attempts.labels(self._label(partner), outcome).inc()
+
+    def count_notice(self, kind: str, outcome: str) -> None:
+        """One attempt to send a notice has ended. Both are words of the program."""
+        self._notices.labels(kind, outcome).inc()
 
     def set_backlogs(self, backlogs: Iterable[Backlog], now: datetime) -> None:
         """What each destination has not got."""

@@ -20,6 +20,7 @@ from cimcare.exchange.subscriptions import Subscription
 from cimcare.hub.clashes import find_wrong_address
 from cimcare.hub.keys import PREFIX, Mistake, Place, Plain, Setting, closest, described, keys_of, nearest, read_value
 from cimcare.hub.lines import lines_of
+from cimcare.hub.notice_settings import NoticeSettings, check_notices
 from cimcare.hub.partner_keys import ROLE_KEYS, ROLE_VARIABLES
 from cimcare.hub.partnering import read_tables
 from cimcare.model.nouns import Role
@@ -278,6 +279,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     retention: RetentionSettings = RetentionSettings()
     alarms: AlarmSettings = AlarmSettings()
     systems: SystemsSettings = SystemsSettings()
+    notices: NoticeSettings = NoticeSettings()
     partners: tuple[Partner, ...] = ()
     subscriptions: tuple[Subscription, ...] = ()
 
@@ -379,7 +381,7 @@ def judge_settings(
     reading.read_plain(content)
     reading.read_environment(environment)
     plain = msgspec.convert(_nest(reading.values), Settings)
-    reading.check_together(plain)
+    reading.check_together(plain, files=files)
     tables = read_tables(
         content,
         environment,
@@ -440,7 +442,7 @@ class _Reading:
         else:
             self.values[name] = read
 
-    def check_together(self, plain: Settings) -> None:
+    def check_together(self, plain: Settings, *, files: bool) -> None:
         """What several settings must be together, and addresses."""
         address = plain.hub.address
         if address and (wrong := find_wrong_address(address)):
@@ -459,6 +461,7 @@ class _Reading:
                 found = f"source {source!r} of {other} and of {role}"
                 why = "who sent a message is known by its Header/Source"
                 self._note(name, "SET-109", found, "a source of its own for each role", why)
+        check_notices(plain.notices, self._note, files=files)
         if plain.retention.every_minutes:
             self._check_retention(plain.retention, plain.hub.repeat_window_days)
 
@@ -473,7 +476,12 @@ class _Reading:
                 self._note(place, "SET-115", found, "a retention that is not shorter than the window", why)
 
     def _note(self, name: str, code: str, found: str, accepted: str, why: str = "") -> None:
-        self.mistakes.append(Mistake.at(self._places[name], code, found, accepted, why))
+        # A mistake about what was not given, such as a sender, stands at the group it is missing from.
+        group = name.rpartition(".")[0]
+        place = self._places.get(name) or next(
+            (place for known, place in self._places.items() if known.startswith(f"{group}.")), Place(self._file, name)
+        )
+        self.mistakes.append(Mistake.at(place, code, found, accepted, why))
 
 
 def _unknown(path: tuple[str, ...], place: Place) -> Mistake:

@@ -37,14 +37,24 @@ def test_every_setting_is_read_from_file_and_environment(setting: object) -> Non
     """A setting that is described and not read is a lie."""
     assert isinstance(setting, type(SETTINGS[0]))
     default = setting.default
-    other: dict[str, object] = {"hub.log_level": "debug", "hub.address": "http://hub.example"}
+    other: dict[str, object] = {
+        "hub.log_level": "debug",
+        "hub.address": "http://hub.example",
+        "notices.time_zone": "Europe/Berlin",
+        "notices.smtp.security": "tls",
+        "notices.sms.url": "http://sms.example/send",
+        "notices.sms.template": "{'to': '{to}', 'body': '{text}'}".replace("'", '\\"'),
+        "notices.webhook.url": "http://hook.example",
+        "notices.webhook.kinds": "sms",
+    }
+    needed = {"notices.smtp.host": "notices.smtp.sender = 'a@b.example'\n"}.get(setting.name, "")
     value = other.get(
         setting.name,
         not default if isinstance(default, bool) else default + 1 if isinstance(default, int | float) else "other",
     )
     written = str(value).lower() if isinstance(value, bool) else f'"{value}"' if isinstance(value, str) else value
     value = (value,) if isinstance(default, tuple) else value
-    expected = Settings()
+    expected = read_settings(needed)
     *path, last = setting.name.replace("-", "_").split(".")
 
     def put(struct: msgspec.Struct, parents: list[str]) -> msgspec.Struct:
@@ -53,9 +63,29 @@ def test_every_setting_is_read_from_file_and_environment(setting: object) -> Non
         inner = put(getattr(struct, parents[0]), parents[1:])
         return msgspec.structs.replace(struct, **{parents[0]: inner})
 
-    assert read_settings(f"{setting.name} = {written}") == put(expected, path)
+    if isinstance(value, str):
+        value = value.replace('\\"', '"')
+    assert read_settings(f"{needed}{setting.name} = {written}", files=False) == put(expected, path)
     given = ", ".join(value) if isinstance(value, tuple) else str(value)
-    assert read_settings("", {setting.variable: given}) == put(expected, path)
+    assert read_settings(needed, {setting.variable: given}, files=False) == put(expected, path)
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "line"),
+    [
+        ("[notices]\ntime_zone = 'Mars/Olympus'", "SET-118", 2),
+        ("[notices.smtp]\nhost = 'mail'", "SET-116", 2),
+        ("[notices.smtp]\nhost = 'mail'\nsender = 'a@b.example'\nuser = 'u'", "SET-114", 4),
+        ("[notices.sms]\nurl = 'sms'", "SET-107", 2),
+        ('[notices.sms]\ntemplate = \'{"to": "{to}"}\'', "SET-118", 2),
+        ("[notices.webhook]\nkinds = ['pigeon']", "SET-118", 2),
+        ("[notices.webhook]\nsecret_file = '/nowhere'", "SET-113", 2),
+    ],
+)
+def test_notices_that_could_not_be_sent_are_refused_at_the_start(text: str, code: str, line: int) -> None:
+    """And not found out by customers who were not told."""
+    (mistake,) = judge_settings(text).mistakes
+    assert (mistake.finding.code, mistake.finding.line) == (code, line)
 
 
 def test_all_mistakes_are_found_at_once() -> None:

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cimcare.exchange.notices import ContactKind, Handed, HandOver, Outgoing
@@ -673,7 +673,6 @@ class Story:
                 await bench.end_ticket(f"T-{number}", reason if isinstance(reason, str) else None)
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.lists(_STEPS, max_size=25))
 async def test_no_notice_is_planned_or_sent_twice(steps: list[tuple[object, ...]]) -> None:
     """Whatever the order and repetition of events, and whatever becomes of attempts."""
