@@ -180,6 +180,8 @@ _TABLE = (
     _row("BUS-160", "consent missing", "7.7", 403),
     _row("BUS-161", "another switch of supplier waits", "6.1"),
     _row("BUS-162", "waits for its date", "0.0", 200, level=Level.INFORM, acts="nobody"),
+    _row("BUS-163", "not open to third parties", "7.7", 403),
+    _row("BUS-164", "consent cannot be read", "1.8"),
     # EXC-1xx: exchange
     _row("EXC-101", "message identifier used for other content", "2.29"),
     _row("EXC-102", "verb not served for this noun", "2.9"),

@@ -54,6 +54,8 @@ class Action(StrEnum):
     SUBSCRIBE = "subscribe"
     UNSUBSCRIBE = "unsubscribe"
     REMOVE = "remove"
+    CONSENT = "consent"
+    FILTER = "filter"
     ALARM = "alarm"
     START = "start"
     STOP = "stop"

@@ -33,7 +33,10 @@ class Direction(StrEnum):
 
 
 class Transport(StrEnum):
-    """How a message came or went. `internal` is from one built-in system to another."""
+    """How a message came or went. `internal` is from one built-in system to another.
+
+    `filtered` is what a third party is sent in the place of an event or reply: the same, as far as it may see it.
+    """
 
     SOAP11 = "soap11"
     SOAP12 = "soap12"
@@ -41,6 +44,7 @@ class Transport(StrEnum):
     REST_XML = "rest-xml"
     REST_JSON = "rest-json"
     INTERNAL = "internal"
+    FILTERED = "filtered"
 
 
 class Outcome(StrEnum):

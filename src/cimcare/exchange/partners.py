@@ -81,7 +81,8 @@ class Partner(msgspec.Struct, frozen=True, kw_only=True):
     strongly typed partner the address below which its services are. `parallel` deliveries are under way at once, and
     not more than `rate` are begun a second (0: no bound). `deadline` is for one answer, `reply_within` for a reply
     that is to come later. Payloads above `compress_above_bytes` are sent compressed (0: never). `secret_file` holds the
-    key with which webhooks are signed.
+    key with which webhooks are signed. A `third_party` is outside of the utility: what it is told is cut to what
+    customers consent to.
     """
 
     name: str
@@ -103,3 +104,9 @@ class Partner(msgspec.Struct, frozen=True, kw_only=True):
     retry: Retry = Retry()
     tls: Tls = Tls()
     secret_file: str = ""
+    third_party: bool = False
+
+    @property
+    def is_third_party(self) -> bool:
+        """Whether it is outside of the utility; who plays the role always is."""
+        return self.third_party or self.role is Role.THIRD_PARTY

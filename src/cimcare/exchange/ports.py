@@ -160,7 +160,8 @@ class ServingContext(msgspec.Struct, frozen=True, kw_only=True):
     With `removes` the message, a change or an event of one, holds the path down to what is to be removed from its
     objects, as an operation on elements has it. With `is_unbounded` the answer to a get may have any number of objects,
     since it is sent in several pieces. Where no message is served, as in a `Tick`, `header` says who acts (Source) and
-    by which CorrelationID the events belong together; its noun is empty.
+    by which CorrelationID the events belong together; its noun is empty. `third_party` is Header/Source of a sender
+    that is a third party, who sees and does what customers consent to; it is empty for all others.
     """
 
     records: Records
@@ -169,6 +170,7 @@ class ServingContext(msgspec.Struct, frozen=True, kw_only=True):
     header: Header
     removes: bool = False
     is_unbounded: bool = False
+    third_party: str = ""
 
 
 Handler = Callable[[RequestMessage, ServingContext], Awaitable[Served]]

@@ -57,6 +57,16 @@ class Routes:
         self._hosts = frozenset(host for each in self.partners if (host := _host_of(each.url)))
 
     @property
+    def third_parties(self) -> tuple[Partner, ...]:
+        """Partners outside of the utility that may want events, each as it is allowed to see them."""
+        return tuple(partner for partner, _, _ in self._listeners if partner.is_third_party)
+
+    def third_party(self, source: str) -> str:
+        """The Header/Source itself if a partner outside of the utility speaks under it, else nothing."""
+        is_outside = any(each.is_third_party for each in self.partners if each.source == source)
+        return source if source and is_outside else ""
+
+    @property
     def has_receivers(self) -> bool:
         """Whether any event may have a receiver at all."""
         return bool(self._listeners)
@@ -84,17 +94,22 @@ class Routes:
     def receivers(self, facts: Facts, *, sender: str) -> tuple[Partner, ...]:
         """Partners that are to get an event, each once however many of their subscriptions it passes.
 
+        Those outside of the utility are not among them: whether one of them wants an event is asked with
+        `is_wanted_by` of the event as that one may see it.
+
         Args:
             facts: What the event is about.
             sender: Header/Source of who told of it, to whom it is not told back.
         """
-        pairs = frozenset(((facts.verb, facts.noun), *facts.operations))
         return tuple(
-            partner
-            for partner, matchers, heard in self._listeners
-            if (not sender or partner.source != sender)
-            and (not heard.isdisjoint(pairs) or any(matcher.accepts(facts) for matcher in matchers))
+            listener[0]
+            for listener in self._listeners
+            if not listener[0].is_third_party and _wants(listener, facts, sender)
         )
+
+    def is_wanted_by(self, partner: Partner, facts: Facts, *, sender: str) -> bool:
+        """Whether a partner is to get an event."""
+        return any(listener[0] is partner and _wants(listener, facts, sender) for listener in self._listeners)
 
     def may_reply_to(self, address: str, reply_hosts: Collection[str]) -> bool:
         """Whether something may be sent to an address that a message or a subscription names.
@@ -107,6 +122,17 @@ class Routes:
             return False
         allowed = {_plain_host(each) for each in reply_hosts}
         return _ANY_HOST in allowed or host in self._hosts or host in allowed
+
+
+_Listener = tuple[Partner, tuple[Matcher, ...], frozenset[tuple[Verb, str]]]
+
+
+def _wants(listener: _Listener, facts: Facts, sender: str) -> bool:
+    partner, matchers, heard = listener
+    if sender and partner.source == sender:
+        return False
+    pairs = frozenset(((facts.verb, facts.noun), *facts.operations))
+    return not heard.isdisjoint(pairs) or any(matcher.accepts(facts) for matcher in matchers)
 
 
 def _unique(pairs: Iterable[tuple[KeyT, Partner]], what: str) -> dict[KeyT, Partner]:

@@ -33,6 +33,7 @@ from cimcare.hub.operator_pages import OperatorPages
 from cimcare.hub.queries import Queries
 from cimcare.hub.streaming import Streams
 from cimcare.hub.subscribing import Subscribing
+from cimcare.hub.viewing import Viewing
 from cimcare.hub.views import MessageList, ObjectList, view_message, view_object
 from cimcare.model.nouns import ENTRIES, Noun
 from cimcare.transport.http import AsgiApp, ReceiveEvent, Scope, Send
@@ -56,6 +57,7 @@ def build_api(
     events: Events,
     streams: Streams,
     subscribing: Subscribing,
+    viewing: Viewing,
     operating: OperatorPages,
     alarms: AlarmPages,
     metrics: Metrics,
@@ -70,6 +72,7 @@ def build_api(
         events: The feed of events.
         streams: The same as a stream.
         subscribing: Subscriptions.
+        viewing: What each partner is shown.
         operating: The pages for operators and auditors.
         alarms: The pages for alarms.
         metrics: Counters.
@@ -77,7 +80,7 @@ def build_api(
         services: Names of the strongly typed services, for the first page.
         logger: Where errors of the program are noted.
     """
-    pages = _Pages(queries, metrics, is_ready, services)
+    pages = _Pages(queries, viewing, metrics, is_ready, services)
     pages_app = Starlette(
         routes=[
             Route("/", pages.index),
@@ -88,7 +91,7 @@ def build_api(
             Route("/api/v1/messages", pages.list_messages),
             Route("/api/v1/messages/{sequence}", pages.get_message),
             Route("/api/v1/messages/{sequence}/raw", pages.get_raw),
-            *EventPages(events, streams, subscribing).routes(),
+            *EventPages(events, streams, subscribing, viewing).routes(),
             *operating.routes(),
             *alarms.routes(),
             Route("/api/v1/{noun}", pages.list_objects),
@@ -115,9 +118,15 @@ class _Pages:
     """Handlers of the routes."""
 
     def __init__(
-        self, queries: Queries, metrics: Metrics, is_ready: Callable[[], Awaitable[str]], services: list[str]
+        self,
+        queries: Queries,
+        viewing: Viewing,
+        metrics: Metrics,
+        is_ready: Callable[[], Awaitable[str]],
+        services: list[str],
     ) -> None:
         self._queries = queries
+        self._viewing = viewing
         self._metrics = metrics
         self._is_ready = is_ready
         self._services = services
@@ -147,7 +156,7 @@ class _Pages:
         noun = _noun_of(request)
         if noun is None:
             return _no_resource(request)
-        page = await self._queries.list_objects(noun, read_object_filters(request.query_params.multi_items()))
+        page = await self._viewing.list_objects(noun, read_object_filters(request.query_params.multi_items()))
         items = [view_object(stored) for stored in page.items]
         return json_answer(ObjectList(items=items, next=next_address(request, page.after)))
 
@@ -156,7 +165,7 @@ class _Pages:
         if noun is None:
             return _no_resource(request)
         mrid = request.path_params["mrid"]
-        stored = await self._queries.find_object(noun, mrid)
+        stored = await self._viewing.find_object(noun, mrid, request.query_params.get("partner", ""))
         if stored is None:
             where = str(request.url.path)
             return problem(finding_of("REF-103", where, f"no object {mrid[:200]!r}", f"mRID of an object of {noun}"))

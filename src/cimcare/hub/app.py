@@ -33,6 +33,7 @@ from cimcare.hub.setup import setup_of
 from cimcare.hub.streaming import Streams
 from cimcare.hub.subscribing import Subscribing
 from cimcare.hub.upkeep import Upkeep
+from cimcare.hub.viewing import Viewing
 from cimcare.model.nouns import Role
 from cimcare.schema import Catalog
 from cimcare.schema.documents import render_schema, render_wsdl
@@ -75,6 +76,7 @@ class Hub:
         follower: Follower,
         queries: Queries,
         streams: Streams,
+        viewing: Viewing,
         upkeep: Upkeep,
         notifier: Notifier,
         app: AsgiApp,
@@ -84,6 +86,7 @@ class Hub:
         self.couriers = couriers
         self.queries = queries
         self.streams = streams
+        self.viewing = viewing
         self.upkeep = upkeep
         self.notifier = notifier
         self.app = app
@@ -191,6 +194,7 @@ class Hub:
         queries = Queries(store.reader)
         events = Events(store.reader, logger)
         streams = Streams(events, logger)
+        viewing = Viewing(store.reader, lambda: pipeline.setup.routes, clock)
         subscribing = Subscribing(
             store,
             sources=sources,
@@ -233,6 +237,7 @@ class Hub:
                 events,
                 streams,
                 subscribing,
+                viewing,
                 OperatorPages(store.reader, circuits.all, clock),
                 upkeep.pages,
                 metrics,
@@ -253,6 +258,7 @@ class Hub:
             follower=follower,
             queries=queries,
             streams=streams,
+            viewing=viewing,
             upkeep=upkeep,
             notifier=notifier,
             app=endpoints,

@@ -107,6 +107,7 @@ def partner_keys(partner: Partner) -> dict[str, Plain]:
         "certificate_file": tls.certificate_file,
         "key_file": tls.key_file,
         "secret_file": partner.secret_file,
+        "third_party": partner.third_party,
     }
 
 

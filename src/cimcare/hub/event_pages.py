@@ -19,6 +19,7 @@ from cimcare.hub.filters import (
 )
 from cimcare.hub.streaming import Streams, TooManyStreamsError
 from cimcare.hub.subscribing import Subscribing, SubscriptionError
+from cimcare.hub.viewing import Viewing
 
 __all__ = ["LONGEST_BODY", "EventPages"]
 
@@ -33,7 +34,8 @@ _SUBSCRIPTIONS = "/api/v1/subscriptions"
 class EventPages:
     """Handlers of the routes."""
 
-    def __init__(self, events: Events, streams: Streams, subscribing: Subscribing) -> None:
+    def __init__(self, events: Events, streams: Streams, subscribing: Subscribing, viewing: Viewing) -> None:
+        self._viewing = viewing
         self._events = events
         self._streams = streams
         self._subscribing = subscribing
@@ -51,7 +53,9 @@ class EventPages:
     async def list_events(self, request: Request) -> Response:
         """The feed."""
         asked = read_event_filters(request.query_params.multi_items(), EVENT_FILTERS)
-        return _listed(request, await self._events.page(asked.wanted, after=asked.after or 0, limit=asked.limit))
+        viewer = self._viewing.viewer(asked.partner)
+        page = await self._events.page(asked.wanted, after=asked.after or 0, limit=asked.limit, viewer=viewer)
+        return _listed(request, page)
 
     async def list_missed(self, request: Request) -> Response:
         """The feed through the filter of a subscription."""
@@ -59,7 +63,13 @@ class EventPages:
         wanted = await self._subscribing.wanted(request.path_params["name"])
         if wanted is None:
             return _no_subscription(request)
-        page = await self._events.page(wanted.filter, after=asked.after or 0, limit=asked.limit, sender=wanted.sender)
+        page = await self._events.page(
+            wanted.filter,
+            after=asked.after or 0,
+            limit=asked.limit,
+            sender=wanted.sender,
+            viewer=self._viewing.viewer_under(wanted.third_party),
+        )
         return _listed(request, page)
 
     async def stream_events(self, request: Request) -> Response:
@@ -67,7 +77,9 @@ class EventPages:
         asked = read_event_filters(request.query_params.multi_items(), STREAM_FILTERS)
         known = read_last_event_id(request.headers.get("last-event-id", ""))
         try:
-            return self._streams.open(asked.wanted, after=asked.after if known is None else known, headers=SAFE)
+            after = asked.after if known is None else known
+            viewer = self._viewing.viewer(asked.partner)
+            return self._streams.open(asked.wanted, after=after, headers=SAFE, viewer=viewer)
         except TooManyStreamsError as error:
             accepted = "a later attempt, or the feed without stream"
             return problem(finding_of(error.code, request.url.path, str(error), accepted), {"retry-after": "30"})

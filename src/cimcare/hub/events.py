@@ -18,10 +18,11 @@ from cimcare.exchange.log import LogEntry, LogSelection, is_event
 from cimcare.exchange.store import Reader
 from cimcare.exchange.subscriptions import Filter, Matcher
 from cimcare.hub.reading import read_back
+from cimcare.hub.veiling import Viewer
 from cimcare.model.envelope import EventMessage
 from cimcare.model.nouns import PayloadRoot
 
-__all__ = ["EventPage", "EventView", "Events", "Told", "told_of"]
+__all__ = ["EventPage", "EventView", "Events", "Told"]
 
 _AT_ONCE = 200
 """Entries of the log that are read at once; between two readings others get their turn."""
@@ -87,7 +88,9 @@ class Events:
         last = await self._reader.log.select(LogSelection(limit=1, newest_first=True))
         return last[0].sequence if last else 0
 
-    async def page(self, wanted: Filter, *, after: int, limit: int, sender: str = "") -> EventPage:
+    async def page(
+        self, wanted: Filter, *, after: int, limit: int, sender: str = "", viewer: Viewer | None = None
+    ) -> EventPage:
         """Events behind `after` that pass a filter.
 
         A page may have fewer than `limit` events, or none, and not be the last: the work for one page is bounded.
@@ -97,6 +100,7 @@ class Events:
             after: Sequence.
             limit: Most events.
             sender: Header/Source whose events are left out; nobody's if empty.
+            viewer: How whoever asks sees events; None if whole.
 
         Raises:
             StoreError: The log cannot be read.
@@ -109,7 +113,7 @@ class Events:
             for entry in entries:
                 after = entry.sequence
                 is_hit = is_event(entry) and matcher.may_accept(entry.verb, entry.noun)
-                told = await self._read(entry) if is_hit else None
+                told = await self._read(entry, viewer) if is_hit else None
                 if told is None or (sender and told.facts.source == sender) or not matcher.accepts(told.facts):
                     continue
                 items.append(told)
@@ -122,18 +126,20 @@ class Events:
             await asyncio.sleep(0)
         return EventPage(items=tuple(items), last=after, is_end=False)
 
-    async def _read(self, entry: LogEntry) -> Told | None:
+    async def _read(self, entry: LogEntry, viewer: Viewer | None) -> Told | None:
         raw = await self._reader.log.find_raw(entry.sequence)
         if raw is None:  # removed since the entry was read
             return None
         try:
-            return told_of(entry, raw)
+            message = _event_of(entry, raw)
+            seen = message if viewer is None else await viewer(message)
+            return None if seen is None else _told_of(entry, seen)
         except (InputError, TypeError) as error:
             self._log.error("event cannot be read", sequence=entry.sequence, error=type(error).__name__)
             return None
 
 
-def told_of(entry: LogEntry, raw: bytes) -> Told:
+def _event_of(entry: LogEntry, raw: bytes) -> EventMessage:
     """The event of an entry.
 
     Raises:
@@ -143,7 +149,10 @@ def told_of(entry: LogEntry, raw: bytes) -> Told:
     message = read_back(entry, raw)
     if not isinstance(message, EventMessage):
         raise TypeError(f"message {entry.sequence} of the log is no event")
-    message = _unpacked(message)
+    return _unpacked(message)
+
+
+def _told_of(entry: LogEntry, message: EventMessage) -> Told:
     facts, header = facts_of(message), message.header
     view = EventView(
         sequence=entry.sequence,

@@ -58,7 +58,7 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
 class EventFilter(msgspec.Struct, frozen=True, kw_only=True):
     """Which events are wanted, and from where on; `after` is None where that was not said.
 
-    The other fields are those of `Filter`; `having` is one property by name and value.
+    `partner` is for whom they are. The other fields are those of `Filter`; `having` is one property by name and value.
     """
 
     verbs: tuple[str, ...] = ()
@@ -69,6 +69,7 @@ class EventFilter(msgspec.Struct, frozen=True, kw_only=True):
     having: tuple[str, str] | None = None
     after: int | None = None
     limit: int = 100
+    partner: str = ""
 
     @property
     def wanted(self) -> Filter:
@@ -179,6 +180,8 @@ def _many(parameter: Parameter) -> Parameter:
 
 _LIMIT = _integer("limit", 1, MOST_PER_PAGE, "Most items of the page; 100 if not said.")
 
+_PARTNER = _text("partner", "Name of the partner for whom it is; one outside of the utility is shown what it may see.")
+
 OBJECT_FILTERS: dict[str, Parameter] = {
     "state": _text("state", "State of the object's lifecycle."),
     "premises": _text("premises", "mRID or name of the service location or usage point concerned."),
@@ -188,6 +191,7 @@ OBJECT_FILTERS: dict[str, Parameter] = {
     "until": _instant("until", "Created at this instant or earlier; with offset."),
     "after": _text("after", "mRID of the last object of the page before."),
     "limit": _LIMIT,
+    "partner": _PARTNER,
 }
 """Parameters of a list of objects."""
 
@@ -223,6 +227,7 @@ EVENT_FILTERS: dict[str, Parameter] = {
         schema={"type": "string", "pattern": "^[^:]+(:.*)?$"},
         text="Header/Property as `Name:Value`, or `Name` for any value.",
     ),
+    "partner": _PARTNER,
     "after": _AFTER,
     "limit": _LIMIT,
 }

@@ -149,6 +149,7 @@ def _noun_paths(entry: NounEntry, item: Json) -> Json:
                 "responses": {
                     "200": json_answer("A page.", page),
                     "400": problem("A filter that is not served, or a value that it cannot have."),
+                    "403": problem("Not open to third parties."),
                 },
             }
         },
@@ -157,8 +158,13 @@ def _noun_paths(entry: NounEntry, item: Json) -> Json:
                 "operationId": f"get{entry.item_name}Of{entry.noun}",
                 "tags": ["objects"],
                 "summary": f"One object of {entry.noun}.",
-                "parameters": [mrid],
-                "responses": {"200": json_answer("The object.", item), "404": problem("No object with this mRID.")},
+                "parameters": [mrid, *parameters({"partner": OBJECT_FILTERS["partner"]})],
+                "responses": {
+                    "200": json_answer("The object.", item),
+                    "400": problem("No partner of this name."),
+                    "403": problem("Not open to third parties."),
+                    "404": problem("No object with this mRID, or none that the partner may see."),
+                },
             }
         },
     }

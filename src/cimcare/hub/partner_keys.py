@@ -41,6 +41,13 @@ class _ReachedKeys(msgspec.Struct, frozen=True, kw_only=True):
     source: Annotated[
         str, described("Header/Source of what the partner sends.  Default: the name of the table.", shortest=1)
     ] = ""
+    third_party: Annotated[
+        bool,
+        described(
+            "Whether it is outside of the utility, so that what it is told is cut to what customers consent to.  The"
+            " partner that plays the role third-party always is."
+        ),
+    ] = False
     soap_version: Annotated[Literal["1.1", "1.2"], described("Version of SOAP that it is sent.")] = "1.1"
     format: Annotated[
         Literal["xml", "json"], described("Form of the envelope that it is sent; json for rest and webhook alone.")

@@ -361,6 +361,7 @@ def _build_partner(table: _Table, *, name: str, source: str, role: Role | None, 
             key_file=_absolute(keys.key_file),
         ),
         secret_file=_absolute(keys.secret_file),
+        third_party=keys.third_party,
     )
 
 

@@ -37,11 +37,13 @@ from cimcare.hub.replying import ACCEPTED, Means, Replying, Work, not_kept
 from cimcare.hub.setup import Setup
 from cimcare.hub.telling import Teller, joint_result
 from cimcare.hub.unanswered import find_asked, give_up, longest_passage
+from cimcare.hub.veiling import check_open, note_reply, seen_reply
 from cimcare.model.envelope import EventMessage, RequestMessage, ResponseMessage, Result
 from cimcare.model.identity import MessageID
 from cimcare.model.nouns import Role, find_noun
 from cimcare.model.verbs import Verb
 from cimcare.rules import check_rules
+from cimcare.systems.cis.sight import Sight
 from cimcare.transport.channel import Answer, Received, RefusedError
 
 __all__ = ["Passage"]
@@ -142,6 +144,8 @@ class Passage(Replying):
             sequence = await self._keep(
                 transaction, outcome=Outcome(work.result.value), findings=findings, answer_to=work.answer_to
             )
+            if self._third_party and message.header.verb is Verb.GET:
+                await note_reply(transaction, self._third_party, of=sequence, now=self._now)
             if is_later:
                 answer = await self._acknowledge(transaction, work.source, (), sequence)
                 await self._reply_later(transaction, message, work, findings, sequence)
@@ -153,6 +157,8 @@ class Passage(Replying):
 
     def _check(self, message: Readable) -> tuple[Finding, ...]:
         findings = check_rules(message)
+        if isinstance(message, RequestMessage) and self._third_party:
+            findings = (*findings, *check_open(message))
         if isinstance(message, EventMessage) and message.header.async_reply_flag:
             where = "/EventMessage/Header/AsyncReplyFlag"
             accepted = "false, or no AsyncReplyFlag: an event is answered in the same exchange"
@@ -186,11 +192,14 @@ class Passage(Replying):
             raise Refusal((found,))
         role, handler = found
         served = await handler(message, contexts(message, False))
+        payload = served.payload
+        if self._third_party:
+            payload = await Sight(transaction.records, self._third_party, self._now).payload(payload)
         return Work(
             result=served.result,
             findings=served.findings,
             ids=served.ids,
-            payload=served.payload,
+            payload=payload,
             events=served.events,
             source=self._setup.sources[role],
         )
@@ -254,6 +263,7 @@ class Passage(Replying):
                 header=message.header,
                 removes=removes,
                 is_unbounded=is_unbounded,
+                third_party=self._third_party if isinstance(message, RequestMessage) else "",
             )
 
         return make
@@ -423,7 +433,7 @@ class Passage(Replying):
         """The exchange with the partner into the log, the outcome to the request, the reply to its sender."""
         now = self._m.clock()
         if passed.reply is not None:
-            reply = self._as_answer(passed.reply)
+            reply = await self._as_seen(self._as_answer(passed.reply), self._third_party)
             codes = tuple(dict.fromkeys(error.code for error in reply.reply.error))
         else:
             findings = (*notes, *((passed.finding,) if passed.finding is not None else ()))
@@ -437,6 +447,8 @@ class Passage(Replying):
                     await transaction.log.append(entry, raw)
             is_in_time = await transaction.log.settle(sequence, outcome, codes)
             if is_in_time:
+                if self._third_party and passed.reply is not None:
+                    await note_reply(transaction, self._third_party, of=sequence, now=now)
                 await self._book(transaction, Ends.REFUSED if outcome is Outcome.FAILED else Ends.DELIVERED)
                 await self._keep_reply(transaction, reply, answer, sequence, outcome=outcome, codes=codes)
         if not is_in_time:  # it was given up meanwhile, and an OK now would not be what the log says
@@ -448,6 +460,12 @@ class Passage(Replying):
         """The partner's reply as ours to the sender, linked to the request as the standard wants it."""
         header = linked(reply.header, correlation_of(self._asked.message_id, self._asked.correlation_id))
         return msgspec.structs.replace(reply, header=header)
+
+    async def _as_seen(self, reply: ResponseMessage, third_party: str) -> ResponseMessage:
+        """The reply of a partner as far as whom it goes to may see it."""
+        if not third_party:
+            return reply
+        return await seen_reply(self._m.store.reader.records, reply, third_party, self._now)
 
     async def _take_reply(self, transaction: Transaction, message: ResponseMessage, cause: int, sequence: int) -> None:
         """A later reply came: what awaited it is done if it is the last, and it goes on to who asked.
@@ -464,7 +482,13 @@ class Passage(Replying):
             asked = read_back(entry, raw)
             if is_answered_later(asked):
                 reply_to = reply_to_of(asked.header, self._setup.routes, cause=cause, priority=self._priority)
-                await reply_to.put(transaction, sequence, message, now=self._now)
+                third_party = self._setup.routes.third_party(asked.header.source or "")
+                if third_party:
+                    seen = await self._as_seen(message, third_party)
+                    await reply_to.keep_and_put(transaction, seen, now=self._now)
+                    await note_reply(transaction, third_party, of=cause, now=self._now)
+                else:
+                    await reply_to.put(transaction, sequence, message, now=self._now)
                 self._destinations.add(reply_to.destination)
         self._m.passing.arrived(cause)
 

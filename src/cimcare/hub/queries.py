@@ -9,7 +9,7 @@ from typing import cast
 import msgspec
 
 from cimcare.exchange.log import LogEntry, LogSelection
-from cimcare.exchange.ports import Collection, Key, Selection, Stored
+from cimcare.exchange.ports import Collection, Key, Records, Selection, Stored
 from cimcare.exchange.store import Reader
 from cimcare.hub.builtin import Body, collection_of
 from cimcare.model.identity import MRID
@@ -27,7 +27,8 @@ MOST_PER_PAGE = 1000
 class ObjectFilter(msgspec.Struct, frozen=True, kw_only=True):
     """Which objects of a noun are wanted; what is empty does not filter.
 
-    `premises` and `customer` are an mRID or a name of any type; `name` is a name of the object itself.
+    `premises` and `customer` are an mRID or a name of any type; `name` is a name of the object itself. `partner` is for
+    whom they are listed.
     """
 
     state: str = ""
@@ -38,6 +39,7 @@ class ObjectFilter(msgspec.Struct, frozen=True, kw_only=True):
     until: datetime | None = None
     after: str = ""
     limit: int = 100
+    partner: str = ""
 
 
 class ObjectPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,8 +59,10 @@ class MessagePage(msgspec.Struct, frozen=True, kw_only=True):
 class Queries:
     """Questions to the durable state."""
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: Reader, records: Records | None = None) -> None:
+        """Ask of what a reader shows; of objects what other `records` show, if they are given."""
         self._reader = reader
+        self._records = records if records is not None else reader.records
 
     async def list_objects(self, noun: Noun, wanted: ObjectFilter) -> ObjectPage:
         """A page of objects, oldest first."""
@@ -75,14 +79,14 @@ class Queries:
             after=MRID(wanted.after) if wanted.after else None,
             limit=wanted.limit + 1,  # one more shows whether there is another page
         )
-        found = await self._reader.records.select(self._collection(noun), selection)
+        found = await self._records.select(self._collection(noun), selection)
         items = found[: wanted.limit]
         after = items[-1].mrid if len(found) > len(items) else None
         return ObjectPage(items=await self._shown(noun, items), after=after)
 
     async def find_object(self, noun: Noun, mrid: str) -> Stored[Body] | None:
         """The object with this mRID; None if there is none."""
-        stored = await self._reader.records.find(self._collection(noun), MRID(mrid))
+        stored = await self._records.find(self._collection(noun), MRID(mrid))
         return None if stored is None else (await self._shown(noun, (stored,)))[0]
 
     async def list_messages(self, selection: LogSelection) -> MessagePage:

@@ -1,5 +1,7 @@
 """Messages of the log as values again: what was kept as bytes is read back by the way it came or went."""
 
+from typing import TypeVar
+
 from cimcare.codec.compressed import unpack_payload
 from cimcare.codec.envelope import read_message
 from cimcare.codec.json_body import parse_json
@@ -8,9 +10,11 @@ from cimcare.codec.limits import Limits, parse_xml
 from cimcare.codec.soap import is_soap, read_soap
 from cimcare.exchange.log import LogEntry, Transport
 from cimcare.hub.judging import Readable, settle
-from cimcare.model.envelope import ResponseMessage
+from cimcare.model.envelope import EventMessage, ResponseMessage
 
 __all__ = ["read_back", "unpacked"]
+
+MessageT = TypeVar("MessageT", bound=EventMessage | ResponseMessage)
 
 _OWN_LIMITS = Limits(max_bytes=2**40, max_unpacked_bytes=2**40, max_elements=2**40, max_attributes=2**40)
 """For what was judged when it came, or was written here."""
@@ -25,17 +29,16 @@ def read_back(entry: LogEntry, raw: bytes) -> Readable:
     if entry.transport is Transport.REST_JSON:
         return settle(parse_json(raw, _OWN_LIMITS))
     root = parse_xml(raw, _OWN_LIMITS)
-    if (
-        entry.transport is not Transport.INTERNAL
-    ):  # what was written here needs no forgiveness, which takes half the time
+    if entry.transport not in (Transport.INTERNAL, Transport.FILTERED):
+        # What was written here needs no forgiveness, which takes half the time.
         root, _ = forgive(root)  # changes nothing but what leniency had let in
     element = read_soap(root, _OWN_LIMITS).element if is_soap(root) else root
     assert element is not None
     return settle(read_message(element))
 
 
-def unpacked(message: ResponseMessage) -> ResponseMessage:
-    """A reply that was judged when it came, with compressed content in its place.
+def unpacked(message: MessageT) -> MessageT:
+    """A reply or event that was judged when it came, with compressed content in its place.
 
     Raises:
         InputError: The content cannot be unpacked.

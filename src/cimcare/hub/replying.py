@@ -28,6 +28,7 @@ from cimcare.hub.setup import Setup
 from cimcare.model.envelope import ObjectID, ResponseMessage, Result
 from cimcare.model.nouns import PayloadRoot, Role, find_noun
 from cimcare.schema import Catalog
+from cimcare.systems.cis.sight import discreet
 from cimcare.transport.channel import KEPT_OF_REFUSED_BYTES, Answer, Received
 
 __all__ = ["ACCEPTED", "Means", "Replying", "Work", "not_kept"]
@@ -78,6 +79,11 @@ class Replying:
         self._digest = b""
         self._priority = Priority.NORMAL
 
+    @property
+    def _third_party(self) -> str:
+        """Header/Source of a sender outside of the utility; empty for all others."""
+        return self._setup.routes.third_party(self._asked.source or "")
+
     # ------------------------------------------------------------------------------------------------ answers
 
     async def _refuse(self, findings: tuple[Finding, ...]) -> Answer:
@@ -113,7 +119,7 @@ class Replying:
         return build_reply(
             self._asked,
             result=work.result,
-            findings=findings,
+            findings=discreet(findings) if self._third_party else findings,
             ids=work.ids,
             payload=work.payload,
             source=work.source,

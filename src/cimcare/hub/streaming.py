@@ -18,6 +18,7 @@ from cimcare.exchange.store import StoreError
 from cimcare.exchange.subscriptions import Filter, Matcher
 from cimcare.hub.audience import HELLO, Audience, EventStream, StreamTimes, TooManyStreamsError
 from cimcare.hub.events import EventPage, Events, Told
+from cimcare.hub.veiling import Viewer
 
 __all__ = ["EventStream", "StreamTimes", "Streams", "TooManyStreamsError"]
 
@@ -84,13 +85,15 @@ class Streams(Audience):
         self._window: _Window | None = None
         self._watcher: asyncio.Task[None] | None = None
 
-    def open(self, wanted: Filter, *, after: int | None, headers: Mapping[str, str]) -> EventStream:
-        """A stream of events behind `after`, or from now on.
+    def open(
+        self, wanted: Filter, *, after: int | None, headers: Mapping[str, str], viewer: Viewer | None = None
+    ) -> EventStream:
+        """A stream of events behind `after`, or from now on, as `viewer` sees them.
 
         Raises:
             TooManyStreamsError: There are as many as there may be.
         """
-        return self.admit(self._frames(wanted, after), headers)
+        return self.admit(self._frames(wanted, after, viewer), headers)
 
     @contextlib.asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:
@@ -107,7 +110,7 @@ class Streams(Audience):
                 with contextlib.suppress(asyncio.CancelledError):
                     await watcher
 
-    async def _frames(self, wanted: Filter, after: int | None) -> AsyncIterator[bytes]:
+    async def _frames(self, wanted: Filter, after: int | None, viewer: Viewer | None) -> AsyncIterator[bytes]:
         """What a client is sent: events as they come, and signs of life between them."""
         yield HELLO
         matcher = Matcher(wanted)
@@ -115,14 +118,14 @@ class Streams(Audience):
         while not self.stopped.is_set():
             news, window = self.news, self._window
             start = None if window is None else window.start
-            if window is not None and position >= window.start:
+            if window is not None and position >= window.start and (viewer is None or position >= window.end):
                 told, position = window.next_after(position, matcher)
                 if told is not None:
                     yield _frame_of(told)
                 elif not await self.comes(news):
                     yield _sign_of_life(position)
                 continue
-            page = await self._events.page(wanted, after=position, limit=_AT_ONCE)
+            page = await self._events.page(wanted, after=position, limit=_AT_ONCE, viewer=viewer)
             for told in page.items:
                 yield _frame_of(told)
             position = page.last

@@ -66,10 +66,14 @@ class Made(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
-    """What a stored subscription asks for. `sender` is Header/Source of who asks, which is not told its own events."""
+    """What a stored subscription asks for. `sender` is Header/Source of who asks, which is not told its own events.
+
+    `third_party` is the same where who asks is outside of the utility, else empty.
+    """
 
     filter: Filter
     sender: str
+    third_party: str = ""
 
 
 class SubscriptionError(CimcareError):
@@ -128,7 +132,10 @@ class Subscribing:
         for subscription in (*configuration.subscriptions, *(one.subscription for one in own)):
             if subscription.name == name:
                 partner = partners.get(subscription.partner)
-                return Wanted(filter=subscription.filter, sender=partner.source if partner is not None else "")
+                if partner is None:
+                    return Wanted(filter=subscription.filter, sender="")
+                third_party = partner.source if partner.is_third_party else ""
+                return Wanted(filter=subscription.filter, sender=partner.source, third_party=third_party)
         return None
 
     async def make(self, asked: Mapping[str, object], actor: str) -> Made:

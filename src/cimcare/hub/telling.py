@@ -12,11 +12,13 @@ from cimcare.exchange.booking import book_put
 from cimcare.exchange.facts import facts_of, object_keys_of
 from cimcare.exchange.log import Direction, LogEntry, Outcome, Transport
 from cimcare.exchange.outbox import DeliveryKind, NewDelivery, Priority
+from cimcare.exchange.partners import Partner
 from cimcare.exchange.patterns import Asked, build_event, codes_of
 from cimcare.exchange.ports import Event, ExecutedEvent, NewID, Served
 from cimcare.exchange.store import Transaction
 from cimcare.hub.operations import MakeContext, hear, told
 from cimcare.hub.setup import Setup
+from cimcare.hub.veiling import keep_copy, seen_event
 from cimcare.model.envelope import EventMessage, Result
 from cimcare.model.nouns import Role
 
@@ -97,28 +99,37 @@ class Teller:
         if not self._setup.routes.has_receivers:
             return
         source = message.header.source or ""
-        receivers = self._setup.routes.receivers(facts_of(message), sender=source)
-        if not receivers:
+        for partner in self._setup.routes.receivers(facts_of(message), sender=source):
+            await self._put(message, sequence, partner, cause)
+        for partner in self._setup.routes.third_parties:
+            await self._pass_on_outside(message, sequence, partner, cause)
+
+    async def _pass_on_outside(self, message: EventMessage, sequence: int, partner: Partner, cause: int) -> None:
+        """Put in for a third party what it may see of an event, if it wants that."""
+        sender = message.header.source or ""
+        seen = await seen_event(self._transaction.records, message, partner.source, self._now)
+        if seen is None or not self._setup.routes.is_wanted_by(partner, facts_of(seen), sender=sender):
             return
-        keys = object_keys_of(message)
-        message_id = message.header.message_id or self._new_id()
-        for partner in receivers:
-            await book_put(
-                self._transaction,
-                NewDelivery(
-                    message=sequence,
-                    cause=cause,
-                    partner=partner.name,
-                    kind=DeliveryKind.EVENT,
-                    object_keys=keys,
-                    verb=message.header.verb.value,
-                    noun=message.header.noun,
-                    message_id=message_id,
-                    created_at=self._now,
-                    priority=self._priority,
-                ),
-            )
-            self.destinations.add(partner.name)
+        copy = await keep_copy(self._transaction, seen, partner, of=sequence, now=self._now)
+        await self._put(seen, copy, partner, cause)
+
+    async def _put(self, message: EventMessage, sequence: int, partner: Partner, cause: int) -> None:
+        await book_put(
+            self._transaction,
+            NewDelivery(
+                message=sequence,
+                cause=cause,
+                partner=partner.name,
+                kind=DeliveryKind.EVENT,
+                object_keys=object_keys_of(message),
+                verb=message.header.verb.value,
+                noun=message.header.noun,
+                message_id=message.header.message_id or self._new_id(),
+                created_at=self._now,
+                priority=self._priority,
+            ),
+        )
+        self.destinations.add(partner.name)
 
     async def _keep(
         self, message: EventMessage, caused_by: int | None, roles: tuple[Role, ...], served: list[Served]

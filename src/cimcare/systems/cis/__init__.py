@@ -15,6 +15,7 @@ from cimcare.systems.cis.agreements import (
     get_customer_agreements,
 )
 from cimcare.systems.cis.callbacks import CALL_BACKS
+from cimcare.systems.cis.consents import CONSENTS
 from cimcare.systems.cis.contacts import NOTICE_RULES, PREFERENCES
 from cimcare.systems.cis.dates import keep_dates
 from cimcare.systems.cis.due import DUE
@@ -28,6 +29,7 @@ from cimcare.systems.cis.kinds import (
     TICKETS,
     WORK_REQUESTS,
 )
+from cimcare.systems.cis.links import LINKS
 from cimcare.systems.cis.members import FOLLOWED, MEMBERS
 from cimcare.systems.cis.notices import NOTICES, QUEUE
 from cimcare.systems.cis.town import Town, build_town, seed_town
@@ -77,5 +79,7 @@ COLLECTIONS = (
     NOTICES,
     QUEUE,
     CALL_BACKS,
+    CONSENTS,
+    LINKS,
 )
 """What this system keeps."""

@@ -16,7 +16,7 @@ import msgspec
 from cimcare.errors import Finding
 from cimcare.exchange.ports import Event, Served, ServingContext, Stored
 from cimcare.model.customer_agreement import CustomerAgreement
-from cimcare.model.envelope import ObjectID, RequestMessage
+from cimcare.model.envelope import ObjectID, RequestMessage, Result
 from cimcare.model.identity import MRID
 from cimcare.model.values import DateTimeInterval, Status
 from cimcare.model.verbs import Verb
@@ -25,6 +25,8 @@ from cimcare.systems.cis.dates import keep_dates, told_of_end
 from cimcare.systems.cis.directory import settle_place
 from cimcare.systems.cis.due import DueKind, DueRecord, drop_due, file_due, find_due, find_successor, schedule
 from cimcare.systems.cis.kinds import AGREEMENTS
+from cimcare.systems.cis.links import bury
+from cimcare.systems.cis.permitting import check_consent, get_seen, hear_consents, not_for_third_parties, veiled
 from cimcare.systems.cis.switching import (
     ends_before_start,
     find_overlap,
@@ -63,19 +65,19 @@ async def create_customer_agreements(message: RequestMessage, context: ServingCo
 async def change_customer_agreements(message: RequestMessage, context: ServingContext) -> Served:
     """Change agreements: other prices, other contact, or another supplier, who gets an agreement of his own."""
     desk = await _Desk.at_work(context)
-    return desk.served(await change_each(message, context, AGREEMENTS, desk.change), Verb.CHANGED)
+    return desk.served(await change_each(message, veiled(context), AGREEMENTS, desk.change), Verb.CHANGED)
 
 
 async def cancel_customer_agreements(message: RequestMessage, context: ServingContext) -> Served:
     """Withdraw agreements that were entered by mistake, or a switch that has not taken place yet."""
     desk = await _Desk.at_work(context)
-    return desk.served(await end_each(message, context, AGREEMENTS, desk.cancel), Verb.CANCELED)
+    return desk.served(await end_each(message, veiled(context), AGREEMENTS, desk.cancel), Verb.CANCELED)
 
 
 async def close_customer_agreements(message: RequestMessage, context: ServingContext) -> Served:
     """End agreements: a customer moves out. At validityInterval.end if that is given, else now."""
     desk = await _Desk.at_work(context)
-    return desk.served(await end_each(message, context, AGREEMENTS, desk.close), Verb.CLOSED)
+    return desk.served(await end_each(message, veiled(context), AGREEMENTS, desk.close), Verb.CLOSED)
 
 
 async def delete_customer_agreements(message: RequestMessage, context: ServingContext) -> Served:
@@ -85,12 +87,14 @@ async def delete_customer_agreements(message: RequestMessage, context: ServingCo
     def is_free(stored: _Stored) -> bool:
         return _state_at(stored, context.now) != AgreementState.ACTIVE
 
-    return desk.served(await delete_each(message, context, AGREEMENTS, is_free, desk.release), Verb.DELETED)
+    if context.third_party:
+        return Served(result=Result.FAILED, findings=(not_for_third_parties("/RequestMessage/Header/Verb", "delete"),))
+    return desk.served(await delete_each(message, veiled(context), AGREEMENTS, is_free, desk.release), Verb.DELETED)
 
 
 async def get_customer_agreements(message: RequestMessage, context: ServingContext) -> Served:
     """Answer with agreements."""
-    return await get_objects(message, context, AGREEMENTS)
+    return await get_seen(message, context) if context.third_party else await get_objects(message, context, AGREEMENTS)
 
 
 class _Desk:
@@ -114,6 +118,9 @@ class _Desk:
 
     async def open(self, said: Said[CustomerAgreement], body: CustomerAgreement) -> _Verdict:
         """A new agreement, valid from now on unless it says from when."""
+        refusal = await check_consent(self._context, said, body)
+        if refusal is not None:
+            return Verdict(findings=(refusal,))
         now = self._context.now
         validity = body.validity_interval or DateTimeInterval()
         if validity.start is None:
@@ -134,7 +141,9 @@ class _Desk:
     async def change(self, said: Said[CustomerAgreement], stored: _Stored, wanted: CustomerAgreement) -> _Verdict:
         """A changed agreement, now or from `status.dateTime` on; a switch where the supplier is another one."""
         state = _state_at(stored, self._context.now)
-        refusal = check_transition(AGREEMENTS.noun, state, Verb.CHANGE, path=said.path, object_id=stored.mrid)
+        refusal = await check_consent(self._context, said, stored.body, wanted) or check_transition(
+            AGREEMENTS.noun, state, Verb.CHANGE, path=said.path, object_id=stored.mrid
+        )
         if refusal is not None:
             return Verdict(findings=(refusal,))
         if state is AgreementState.ACTIVE and is_switched(stored.body, wanted):
@@ -189,6 +198,7 @@ class _Desk:
         if due is not None and due.predecessor is not None:
             await self._reopen(due.predecessor, due.former_end)
         await drop_due(self._context.records, stored.mrid)
+        await bury(self._context.records, stored, self._context.now)
         await settle_place(self._context, stored, AgreementState.CANCELLED)
 
     async def _switch(self, said: Said[CustomerAgreement], stored: _Stored, wanted: CustomerAgreement) -> _Verdict:
@@ -201,6 +211,9 @@ class _Desk:
             return Verdict(findings=(switch_waits(said, waiting),))
         if not begins_at <= effective_at < ends_at:
             return Verdict(findings=(outside(said, effective_at, begins_at, ends_at),))
+        refusal = await hear_consents(context, said, stored.body, wanted)
+        if refusal is not None:
+            return Verdict(findings=(refusal,))
         state = agreement_state(effective_at, now)
         body = successor_of(
             stored.body, wanted, said.body, mrid=MRID(context.new_id()), at=effective_at, state=state, now=now
@@ -263,6 +276,9 @@ class _Desk:
         judged = await self._judged(said, stored, body, state)
         if judged.stored is None or said.body is None:
             return judged
+        refusal = await hear_consents(self._context, said, stored.body, body)  # which say themselves from when
+        if refusal is not None:
+            return Verdict(findings=(refusal,))
         change = AGREEMENTS.put(msgspec.structs.replace(said.body, status=None), mrid=stored.mrid)
         record = DueRecord(agreement=stored.mrid, kind=DueKind.CHANGE, at=at, change=change)
         await file_due(self._context.records, record, self._context.now)
@@ -291,7 +307,9 @@ class _Desk:
         state: AgreementState,
     ) -> _Verdict:
         before = _state_at(stored, self._context.now)
-        refusal = check_transition(AGREEMENTS.noun, before, verb, path=said.path, object_id=stored.mrid)
+        refusal = await check_consent(self._context, said, stored.body, wanted) or check_transition(
+            AGREEMENTS.noun, before, verb, path=said.path, object_id=stored.mrid
+        )
         if refusal is not None:
             return Verdict(findings=(refusal,))
         body = msgspec.structs.replace(
@@ -308,9 +326,11 @@ class _Desk:
     ) -> _Verdict:
         """The agreement to be kept, if its period is in order and free, with all that follows from it."""
         verdict = await self._judged(said, before, body, state)
-        if verdict.stored is not None:
-            await self._arrange(verdict.stored)
-        return verdict
+        if verdict.stored is None:
+            return verdict
+        await self._arrange(verdict.stored)
+        refusal = await hear_consents(self._context, said, before.body if before is not None else None, body)
+        return verdict if refusal is None else Verdict(findings=(refusal,))
 
     async def _judged(
         self,
