@@ -166,6 +166,13 @@ _TABLE = (
     _row("BUS-107", "appointment cannot be kept", "6.1"),
     _row("BUS-108", "agreement overlaps another", "6.1"),
     _row("BUS-109", "neither customer nor place", "5.8"),
+    # BUS-130 to BUS-139: outages, their estimates and their restoration
+    _row("BUS-130", "nobody is named who knows it", "5.8"),
+    _row("BUS-131", "evidence does not cover all who are believed out", "6.1"),
+    _row("BUS-132", "estimate not taken", "6.1"),
+    _row("BUS-133", "somebody in it is still without supply", "6.1"),
+    _row("BUS-134", "cannot have been restored then", "1.8"),
+    _row("BUS-135", "an outage goes on there", "6.1", level=Level.WARNING),
     # BUS-140 to BUS-149: call intake, notices and call-backs
     _row("BUS-140", "call-back not available", "6.1", 409),
     # BUS-15x: field work

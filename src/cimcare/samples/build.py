@@ -70,6 +70,7 @@ _FORMS: dict[Verb, Form] = {
     Verb.CHANGE: Form.CHANGE,
     Verb.CHANGED: Form.CHANGED,
     Verb.CANCELED: Form.CANCELED,
+    Verb.CLOSE: Form.CLOSE,
     Verb.CLOSED: Form.CLOSED,
     Verb.CLOSE: Form.CLOSED,
     Verb.DELETE: Form.IDENTITY,
@@ -132,7 +133,10 @@ def build_message(noun: Noun, verb: Verb, *, seed: int = 0, now: datetime | None
     if verb is Verb.CLOSE and noun is Noun.SERVICE_ORDERS:  # what the crew has done and read belongs to it
         return RequestMessage(header=header, request=Request(id=(_object_id(scene),)), payload=_payload(scene, verb))
     if verb in {Verb.CANCEL, Verb.CLOSE, Verb.DELETE}:
-        return RequestMessage(header=header, request=Request(id=(_object_id(scene),)))
+        # Nobody closes an incident without saying who knows that it is over.
+        says_who = verb is Verb.CLOSE and noun is Noun.INCIDENTS
+        payload = _payload(scene, verb) if says_who else None
+        return RequestMessage(header=header, request=Request(id=(_object_id(scene),)), payload=payload)
     return RequestMessage(header=header, payload=_payload(scene, verb))
 
 

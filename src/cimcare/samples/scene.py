@@ -27,6 +27,8 @@ class Form(Enum):
     """Identity and what the owner of the object has altered."""
     CANCELED = "canceled"
     """Identity and the state after a cancel."""
+    CLOSE = "close"
+    """Identity and who says that it is over, as in a close; shown of incidents alone."""
     CLOSED = "closed"
     """Identity and how it ended."""
     IDENTITY = "identity"

@@ -125,6 +125,16 @@ def build_incidents(scene: Scene, form: Form) -> Incidents:
             names=names,
             status=Status(date_time=scene.at(minutes=-1), reason="predicted outage proved false", value="cancelled"),
         )
+    elif form is Form.CLOSE:
+        incident = Incident(
+            mrid=scene.mrid,
+            names=names,
+            outage=IncidentOutage(
+                mrid=mrid_for("outage", scene.noun, scene.seed),
+                actual_period=DateTimeInterval(start=_reported_at(scene), end=scene.at(minutes=-2)),
+            ),
+            status=Status(date_time=scene.at(minutes=-1), reason="crew", remark="by crew Lakeside 4"),
+        )
     elif form is Form.CLOSED:
         incident = Incident(
             mrid=scene.mrid,

@@ -80,6 +80,10 @@ class Course(Generic[BodyT]):
         if shown is not None:
             self._shown.append(shown)
 
+    def warn(self, *findings: Finding) -> None:
+        """Note what has to be said of objects that were served."""
+        self._findings.extend(findings)
+
     def refuse(self, *findings: Finding) -> None:
         """Note an object that was not served."""
         self._findings.extend(findings)

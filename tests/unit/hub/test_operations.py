@@ -311,7 +311,7 @@ async def test_with_integrity_each_culprit_has_its_own_codes(held: HeldHub) -> N
     operations = (
         an_operation(1, "change", TICKETS, 4),
         an_operation(2, "create", REQUESTS),
-        an_operation(3, "create", Noun.INCIDENTS),
+        an_operation(3, "delete", Noun.INCIDENTS),
     )
     answer = await ask(held, an_execute(*operations, integrity=True))
     assert errors_of(answer) == [(1, "2.15", "REF-103"), (2, "5.9", "EXC-113"), (3, "2.9", "EXC-102")]
@@ -407,7 +407,7 @@ START = "/RequestMessage/Payload/OperationSet/Operation"
             "[2]/T",
         ),
         ((an_operation(1, "create", TICKETS), Operation(operation_id=2, verb="create")), "CNV-121", "[2]: "),
-        ((an_operation(1, "create", Noun.INCIDENTS),), "EXC-102", "[1]/verb"),
+        ((an_operation(1, "delete", Noun.INCIDENTS),), "EXC-102", "[1]/verb"),
         ((an_operation(1, "change", TICKETS),), "REF-103", "[1]/TroubleTickets/TroubleTicket[1]: "),
         ((removal(1),), "REF-103", "[1]/TroubleTickets/TroubleTicket[1]: "),
     ],

@@ -219,12 +219,12 @@ async def test_unknown_words_in_the_header(held: HeldHub, name: str, old: str, n
     assert (answer.reply.result, codes_in(answer), our_codes(answer)) == (Result.FAILED, [code], {ours})
 
 
-async def test_request_for_an_event_noun_is_refused(held: HeldHub) -> None:
-    """Incidents are the OMS's own to create; which verbs are served is said."""
-    answer = await held.ask(build_message(Noun.INCIDENTS, Verb.CREATE, seed=2))
+async def test_a_request_that_nobody_serves_is_refused(held: HeldHub) -> None:
+    """What was an outage is not deleted, since customers were out; which verbs are served is said."""
+    answer = await held.ask(build_message(Noun.INCIDENTS, Verb.DELETE, seed=2))
     assert isinstance(answer, ResponseMessage)
     assert our_codes(answer) == {"EXC-102"}
-    assert "for Incidents one of get" in (answer.reply.error[0].details or "")
+    assert "for Incidents one of cancel, change, close, create, get" in (answer.reply.error[0].details or "")
 
 
 @pytest.mark.parametrize("context", ["TESTING", None])

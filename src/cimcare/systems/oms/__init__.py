@@ -6,10 +6,14 @@ Owner of TroubleTickets and Incidents (IEC 61968-8:2015, clauses 5.2 and 5.3).
 from cimcare.exchange.ports import EventHandler, Handler
 from cimcare.model.nouns import Noun
 from cimcare.model.verbs import Verb
+from cimcare.systems.oms.clockwork import TICKS
 from cimcare.systems.oms.devices import DEVICES, SERVICE_POINTS
+from cimcare.systems.oms.dispatching import cancel_incidents, change_incidents, close_incidents, create_incidents
+from cimcare.systems.oms.estimating import DURATIONS, ESTIMATE_RULES, ESTIMATES, VALIDITIES
 from cimcare.systems.oms.kinds import EXTENTS, INCIDENTS, REPORTS, TICKETS
 from cimcare.systems.oms.looking import get_incidents
 from cimcare.systems.oms.parts import PARTS
+from cimcare.systems.oms.restored import INTERRUPTIONS, RESTORATIONS
 from cimcare.systems.oms.tickets import (
     cancel_trouble_tickets,
     change_trouble_tickets,
@@ -23,7 +27,7 @@ from cimcare.systems.oms.tickets import (
     hear_trouble_tickets_created,
 )
 
-__all__ = ["COLLECTIONS", "LISTENS", "SERVES", "get_incidents"]
+__all__ = ["COLLECTIONS", "LISTENS", "SERVES", "TICKS", "get_incidents"]
 
 
 SERVES: dict[tuple[Verb, Noun], Handler] = {
@@ -33,6 +37,10 @@ SERVES: dict[tuple[Verb, Noun], Handler] = {
     (Verb.CLOSE, Noun.TROUBLE_TICKETS): close_trouble_tickets,
     (Verb.DELETE, Noun.TROUBLE_TICKETS): delete_trouble_tickets,
     (Verb.GET, Noun.TROUBLE_TICKETS): get_trouble_tickets,
+    (Verb.CREATE, Noun.INCIDENTS): create_incidents,
+    (Verb.CHANGE, Noun.INCIDENTS): change_incidents,
+    (Verb.CANCEL, Noun.INCIDENTS): cancel_incidents,
+    (Verb.CLOSE, Noun.INCIDENTS): close_incidents,
     (Verb.GET, Noun.INCIDENTS): get_incidents,
 }
 """Requests that this system serves."""
@@ -45,5 +53,19 @@ LISTENS: dict[tuple[Verb, Noun], EventHandler] = {
 }
 """Events that this system takes."""
 
-COLLECTIONS = (TICKETS.collection, INCIDENTS.collection, REPORTS, EXTENTS, DEVICES, SERVICE_POINTS, PARTS)
+COLLECTIONS = (
+    TICKETS.collection,
+    INCIDENTS.collection,
+    REPORTS,
+    EXTENTS,
+    DEVICES,
+    SERVICE_POINTS,
+    PARTS,
+    ESTIMATES,
+    ESTIMATE_RULES,
+    VALIDITIES,
+    DURATIONS,
+    RESTORATIONS,
+    INTERRUPTIONS,
+)
 """What this system keeps."""

@@ -121,15 +121,16 @@ class EstimateRules(msgspec.Struct, frozen=True, kw_only=True):
 
     `storm` switches storm assessment; by itself it begins with more than `storm_incidents` incidents that began within
     the last hour and are open. An estimate that differs by less than `least_change` from what was told goes to nobody.
-    With `automatic` a new incident gets an estimate for its area from past outages of the same kind of device, of which
-    there have to be `history_least`. A call from premises restored less than `still_out` ago means that they are still
-    out.
+    With `automatic` an incident of which nobody has said anything gets an estimate for its area, `automatic_after` it
+    was opened, from past outages of the same kind of device, of which there have to be `history_least`. A call from
+    premises restored less than `still_out` ago means that they are still out.
     """
 
     storm: StormMode = StormMode.AUTO
     storm_incidents: int = 50
     least_change: timedelta = timedelta(minutes=15)
     automatic: bool = False
+    automatic_after: timedelta = timedelta(minutes=10)
     history_least: int = 10
     still_out: timedelta = timedelta(hours=24)
 

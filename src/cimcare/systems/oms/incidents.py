@@ -19,11 +19,13 @@ from cimcare.model.incident import (
     IncidentIdentity,
     IncidentLocation,
     IncidentOutage,
+    UsagePointIdentity,
 )
 from cimcare.model.trouble_ticket import TroubleTicket
 from cimcare.model.values import DateTimeInterval, PositionPoint, Status
 from cimcare.systems.objects import as_utc
 from cimcare.systems.oms.devices import DeviceRecord, names_of_device
+from cimcare.systems.oms.estimating import VALIDITIES, expect_estimate
 from cimcare.systems.oms.kinds import (
     CANCELLED,
     CLOSED,
@@ -36,6 +38,15 @@ from cimcare.systems.oms.kinds import (
     ReportRecord,
 )
 from cimcare.systems.oms.places import Place, devices_of
+from cimcare.systems.oms.restored import (
+    PENDING,
+    RESTORATIONS,
+    outages_below,
+    reconsider,
+    save_word,
+    start_of,
+    word_of_callbacks,
+)
 from cimcare.systems.oms.shelf import Shelf
 
 __all__ = ["UNRESOLVED", "IncidentBook", "incident_of", "reported_at"]
@@ -76,6 +87,10 @@ class IncidentBook:
         stored = await self._shelf.find(mrid) if mrid is not None else None
         return stored if stored is not None and stored.state == OPEN else None
 
+    async def find(self, mrid: MRID) -> Stored[Incident] | None:
+        """The incident as it stands now, whatever its state."""
+        return await self._shelf.find(mrid)
+
     async def extent(self, mrid: MRID) -> ExtentRecord:
         """What an incident covers."""
         return await self._shelf.extent(mrid)
@@ -91,6 +106,7 @@ class IncidentBook:
         is_unresolved: bool = False,
         is_planned: bool = False,
         is_pinned: bool = False,
+        mrid: MRID | None = None,
     ) -> Stored[Incident]:
         """Open an incident at a device, or without one for the premises alone.
 
@@ -103,8 +119,9 @@ class IncidentBook:
             is_unresolved: The model does not know the place.
             is_planned: Somebody has planned it.
             is_pinned: The device is confirmed: what is reported below it joins.
+            mrid: That of the incident, if somebody has given it one.
         """
-        now, mrid = self._context.now, MRID(self._context.new_id())
+        now, mrid = self._context.now, mrid or MRID(self._context.new_id())
         body = Incident(
             mrid=mrid,
             created_date_time=now,
@@ -117,6 +134,8 @@ class IncidentBook:
         stored = Stored(mrid=mrid, body=body, created_at=at, modified_at=now, state=OPEN)
         self._shelf.add(stored)
         extent = _at_device(ExtentRecord(path=path, first_at=at if is_pinned else None, is_pinned=is_pinned), device)
+        if not is_planned:
+            await expect_estimate(self._records, mrid, now)
         return await self._shelf.write(stored, body, extent)
 
     async def pin(self, incident: Stored[Incident], device: DeviceRecord, reason: str) -> Stored[Incident]:
@@ -132,34 +151,76 @@ class IncidentBook:
         return await self._shelf.write(stored, body, await self.extent(stored.mrid))
 
     async def end(self, incident: Stored[Incident], state: str, reason: str, at: datetime | None = None) -> None:
-        """Close (`at` says when supply was back) or cancel an incident, whatever is open in it."""
+        """Close (`at` says when supply was back) or cancel an incident.
+
+        Of one that is closed a tick goes through tickets and reports, however many there are.
+        """
         now = self._context.now
         outage = incident.body.outage or IncidentOutage()
         extent = await self.extent(incident.mrid)
         if state == CLOSED:
-            start = outage.estimated_period.start if outage.estimated_period is not None else None
             end = at or extent.settled_at or now
-            outage = msgspec.structs.replace(outage, actual_period=DateTimeInterval(start=start, end=end))
+            outage = msgspec.structs.replace(outage, actual_period=DateTimeInterval(start=start_of(incident), end=end))
+            if await self._records.find(RESTORATIONS, incident.mrid) is None:
+                await save_word(self._records, word_of_callbacks(incident, end), PENDING, now)
         else:
             outage = msgspec.structs.replace(outage, cancelled_date_time=now)
         status = msgspec.structs.replace(incident.body.status or Status(), date_time=now, value=state)
         comment = _sentence(reason) if reason else incident.body.comment
         body = msgspec.structs.replace(incident.body, outage=outage, status=status, comment=comment)
         await self._shelf.write(incident, body, extent, state)
-        await self._release(incident.mrid)
+        await self._records.drop(VALIDITIES, incident.mrid)
+        if state == CANCELLED:
+            await self._release(incident.mrid)
+            if extent.device is not None:
+                await reconsider(self._records, extent.device, now)
+
+    async def explain(self, mrid: MRID, reason: str) -> None:
+        """Why an incident was opened during this service, if it was; nothing happens to one that was there before."""
+        incident = await self.find_open(mrid)
+        if incident is not None and self._shelf.is_new(mrid):
+            await self.save(incident, msgspec.structs.replace(incident.body, comment=_sentence(reason)))
+
+    async def count_restored(self, mrid: MRID, customers: int) -> None:
+        """So many customers of an incident are known to have supply again who were not before."""
+        if await self.find_open(mrid) is None:
+            return
+        extent = await self.extent(mrid)
+        await self._write(mrid, msgspec.structs.replace(extent, restored=extent.restored + customers))
+        self._touched.setdefault(mrid, "")
+
+    def tell_restored(self, mrid: MRID, at: datetime, points: tuple[UsagePointIdentity, ...]) -> None:
+        """Tell which points of an incident have supply again since an instant."""
+        if points:
+            self._shelf.tell_restored(mrid, at, points)
 
     async def events(self) -> tuple[Event, ...]:
         """End what nobody is left in; then one event for each manner in which incidents have changed."""
         for mrid, reason in list(self._touched.items()):
             incident = await self.find_open(mrid)
             extent = await self.extent(mrid)
-            if incident is None or extent.is_pinned:
+            if incident is None:
                 continue
-            if extent.premises == 0:
+            if extent.premises == 0 and not extent.is_pinned:
                 await self.end(incident, CANCELLED, reason)
-            elif extent.dark == 0:
+            elif extent.dark == 0 and await self._is_covered(incident, extent):
                 await self.end(incident, CLOSED, "")
         return self._shelf.events()
+
+    async def _is_covered(self, incident: Stored[Incident], extent: ExtentRecord) -> bool:
+        """Whether somebody has said of all who are believed out that supply is back.
+
+        Without a suspected device these are the callers. With one they are all below it, whether they have called or
+        not, but for those below an outage of its own.
+        """
+        if extent.device is None:
+            return extent.premises > 0
+        if extent.restored == 0:
+            return False
+        at = self._context.now
+        below = await outages_below(self._records, extent.device, but=incident.mrid, since_before=at)
+        excepted = sum(max(one.customers, one.premises) for one in below)
+        return extent.restored + excepted >= max(extent.customers, extent.premises)
 
     # -------------------------------------------------------------------------------------------- tickets
 
@@ -203,13 +264,14 @@ class IncidentBook:
             return ticket
         return await self._linked(ticket, report.incident)
 
-    async def settle(self, ticket: Stored[TroubleTicket]) -> None:
-        """A ticket was resolved. It counts until its incident ends."""
+    async def settle(self, ticket: Stored[TroubleTicket]) -> bool:
+        """A ticket was resolved. It counts until its incident ends. Whether nothing more is open at its premises."""
         report = await self._report(_key_of(ticket))
         if report is None or report.incident != incident_of(ticket.body):
-            return
+            return False
         after = msgspec.structs.replace(report, tickets=max(0, report.tickets - 1), settled=report.settled + 1)
         await self._put(report, after, "", settled_at=as_utc(ticket.body.resolved_date_time))
+        return not after.is_dark
 
     async def withdraw(self, ticket: Stored[TroubleTicket]) -> None:
         """A ticket was cancelled: it should not have been, and counts no longer."""

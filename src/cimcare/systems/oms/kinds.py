@@ -82,7 +82,8 @@ class ExtentRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     `premises` have reported and belong to it, `critical` of them depend on supply, `dark` of them still have to be
     heard. `first_at` and `last_at` bound their reports. `settled_at` is the latest instant at which one was settled.
     `device` is the one suspected or confirmed, `path` all above it (above the premises if no device is suspected).
-    `customers` and `critical_below` count what is below the device. With `is_pinned` the device is confirmed.
+    `customers` and `critical_below` count what is below the device. `restored` customers are known to have supply
+    again. With `is_pinned` the device is confirmed.
     """
 
     premises: int = 0
@@ -97,6 +98,7 @@ class ExtentRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     path: tuple[MRID, ...] = ()
     customers: int = 0
     critical_below: int = 0
+    restored: int = 0
     is_pinned: bool = False
 
 

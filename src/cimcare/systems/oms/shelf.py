@@ -7,14 +7,22 @@ Source: IEC 61968-8:2015, clause 5.3.
 """
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import TypeVar
 
 import msgspec
 
 from cimcare.exchange.ports import Event, Key, ServingContext, Stored
 from cimcare.model.identity import MRID
-from cimcare.model.incident import Incident, ServicePointOutageSummary, TroubleTicketIdentity
+from cimcare.model.incident import (
+    Incident,
+    IncidentOutage,
+    ServicePointOutageSummary,
+    TroubleTicketIdentity,
+    UsagePointIdentity,
+)
 from cimcare.model.trouble_ticket import TroubleTicket
+from cimcare.model.values import DateTimeInterval
 from cimcare.model.verbs import Verb
 from cimcare.systems.identity import labels_of
 from cimcare.systems.merging import difference
@@ -49,6 +57,7 @@ class Shelf:
         self._extents: dict[MRID, ExtentRecord] = {}
         self._named: dict[MRID, dict[MRID, TroubleTicketIdentity]] = {}
         self._moved: dict[MRID, TroubleTicket] = {}
+        self._restored: dict[MRID, tuple[datetime, tuple[UsagePointIdentity, ...]]] = {}
 
     async def find(self, mrid: MRID) -> Stored[Incident] | None:
         """The incident; None if there is none."""
@@ -60,6 +69,10 @@ class Shelf:
             stored = await self._context.records.find(EXTENTS, mrid)
             self._extents[mrid] = stored.body if stored is not None else ExtentRecord()
         return self._extents[mrid]
+
+    def is_new(self, mrid: MRID) -> bool:
+        """Whether the incident was opened during this service."""
+        return mrid in self._before and self._before[mrid] is None
 
     def add(self, stored: Stored[Incident]) -> None:
         """An incident that is new. It is written by the first `write`."""
@@ -80,6 +93,10 @@ class Shelf:
             incident=ticket.body.incident,
             last_modified_date_time=ticket.body.last_modified_date_time,
         )
+
+    def tell_restored(self, mrid: MRID, at: datetime, points: tuple[UsagePointIdentity, ...]) -> None:
+        """Points of an incident have supply again since an instant. It is told, and not kept in the incident."""
+        self._restored[mrid] = (at, points)
 
     async def write(
         self, incident: Stored[Incident], body: Incident, extent: ExtentRecord, state: str | None = None
@@ -133,6 +150,8 @@ class Shelf:
                 shown: Incident | None = INCIDENTS.identity_only(stored.body)
             else:
                 shown = difference(before.body, stored.body) if stored is not before else None
+                if mrid in self._restored:
+                    shown = _with_points(shown or INCIDENTS.identity_only(stored.body), *self._restored[mrid])
                 if tickets:
                     shown = msgspec.structs.replace(
                         shown or INCIDENTS.identity_only(stored.body), trouble_tickets=tickets
@@ -147,6 +166,14 @@ class Shelf:
         events = [INCIDENTS.event(verb, page) for verb, bodies in told.items() for page in _pages(bodies)]
         events += [TICKETS.event(Verb.CHANGED, page) for page in _pages(list(self._moved.values()))]
         return tuple(events)
+
+
+def _with_points(shown: Incident, at: datetime, points: tuple[UsagePointIdentity, ...]) -> Incident:
+    """What is told of an incident, with the points that have supply again."""
+    outage = shown.outage or IncidentOutage()
+    period = outage.actual_period or DateTimeInterval()
+    outage = msgspec.structs.replace(outage, actual_period=msgspec.structs.replace(period, end=period.end or at))
+    return msgspec.structs.replace(shown, outage=msgspec.structs.replace(outage, usage_points=points))
 
 
 def _pages(bodies: list[BodyT]) -> Iterable[list[BodyT]]:
@@ -168,7 +195,7 @@ def _with_counts(body: Incident, extent: ExtentRecord) -> Incident:
         return body
     total = extent.customers if extent.device is not None else extent.premises
     critical = extent.critical_below if extent.device is not None else extent.critical
-    summary = ServicePointOutageSummary(
-        critical_count=max(critical, extent.critical), total_count=max(total, extent.premises)
-    )
+    # Who has said that supply is back is not believed out; who has not is, whatever the model counts.
+    total = max(max(total, extent.premises) - extent.restored, extent.dark)
+    summary = ServicePointOutageSummary(critical_count=min(max(critical, extent.critical), total), total_count=total)
     return msgspec.structs.replace(body, outage=msgspec.structs.replace(body.outage, summary=summary))

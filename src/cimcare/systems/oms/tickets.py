@@ -23,6 +23,8 @@ from cimcare.systems.objects import Said, as_utc, find_by_names, find_twin, refu
 from cimcare.systems.oms.incidents import IncidentBook, reported_at
 from cimcare.systems.oms.kinds import CANCELLED, INCIDENTS, OPEN, RESOLVED, TICKETS
 from cimcare.systems.oms.places import Place, find_place
+from cimcare.systems.oms.restored import Evidence, EvidenceKind
+from cimcare.systems.oms.restoring import Restorer
 from cimcare.systems.removing import left_of
 from cimcare.systems.selecting import get_objects
 from cimcare.systems.serving import Course, Verdict, change_each, create_each, delete_each, end_each, file_object
@@ -184,6 +186,7 @@ class _Desk:
     def __init__(self, context: ServingContext) -> None:
         self._context = context
         self.book = IncidentBook(context)
+        self.restorer = Restorer(context, self.book)
 
     async def open(self, said: Said[TroubleTicket], body: TroubleTicket) -> _Verdict:
         """A new ticket: open unless it comes with the instant when it was resolved."""
@@ -204,7 +207,10 @@ class _Desk:
             stated = await self._stated_incident(asked)
             if asked is not None and stated is None:
                 findings = (*findings, _not_that_incident(said))
+            contradicted = await self.restorer.find_contradicted(stored)
             stored = await self.book.enter(stored, place, stated)
+            if contradicted is not None:
+                stored = await self.restorer.go_on(stored, contradicted)
         return Verdict(stored=stored, shown=stored.body, findings=findings)
 
     async def change(self, said: Said[TroubleTicket], stored: Stored[TroubleTicket], wanted: TroubleTicket) -> _Verdict:
@@ -255,7 +261,13 @@ class _Desk:
             incident=stored.body.incident,
         )
         ended = msgspec.structs.replace(stored, body=body, state=state, modified_at=self._context.now)
-        await (self.book.withdraw if state == CANCELLED else self.book.settle)(ended)
+        if state == CANCELLED:
+            await self.restorer.forget(ended)
+            await self.book.withdraw(ended)
+        elif await self.book.settle(ended) and body.resolved_date_time is not None:
+            who = self._context.header.source or "customer system"
+            evidence = Evidence(kind=EvidenceKind.CALLBACK, who=who)
+            await self.restorer.settle(ended, as_utc(body.resolved_date_time) or self._context.now, evidence)
         return Verdict(stored=ended)
 
     async def _moved(

@@ -1,0 +1,289 @@
+"""What is known of restoration: who says that supply is back, for whom, since when. Records, and how they are found.
+
+Nothing here is assumed. `RestorationRecord` is the word of somebody for a whole outage, `InterruptionRecord` that one
+point was without supply and since when it has it again.
+
+Source: guarantee G12; IEC 61968-8:2015, clause 5.3 for the messages; the evidence and its reach are our rule.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+
+import msgspec
+
+from cimcare.exchange.ports import Collection, Key, Records, Selection, Stored
+from cimcare.model.envelope import Header
+from cimcare.model.identity import MRID
+from cimcare.model.incident import Incident
+from cimcare.model.values import Status
+from cimcare.systems.etr import parse_remark
+from cimcare.systems.objects import as_utc
+from cimcare.systems.oms.interruptions import Interval
+from cimcare.systems.oms.kinds import EXTENTS, OPEN, ExtentRecord
+
+__all__ = [
+    "DONE",
+    "ENDED",
+    "GOING_ON",
+    "INTERRUPTIONS",
+    "PENDING",
+    "RESTORATIONS",
+    "Evidence",
+    "EvidenceKind",
+    "InterruptionRecord",
+    "Part",
+    "RestorationRecord",
+    "Restored",
+    "find_interruption",
+    "find_restored",
+    "is_planned",
+    "named_in",
+    "outages_below",
+    "read_evidence",
+    "reconsider",
+    "save_interruption",
+    "save_word",
+    "start_of",
+    "word_of_callbacks",
+]
+
+PENDING, DONE = "pending", "done"
+"""States of a restoration: its points and tickets are still being gone through, or all are."""
+GOING_ON, ENDED = "going on", "ended"
+"""States of an interruption."""
+
+
+class EvidenceKind(StrEnum):
+    """How somebody knows that supply is back; literals of `status.reason` in a request."""
+
+    OPERATOR = "operator"
+    CREW = "crew"
+    METER = "meter"
+    CALLBACK = "callback"
+
+    @property
+    def covers_device(self) -> bool:
+        """Whether it speaks for all that a device feeds: who switches or repairs it does, a caller does not."""
+        return self in (EvidenceKind.OPERATOR, EvidenceKind.CREW)
+
+
+class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+    """Who says it, and how they know."""
+
+    kind: EvidenceKind
+    who: str
+
+    def __str__(self) -> str:
+        """In words: `crew 7`, `operator Ana Ruiz`."""
+        return f"{self.kind} {self.who}"
+
+
+class Part(StrEnum):
+    """What of a restoration is gone through next."""
+
+    TICKETS = "tickets"
+    REPORTS = "reports"
+    POINTS = "points"
+
+
+class RestorationRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Somebody's word that an outage is over. Its mRID is that of the incident; it is created at the instant of it.
+
+    `device` is the one that was restored, None if the outage was not of a device of the model. `excepted` are devices
+    of outages below that are not over. `part` and `after` say how far its tickets and points were gone through.
+    """
+
+    incident: MRID
+    at: datetime
+    started_at: datetime
+    evidence: Evidence
+    device: MRID | None = None
+    device_name: str = ""
+    excepted: tuple[MRID, ...] = ()
+    is_planned: bool = False
+    part: Part = Part.TICKETS
+    after: MRID | None = None
+
+
+class InterruptionRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One point without supply: by which incident, from when, and until when if that is known.
+
+    `point` is the mRID of the usage point, failing that the key of the premises. The mRID of the record is
+    `<incident>/<point>`, so that no incident interrupts a point twice.
+    """
+
+    point: str
+    incident: MRID
+    started_at: datetime
+    ended_at: datetime | None = None
+    customers: int = 1
+    is_planned: bool = False
+    device: MRID | None = None
+    evidence: Evidence | None = None
+
+    @property
+    def interval(self) -> Interval:
+        """From when to when."""
+        return Interval(self.started_at, self.ended_at)
+
+
+class Restored(msgspec.Struct, frozen=True, kw_only=True):
+    """What was said of premises: back since `at`, by whom, in which incident; and since when they were out before."""
+
+    incident: MRID
+    at: datetime
+    started_at: datetime
+    evidence: Evidence | None
+
+
+RESTORATIONS: Collection[RestorationRecord] = Collection("oms.Restorations", RestorationRecord)
+INTERRUPTIONS: Collection[InterruptionRecord] = Collection("oms.Interruptions", InterruptionRecord)
+
+
+def read_evidence(status: Status | None, header: Header) -> Evidence | None:
+    """The evidence that a request states; None if it does not say both how it is known and by whom.
+
+    Who it is stands in `status.remark`, failing that in Header/User. For meters and call-backs the system that asked
+    them will do, Header/Source.
+    """
+    reason = (status.reason or "").strip() if status is not None else ""
+    if reason not in frozenset(EvidenceKind):
+        return None
+    kind = EvidenceKind(reason)
+    who = named_in(status, header)
+    if not who and not kind.covers_device:
+        who = (header.source or "").strip()
+    return Evidence(kind=kind, who=_without_kind(who, kind)) if who else None
+
+
+def named_in(status: Status | None, header: Header) -> str:
+    """The person or crew that a request names; empty if it names none."""
+    remark = " ".join((status.remark or "").split()) if status is not None else ""
+    who = parse_remark(remark).source or remark
+    if not who and header.user is not None:
+        who = " ".join(header.user.user_id.split())
+    return who
+
+
+def _without_kind(who: str, kind: EvidenceKind) -> str:
+    """`crew 7` of a crew is `7`: what sort of source it is stands before it anyway."""
+    return who.removeprefix(f"{kind} ").strip() or who
+
+
+def start_of(incident: Stored[Incident]) -> datetime:
+    """Since when the outage of an incident lasts: as somebody has said, failing that since the first report."""
+    outage = incident.body.outage
+    if outage is not None:
+        for period in (outage.actual_period, outage.estimated_period):
+            start = as_utc(period.start) if period is not None else None
+            if start is not None:
+                return start
+    return incident.created_at
+
+
+def is_planned(incident: Stored[Incident]) -> bool:
+    """Whether somebody has planned the outage."""
+    outage = incident.body.outage
+    return outage is not None and outage.is_planned is True
+
+
+def word_of_callbacks(incident: Stored[Incident], at: datetime) -> RestorationRecord:
+    """The end of an outage of which all who were believed out have said, each of them alone, that supply is back."""
+    evidence = Evidence(kind=EvidenceKind.CALLBACK, who="all who were believed out")
+    return RestorationRecord(
+        incident=incident.mrid,
+        at=at,
+        started_at=start_of(incident),
+        evidence=evidence,
+        is_planned=is_planned(incident),
+    )
+
+
+async def save_word(records: Records, word: RestorationRecord, state: str, now: datetime) -> None:
+    """Write a restoration. One that is pending is gone through by the tick."""
+    keys = {Key("incident", word.incident)} | {Key("excepted", device) for device in word.excepted}
+    if word.device is not None and word.evidence.kind.covers_device:
+        keys.add(Key("device", word.device))
+    stored = Stored(
+        mrid=word.incident, body=word, created_at=word.at, modified_at=now, state=state, keys=frozenset(keys)
+    )
+    await records.save(RESTORATIONS, stored)
+
+
+async def outages_below(
+    records: Records, device: MRID, *, but: MRID, since_before: datetime
+) -> tuple[ExtentRecord, ...]:
+    """Open outages below a device that began before an instant, the topmost of each branch; `but` is not looked at."""
+    found: list[ExtentRecord] = []
+    wanted = Selection(keys=((Key("above", device),),), states=(OPEN,), until=since_before)
+    while True:
+        page = await records.select(EXTENTS, wanted)
+        found.extend(stored.body for stored in page if stored.mrid != but and stored.body.device != device)
+        if len(page) < wanted.limit:
+            break
+        wanted = msgspec.structs.replace(wanted, after=page[-1].mrid)
+    below = [one for one in found if one.device is not None or one.dark]
+    devices = {one.device for one in below if one.device is not None}
+    return tuple(one for one in below if devices.isdisjoint(one.path))
+
+
+async def reconsider(records: Records, device: MRID, now: datetime) -> None:
+    """An outage of a device was not true: words that excepted it hold below it too, and are gone through again."""
+    for stored in await records.select(RESTORATIONS, Selection(keys=((Key("excepted", device),),))):
+        word = stored.body
+        below: tuple[ExtentRecord, ...] = ()
+        if word.device is not None:
+            below = await outages_below(records, word.device, but=word.incident, since_before=word.at)
+        excepted = tuple(one.device for one in below if one.device is not None and one.device != device)
+        again = msgspec.structs.replace(word, excepted=excepted, part=Part.POINTS, after=None)
+        await save_word(records, again, PENDING, now)
+
+
+async def find_interruption(records: Records, incident: MRID, point: str) -> Stored[InterruptionRecord] | None:
+    """What an incident has interrupted at a point."""
+    return await records.find(INTERRUPTIONS, MRID(f"{incident}/{point}"))
+
+
+async def save_interruption(records: Records, record: InterruptionRecord, now: datetime) -> None:
+    """Write an interruption. Found by its point and its incident, in the order in which interruptions began."""
+    await records.save(
+        INTERRUPTIONS,
+        Stored(
+            mrid=MRID(f"{record.incident}/{record.point}"),
+            body=record,
+            created_at=record.started_at,
+            modified_at=now,
+            state=GOING_ON if record.ended_at is None else ENDED,
+            keys=frozenset({Key("point", record.point), Key("incident", record.incident)}),
+        ),
+    )
+
+
+async def find_restored(
+    records: Records, point: str, path: tuple[MRID, ...], *, since: datetime, until: datetime
+) -> Restored | None:
+    """The last word that a point had supply again, said between two instants; None if nobody said so.
+
+    Args:
+        records: Objects of the store.
+        point: mRID of the usage point, failing that the key of the premises.
+        path: Devices above, nearest first.
+        since: Words before this instant do not matter any more.
+        until: When the caller reported; a word after it does not contradict.
+    """
+    found: list[Restored] = []
+    for stored in await records.find_by_key(INTERRUPTIONS, Key("point", point)) if point else ():
+        one = stored.body
+        if one.ended_at is not None and since <= one.ended_at <= until:
+            found.append(
+                Restored(incident=one.incident, at=one.ended_at, started_at=one.started_at, evidence=one.evidence)
+            )
+    if path:
+        keys = tuple(Key("device", mrid) for mrid in path)
+        for word in await records.select(RESTORATIONS, Selection(keys=(keys,), since=since, until=until)):
+            whole = word.body
+            if frozenset(whole.excepted).isdisjoint(path):
+                found.append(
+                    Restored(incident=whole.incident, at=whole.at, started_at=whole.started_at, evidence=whole.evidence)
+                )
+    return max(found, key=lambda one: (one.at, one.incident), default=None)

@@ -1,0 +1,420 @@
+"""Restoration: what becomes of points, tickets and incidents when somebody says that supply is back.
+
+The word of who switches or repairs covers all that the device feeds, but for outages below that are not over, and for
+those who have called since. The word of a meter or of a caller covers its own point. A tick goes through the tickets
+and points of an outage that is over, a slice at a time.
+
+Source: guarantee G12; IEC 61968-8:2015, clause 5.3 for the messages.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import msgspec
+
+from cimcare.exchange.ports import Event, Key, Selection, Served, ServingContext, Stored
+from cimcare.model.envelope import Result
+from cimcare.model.identity import MRID
+from cimcare.model.incident import Incident, UsagePointIdentity
+from cimcare.model.trouble_ticket import TroubleTicket
+from cimcare.model.values import Status
+from cimcare.model.verbs import Verb
+from cimcare.systems.identity import labels_of, lookup_keys, mrid_of
+from cimcare.systems.merging import difference, merge
+from cimcare.systems.oms.devices import DEVICES, ServicePointRecord, find_supply, points_below
+from cimcare.systems.oms.estimating import load_rules, note_duration
+from cimcare.systems.oms.incidents import IncidentBook, incident_of, reported_at
+from cimcare.systems.oms.kinds import CLOSED, EXTENTS, OPEN, REPORTS, RESOLVED, TICKETS, ExtentRecord
+from cimcare.systems.oms.restored import (
+    DONE,
+    GOING_ON,
+    INTERRUPTIONS,
+    PENDING,
+    RESTORATIONS,
+    Evidence,
+    InterruptionRecord,
+    Part,
+    RestorationRecord,
+    Restored,
+    find_interruption,
+    find_restored,
+    is_planned,
+    save_interruption,
+    save_word,
+    start_of,
+)
+
+__all__ = ["MOST_LATE", "STILL_OUT", "Restorer", "go_through_restorations", "is_later"]
+
+STILL_OUT = "stillOut"
+"""`status.reason` of a ticket of premises that were said to have supply again."""
+
+MOST_LATE = 200
+"""Tickets reported after the instant of a restoration that are set apart at once; more of them contradict it."""
+
+_FIRST = datetime.min.replace(tzinfo=UTC)
+_SLICE = 100
+_PAGE = 250
+
+
+class Restorer:
+    """Restores points and outages during the service of one message, or of one tick."""
+
+    def __init__(self, context: ServingContext, book: IncidentBook) -> None:
+        self._context = context
+        self._records = context.records
+        self._book = book
+        self._resolved: list[TroubleTicket] = []
+
+    # ------------------------------------------------------------------------------------------- single points
+
+    async def restore_point(
+        self,
+        incident: Stored[Incident],
+        point: str,
+        customers: int,
+        at: datetime,
+        evidence: Evidence,
+        device: MRID | None = None,
+    ) -> int:
+        """The point has supply again. Gives the customers who were not known to have it; 0 if that was known."""
+        known = await find_interruption(self._records, incident.mrid, point)
+        if known is not None and known.body.ended_at is not None:
+            return 0
+        own = InterruptionRecord(
+            point=point,
+            incident=incident.mrid,
+            started_at=start_of(incident),
+            customers=customers,
+            is_planned=is_planned(incident),
+            device=device,
+        )
+        going_on = Selection(keys=((Key("point", point),),), states=(GOING_ON,))
+        others = await self._records.select(INTERRUPTIONS, going_on)
+        for one in (own if known is None else known.body, *(stored.body for stored in others)):
+            ended = msgspec.structs.replace(one, ended_at=max(at, one.started_at), evidence=evidence)
+            await save_interruption(self._records, ended, self._context.now)
+        await self._book.count_restored(incident.mrid, customers)
+        return customers
+
+    async def settle(self, ticket: Stored[TroubleTicket], at: datetime, evidence: Evidence) -> int:
+        """The premises of a ticket have supply again, as far as the incident of the ticket goes."""
+        mrid = incident_of(ticket.body)
+        incident = await self._book.find(mrid) if mrid is not None else None
+        if incident is None:
+            return 0
+        point, customers, device = await self.point_of(ticket)
+        if customers > 1 and not evidence.kind.covers_device:
+            return 0  # the point stands for several customers, of whom one has spoken
+        return await self.restore_point(incident, point, customers, at, evidence, device)
+
+    async def point_of(self, ticket: Stored[TroubleTicket]) -> tuple[str, int, MRID | None]:
+        """The point that a ticket means: its usage point in the model, failing that its premises; and who is there."""
+        supply = await find_supply(self._records, ticket.keys)
+        device = supply.device.mrid if supply.device is not None else None
+        if supply.point is not None:
+            return supply.point.mrid, supply.point.customers, device
+        return next((key.value for key in sorted(ticket.keys) if key.sort == "premises"), ticket.mrid), 1, device
+
+    async def open_tickets(
+        self, incident: MRID, named: UsagePointIdentity, point: ServicePointRecord | None
+    ) -> tuple[Stored[TroubleTicket], ...]:
+        """Open tickets of an incident that mean this point, as it is named or as the model knows it."""
+        keys = set(lookup_keys("usage-point", mrid_of(named), labels_of(named)))
+        if point is not None:
+            keys.add(Key("usage-point", point.mrid))
+            if point.location_mrid is not None:
+                keys.add(Key("service-location", point.location_mrid))
+        wanted = Selection(keys=((Key("incident", incident),), tuple(sorted(keys))), states=(OPEN,))
+        return await self._records.select(TICKETS.collection, wanted) if keys else ()
+
+    async def is_out(self, incident: Stored[Incident], point: str) -> bool:
+        """Whether nobody has said so far that a point of the incident has supply again."""
+        known = await find_interruption(self._records, incident.mrid, point)
+        return known is None or known.body.ended_at is None
+
+    async def devices_above(self, point: ServicePointRecord | None) -> frozenset[MRID]:
+        """The device of a point and all above it; none where the model does not know it."""
+        if point is None or point.device is None:
+            return frozenset()
+        stored = await self._records.find(DEVICES, point.device)
+        return frozenset({point.device, *(stored.body.path if stored is not None else ())})
+
+    async def resolve(self, ticket: Stored[TroubleTicket], at: datetime, remark: str) -> Stored[TroubleTicket]:
+        """Resolve a ticket and note what is to be told of it. It is not taken out of its incident."""
+        now = self._context.now
+        status = msgspec.structs.replace(
+            ticket.body.status or Status(), value=RESOLVED, date_time=now, remark=remark, reason=None
+        )
+        body = msgspec.structs.replace(ticket.body, resolved_date_time=at, last_modified_date_time=now, status=status)
+        stored = msgspec.structs.replace(ticket, body=body, state=RESOLVED, modified_at=now)
+        await self._records.save(TICKETS.collection, stored)
+        bare = TICKETS.identity_only(body)
+        altered = difference(ticket.body, body)
+        shown = bare if altered is None else merge(bare, altered)
+        self._resolved.append(TICKETS.told(shown, body, with_state=True))
+        return stored
+
+    def events(self) -> tuple[Event, ...]:
+        """The tickets that were resolved, in one message."""
+        return (TICKETS.event(Verb.CLOSED, self._resolved),) if self._resolved else ()
+
+    # ----------------------------------------------------------------------------------------------- whole outages
+
+    async def restore_whole(
+        self, incident: Stored[Incident], evidence: Evidence, at: datetime, excepted: Sequence[ExtentRecord]
+    ) -> None:
+        """The outage is over by the word of who switches or repairs. What follows for points and tickets comes by tick.
+
+        Those who have called after the instant are set apart before.
+        """
+        for late in await self.late_tickets(incident.mrid, at):
+            await self._set_apart(late, incident, evidence, at)
+        current = await self._book.find_open(incident.mrid)
+        if current is None:
+            return
+        below = ", ".join(sorted(one.device_name or "premises" for one in excepted))
+        but = f", except below {below}, where an outage goes on" if below else ""
+        extent = await self._book.extent(incident.mrid)
+        word = RestorationRecord(
+            incident=incident.mrid,
+            at=at,
+            started_at=start_of(incident),
+            evidence=evidence,
+            device=extent.device,
+            device_name=extent.device_name,
+            excepted=tuple(one.device for one in excepted if one.device is not None),
+            is_planned=is_planned(incident),
+        )
+        await save_word(self._records, word, PENDING, self._context.now)
+        if extent.kind and not is_planned(incident):
+            await note_duration(self._records, extent.kind, at - start_of(incident), self._context.now)
+        await self._book.end(current, CLOSED, f"restored, by {evidence}{but}", at)
+
+    async def late_tickets(self, incident: MRID, at: datetime) -> tuple[Stored[TroubleTicket], ...]:
+        """Open tickets that were reported after an instant, `MOST_LATE` and one more at most."""
+        wanted = Selection(keys=((Key("incident", incident),),), states=(OPEN,), since=at, limit=MOST_LATE + 1)
+        found = await self._records.select(TICKETS.collection, wanted)
+        return tuple(one for one in found if is_later(one, at))
+
+    async def _set_apart(
+        self, ticket: Stored[TroubleTicket], incident: Stored[Incident], evidence: Evidence, at: datetime
+    ) -> None:
+        """A call that came after the restoration says that it is not true there: an incident of its own."""
+        current = await self._records.find(TICKETS.collection, ticket.mrid)
+        if current is None or incident_of(current.body) != incident.mrid:
+            return  # it went with another ticket of its premises
+        said = Restored(incident=incident.mrid, at=at, started_at=start_of(incident), evidence=evidence)
+        supply = await find_supply(self._records, ticket.keys)
+        reason = _still_out_sentence(said)
+        opened = await self._book.open_for(
+            None,
+            reason,
+            reported_at(ticket.body, ticket.created_at),
+            path=tuple(device.mrid for device in supply.path),
+            is_unresolved=not supply.path,
+        )
+        await self._book.move(current, opened, reason)
+        moved = await self._records.find(TICKETS.collection, ticket.mrid)
+        if moved is not None:
+            await self._records.save(TICKETS.collection, await self.go_on(moved, said))
+
+    # --------------------------------------------------------------------------------------------------- still out
+
+    async def find_contradicted(self, ticket: Stored[TroubleTicket]) -> Restored | None:
+        """The word that the caller of a new ticket contradicts: supply was said to be back there, not long ago."""
+        at = reported_at(ticket.body, self._context.now)
+        rules = await load_rules(self._records)
+        supply = await find_supply(self._records, ticket.keys)
+        point = (await self.point_of(ticket))[0]
+        path = tuple(device.mrid for device in supply.path)
+        since = at - min(rules.still_out, at - _FIRST)
+        return await find_restored(self._records, point, path, since=since, until=at)
+
+    async def go_on(self, ticket: Stored[TroubleTicket], said: Restored) -> Stored[TroubleTicket]:
+        """The interruption of the premises goes on since it truly began, and the ticket says so. It is not saved."""
+        mrid = incident_of(ticket.body)
+        assert mrid is not None  # every open ticket is in an incident
+        point, customers, device = await self.point_of(ticket)
+        begun = InterruptionRecord(
+            point=point, incident=mrid, started_at=said.started_at, customers=customers, device=device
+        )
+        known = await find_interruption(self._records, mrid, point)
+        if known is not None and known.body.ended_at is not None:
+            await self._book.count_restored(mrid, -known.body.customers)
+        await save_interruption(self._records, begun, self._context.now)
+        await self._book.explain(mrid, _still_out_sentence(said))
+        status = msgspec.structs.replace(
+            ticket.body.status or Status(), reason=STILL_OUT, remark=_still_out_sentence(said)
+        )
+        return msgspec.structs.replace(ticket, body=msgspec.structs.replace(ticket.body, status=status))
+
+    async def forget(self, ticket: Stored[TroubleTicket]) -> None:
+        """A ticket was cancelled: nothing went on because of it, and what was said of its premises holds there too."""
+        point, _, _ = await self.point_of(ticket)
+        going_on = Selection(keys=((Key("point", point),),), states=(GOING_ON,))
+        for one in await self._records.select(INTERRUPTIONS, going_on):
+            word = await self._records.find(RESTORATIONS, one.body.incident)
+            if one.body.incident == incident_of(ticket.body):
+                await self._records.drop(INTERRUPTIONS, one.mrid)
+            elif word is not None:
+                ended_at = max(word.body.at, one.body.started_at)
+                ended = msgspec.structs.replace(one.body, ended_at=ended_at, evidence=word.body.evidence)
+                await save_interruption(self._records, ended, self._context.now)
+
+
+def is_later(ticket: Stored[TroubleTicket], at: datetime) -> bool:
+    """Whether a ticket was reported after an instant."""
+    return reported_at(ticket.body, ticket.created_at) > at
+
+
+def _still_out_sentence(said: Restored) -> str:
+    whose = f" by {said.evidence}" if said.evidence is not None else ""
+    return (
+        f"still out: supply was said to be back at {said.at.isoformat(timespec='seconds')}{whose} "
+        f"(incident {said.incident}), out since {said.started_at.isoformat(timespec='seconds')}"
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------------- tick
+
+
+async def go_through_restorations(context: ServingContext) -> Served:
+    """Go on with the oldest restoration that is not gone through: a slice of its tickets, reports or points."""
+    pending = await context.records.select(RESTORATIONS, Selection(states=(PENDING,), limit=2))
+    if not pending:
+        return Served(result=Result.OK)
+    book = IncidentBook(context)
+    restorer = Restorer(context, book)
+    passage = _Passage(context, book, restorer, pending[0])
+    await passage.go_on()
+    own = restorer.events()
+    return Served(
+        result=Result.OK, events=(*own, *await book.events()), has_more=len(pending) > 1 or not passage.is_done
+    )
+
+
+class _Passage:
+    """One slice of the way through a restoration."""
+
+    def __init__(
+        self, context: ServingContext, book: IncidentBook, restorer: Restorer, stored: Stored[RestorationRecord]
+    ) -> None:
+        self._context = context
+        self._records = context.records
+        self._book = book
+        self._restorer = restorer
+        self._stored = stored
+        self._word = stored.body
+        self.is_done = False
+
+    async def go_on(self) -> None:
+        """Do the next slice, and note how far it went."""
+        word = self._word
+        incident = await self._book.find(word.incident)
+        part, after = word.part, word.after
+        if part is Part.TICKETS:
+            if incident is None or not await self._tickets(incident):
+                part = Part.REPORTS
+        elif part is Part.REPORTS:
+            if not await self._reports():
+                part, after = Part.POINTS, None
+        else:
+            after = await self._points(incident) if incident is not None else None
+            self.is_done = after is None
+        word = msgspec.structs.replace(word, part=part, after=after)
+        await save_word(self._records, word, DONE if self.is_done else PENDING, self._context.now)
+
+    async def _tickets(self, incident: Stored[Incident]) -> bool:
+        """Resolve open tickets, but for those below an outage that goes on. False if none was left."""
+        wanted = Selection(keys=((Key("incident", incident.mrid),),), states=(OPEN,), limit=_SLICE)
+        found = await self._records.select(TICKETS.collection, wanted)
+        word = self._word
+        for ticket in found:
+            fresh = await self._records.find(TICKETS.collection, ticket.mrid)
+            if fresh is None or fresh.state != OPEN or incident_of(fresh.body) != incident.mrid:
+                continue  # it went with another ticket of its premises
+            supply = await find_supply(self._records, ticket.keys)
+            nested = next((one.mrid for one in supply.path if one.mrid in word.excepted), None)
+            target = await self._open_at(nested) if nested is not None else None
+            if target is not None:
+                await self._book.move(fresh, target, "the outage there goes on, though the one above it is over")
+                continue
+            if not await self._is_out_elsewhere(fresh):  # else its points go on, see below
+                await self._restorer.settle(fresh, word.at, word.evidence)
+            resolved_at = max(word.at, reported_at(fresh.body, fresh.created_at))
+            await self._restorer.resolve(fresh, resolved_at, f"restored, by {word.evidence}")
+        return bool(found)
+
+    async def _is_out_elsewhere(self, ticket: Stored[TroubleTicket]) -> bool:
+        """Whether the premises of a ticket have an open one in another incident: somebody has called again since."""
+        keys = tuple(key for key in ticket.keys if key.sort == "premises")
+        found = await self._records.select(TICKETS.collection, Selection(keys=(keys,), states=(OPEN,)))
+        return any(incident_of(one.body) != self._word.incident for one in found)
+
+    async def _open_at(self, device: MRID) -> Stored[Incident] | None:
+        """The open incident of a device."""
+        wanted = Selection(keys=((Key("above", device),),), states=(OPEN,))
+        for stored in await self._records.select(EXTENTS, wanted):
+            if stored.body.device == device:
+                return await self._book.find_open(stored.mrid)
+        return None
+
+    async def _reports(self) -> bool:
+        """Let go of what was reported: nothing of it counts any more. False if nothing was left."""
+        wanted = Selection(keys=((Key("incident", self._word.incident),),), limit=_PAGE)
+        found = await self._records.select(REPORTS, wanted)
+        for stored in found:
+            await self._records.drop(REPORTS, stored.mrid)
+        return bool(found)
+
+    async def _points(self, incident: Stored[Incident]) -> MRID | None:
+        """Note for points of the model that they have supply again; the last one, None if there are no more."""
+        word = self._word
+        if word.device is None or not word.evidence.kind.covers_device:
+            return None
+        page = await points_below(self._records, word.device, word.after, _PAGE)
+        dark = await self._dark(page)
+        for point in page:
+            if point.mrid in dark:
+                await self._goes_on(incident, point)
+            else:
+                await self._restorer.restore_point(
+                    incident, point.mrid, point.customers, word.at, word.evidence, point.device
+                )
+        return page[-1].mrid if len(page) == _PAGE else None
+
+    async def _goes_on(self, incident: Stored[Incident], point: ServicePointRecord) -> None:
+        """The point was out by this outage too, and is not back: another one keeps it out."""
+        if await find_interruption(self._records, incident.mrid, point.mrid) is None:
+            begun = InterruptionRecord(
+                point=point.mrid,
+                incident=incident.mrid,
+                started_at=self._word.started_at,
+                customers=point.customers,
+                is_planned=self._word.is_planned,
+                device=point.device,
+            )
+            await save_interruption(self._records, begun, self._context.now)
+
+    async def _dark(self, page: Sequence[ServicePointRecord]) -> frozenset[MRID]:
+        """Points of a page that are below an outage that goes on, or whose premises still have an open ticket."""
+        word = self._word
+        devices = tuple({point.device for point in page if point.device is not None})
+        below: set[MRID] = set()
+        if word.excepted and devices:
+            for stored in await self._records.select(DEVICES, Selection(mrids=devices, limit=len(devices))):
+                if not frozenset(word.excepted).isdisjoint((stored.mrid, *stored.body.path)):
+                    below.add(stored.mrid)
+        dark = {point.mrid for point in page if point.device in below}
+        by_key = {Key("usage-point", point.mrid): point.mrid for point in page}
+        by_key |= {
+            Key("service-location", point.location_mrid): point.mrid
+            for point in page
+            if point.location_mrid is not None
+        }
+        if by_key:
+            wanted = Selection(keys=(tuple(by_key),), states=(OPEN,))
+            for ticket in await self._records.select(TICKETS.collection, wanted):
+                dark.update(mrid for key, mrid in by_key.items() if key in ticket.keys)
+        return frozenset(dark)
