@@ -387,7 +387,7 @@ async def test_many_tickets_are_resolved_in_slices(room: ControlRoom) -> None:
 
 
 async def test_an_outage_that_somebody_calls_about_cannot_be_cancelled(room: ControlRoom) -> None:
-    """ "Predicted outage proved false" is no answer to somebody who sits in the dark."""
+    """That a predicted outage proved false is no answer to somebody who sits in the dark."""
     await room.outage("I", "F1")
     await room.call("H11-1", "T1", incident="I")
     served = await room.ask(Verb.CANCEL, INC, ids=("I",))
