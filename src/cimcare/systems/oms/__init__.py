@@ -3,17 +3,22 @@
 Owner of TroubleTickets and Incidents (IEC 61968-8:2015, clauses 5.2 and 5.3).
 """
 
-from cimcare.exchange.ports import EventHandler, Handler
+from cimcare.exchange.ports import EventHandler, Handler, Tick
 from cimcare.model.nouns import Noun
 from cimcare.model.verbs import Verb
-from cimcare.systems.oms.clockwork import TICKS
+from cimcare.systems.oms import clockwork
+from cimcare.systems.oms.decisions import DECISIONS
 from cimcare.systems.oms.devices import DEVICES, SERVICE_POINTS
 from cimcare.systems.oms.dispatching import cancel_incidents, change_incidents, close_incidents, create_incidents
 from cimcare.systems.oms.estimating import DURATIONS, ESTIMATE_RULES, ESTIMATES, VALIDITIES
+from cimcare.systems.oms.evidence import EVIDENCE
 from cimcare.systems.oms.kinds import EXTENTS, INCIDENTS, REPORTS, TICKETS
 from cimcare.systems.oms.looking import get_incidents
 from cimcare.systems.oms.parts import PARTS
+from cimcare.systems.oms.quieting import regroup
+from cimcare.systems.oms.regrouping import REGROUPINGS
 from cimcare.systems.oms.restored import INTERRUPTIONS, RESTORATIONS
+from cimcare.systems.oms.rules import GROUPING_RULES
 from cimcare.systems.oms.tickets import (
     cancel_trouble_tickets,
     change_trouble_tickets,
@@ -53,11 +58,18 @@ LISTENS: dict[tuple[Verb, Noun], EventHandler] = {
 }
 """Events that this system takes."""
 
+TICKS: tuple[Tick, ...] = (regroup, *clockwork.TICKS)
+"""What this system does by the clock."""
+
 COLLECTIONS = (
     TICKETS.collection,
     INCIDENTS.collection,
     REPORTS,
     EXTENTS,
+    EVIDENCE,
+    DECISIONS,
+    REGROUPINGS,
+    GROUPING_RULES,
     DEVICES,
     SERVICE_POINTS,
     PARTS,

@@ -122,6 +122,18 @@ class Evidence:
         else:
             held.buckets[bucket] = Bucket(bucket, calls, reached, branches)
 
+    async def has_calls(self, device: MRID, bucket: int) -> bool:
+        """Whether anybody below the device has called in this bucket."""
+        return await self._calls(device, bucket) > 0
+
+    async def is_bridge(self, device: MRID, bucket: int, separation: int) -> bool:
+        """Whether one call in this bucket alone holds what is before it and what is behind it together."""
+        if await self._calls(device, bucket) != 1:
+            return False
+        earlier = await self._next(device, bucket, -1, separation)
+        later = await self._next(device, bucket, 1, separation)
+        return earlier is not None and later is not None and later - earlier > separation
+
     async def run_at(self, device: MRID, bucket: int, separation: int) -> Run | None:
         """The cluster in which this bucket is; None if it has no calls."""
         one = (await self._slot(device, bucket // _SLOT)).buckets.get(bucket)

@@ -7,29 +7,23 @@ thousand.
 Source: IEC 61968-8:2015, clause 5.3; the end of estimatedPeriod is the estimated restoration time, and is not set here.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
 
 from cimcare.exchange.ports import Event, Key, Selection, ServingContext, Stored
 from cimcare.model.identity import MRID
-from cimcare.model.incident import (
-    Incident,
-    IncidentHazard,
-    IncidentIdentity,
-    IncidentLocation,
-    IncidentOutage,
-    UsagePointIdentity,
-)
+from cimcare.model.incident import Incident, IncidentHazard, IncidentIdentity, UsagePointIdentity
 from cimcare.model.trouble_ticket import TroubleTicket
-from cimcare.model.values import DateTimeInterval, PositionPoint, Status
 from cimcare.systems.objects import as_utc
-from cimcare.systems.oms.devices import DeviceRecord, names_of_device
-from cimcare.systems.oms.estimating import VALIDITIES, expect_estimate
+from cimcare.systems.oms.decisions import Decisions
+from cimcare.systems.oms.devices import DeviceRecord, Supply
+from cimcare.systems.oms.grouping import Judge
+from cimcare.systems.oms.judgement import bucket_of, instant_of
 from cimcare.systems.oms.kinds import (
     CANCELLED,
     CLOSED,
-    INCIDENTS,
+    EXTENTS,
     OPEN,
     REPORTS,
     RESOLVED,
@@ -37,27 +31,18 @@ from cimcare.systems.oms.kinds import (
     ExtentRecord,
     ReportRecord,
 )
+from cimcare.systems.oms.opening import Openings
 from cimcare.systems.oms.places import Place, devices_of
-from cimcare.systems.oms.restored import (
-    PENDING,
-    RESTORATIONS,
-    outages_below,
-    reconsider,
-    save_word,
-    start_of,
-    word_of_callbacks,
-)
-from cimcare.systems.oms.shelf import Shelf
+from cimcare.systems.oms.regrouping import Regrouping, Worklist, behind, next_page
+from cimcare.systems.oms.restored import outages_below, reconsider
 
-__all__ = ["UNRESOLVED", "IncidentBook", "incident_of", "reported_at"]
+__all__ = ["IncidentBook", "incident_of", "reported_at"]
 
-UNRESOLVED = "unresolved"
-"""`Location.type` of an incident at a place that the network model does not know."""
+_MOST_MOVED = 150
+"""Premises that one message or one tick looks at beside its own: some 50 ms of work."""
 
-_SERVICE = "service"
-"""`Location.type` of an incident of one of the premises alone."""
-
-_PAGE = 500
+_PAGE = 50
+_FOR_EVER = 10**9
 
 
 def reported_at(ticket: TroubleTicket, now: datetime) -> datetime:
@@ -71,29 +56,45 @@ def incident_of(ticket: TroubleTicket) -> MRID | None:
 
 
 class IncidentBook:
-    """The incidents that one message touches. `events` comes last: it ends what has to end, and tells of all."""
+    """The incidents that one message touches.
+
+    `events` comes last: it regroups as much as one message may, ends what has to end, writes what is left to be
+    written, and tells of all.
+    """
 
     def __init__(self, context: ServingContext) -> None:
         self._context = context
         self._records = context.records
-        self._shelf = Shelf(context)
+        self._openings = Openings(context)
+        self._work = Worklist(context)
+        self._judge = Judge(context, self._openings, self._work)
         self._reports: dict[str, ReportRecord | None] = {}
         self._touched: dict[MRID, str] = {}
+        self._merged: set[MRID] = set()
+
+    @property
+    def decisions(self) -> Decisions:
+        """Where decisions are kept."""
+        return self._openings.decisions
+
+    @property
+    def work(self) -> Worklist:
+        """What is left to be regrouped."""
+        return self._work
 
     # ------------------------------------------------------------------------------------------ incidents
 
     async def find_open(self, mrid: MRID | None) -> Stored[Incident] | None:
         """The incident, if it is there and open."""
-        stored = await self._shelf.find(mrid) if mrid is not None else None
-        return stored if stored is not None and stored.state == OPEN else None
+        return await self._openings.find_open(mrid)
 
     async def find(self, mrid: MRID) -> Stored[Incident] | None:
         """The incident as it stands now, whatever its state."""
-        return await self._shelf.find(mrid)
+        return await self._openings.find(mrid)
 
     async def extent(self, mrid: MRID) -> ExtentRecord:
         """What an incident covers."""
-        return await self._shelf.extent(mrid)
+        return await self._openings.extent(mrid)
 
     async def open_for(
         self,
@@ -102,110 +103,106 @@ class IncidentBook:
         at: datetime,
         *,
         path: tuple[MRID, ...] = (),
-        stated: str = "",
         is_unresolved: bool = False,
         is_planned: bool = False,
         is_pinned: bool = False,
         mrid: MRID | None = None,
     ) -> Stored[Incident]:
-        """Open an incident at a device, or without one for the premises alone.
+        """Open an incident by somebody's word, at a device or without one.
 
         Args:
-            device: The device suspected or confirmed.
-            reason: One sentence without a full stop at its end, that says why.
+            device: The device that is out, if that is known.
+            reason: One sentence that says who says so and why.
             at: Since when, an aware instant in UTC.
-            path: Devices above the premises where no device is suspected, nearest first.
-            stated: Name of the device that callers have named and the model does not know.
+            path: Devices above the premises where the device is not known, nearest first.
             is_unresolved: The model does not know the place.
             is_planned: Somebody has planned it.
             is_pinned: The device is confirmed: what is reported below it joins.
             mrid: That of the incident, if somebody has given it one.
         """
-        now, mrid = self._context.now, mrid or MRID(self._context.new_id())
-        body = Incident(
-            mrid=mrid,
-            created_date_time=now,
-            type="planned" if is_planned else "unplanned",
-            location=_location(device, stated, is_unresolved=is_unresolved),
-            outage=IncidentOutage(is_planned=is_planned, estimated_period=DateTimeInterval(start=at)),
-            status=Status(date_time=now, reason="none", value=OPEN),
-            comment=_sentence(reason),
-        )
-        stored = Stored(mrid=mrid, body=body, created_at=at, modified_at=now, state=OPEN)
-        self._shelf.add(stored)
-        extent = _at_device(ExtentRecord(path=path, first_at=at if is_pinned else None, is_pinned=is_pinned), device)
-        if not is_planned:
-            await expect_estimate(self._records, mrid, now)
-        return await self._shelf.write(stored, body, extent)
+        extent = ExtentRecord(is_placed=True, path=path, is_unresolved=is_unresolved)
+        incident = await self._openings.open_at(device, reason, at, extent, is_planned=is_planned, mrid=mrid)
+        if is_pinned and device is not None:
+            incident = await self.pin(incident, device, reason)
+        return incident
 
     async def pin(self, incident: Stored[Incident], device: DeviceRecord, reason: str) -> Stored[Incident]:
-        """Somebody has confirmed the device: no rule moves the incident any more."""
-        body = msgspec.structs.replace(
-            incident.body, location=_location(device, "", is_unresolved=False), comment=_sentence(reason)
-        )
-        extent = msgspec.structs.replace(await self.extent(incident.mrid), is_pinned=True)
-        return await self._shelf.write(incident, body, _at_device(extent, device))
+        """Somebody has confirmed the device: no rule moves the incident, and what is reported below joins it."""
+        extent = await self.extent(incident.mrid)
+        await self._judge.release(incident.mrid)
+        since = extent.first_at or incident.created_at
+        if incident.body.outage is None or not incident.body.outage.is_planned:
+            since -= timedelta(minutes=(await self._judge.rules()).separation_minutes)
+        incident = await self._openings.place(incident, device, reason, anchor=None, is_pinned=True, pinned_since=since)
+        self._work.add(Regrouping(device=device.mrid, first=bucket_of(since), last=_FOR_EVER, why=reason))
+        return incident
 
     async def save(self, stored: Stored[Incident], body: Incident) -> Stored[Incident]:
         """Write what somebody has altered in an incident, to be told of; its state stays as it is."""
-        return await self._shelf.write(stored, body, await self.extent(stored.mrid))
+        return await self._openings.write(stored, body, await self.extent(stored.mrid))
 
     async def end(self, incident: Stored[Incident], state: str, reason: str, at: datetime | None = None) -> None:
         """Close (`at` says when supply was back) or cancel an incident.
 
-        Of one that is closed a tick goes through tickets and reports, however many there are.
+        What was reported in it counts no longer. Of one that is closed a tick goes through the tickets, however many
+        there are.
         """
-        now = self._context.now
-        outage = incident.body.outage or IncidentOutage()
-        extent = await self.extent(incident.mrid)
-        if state == CLOSED:
-            end = at or extent.settled_at or now
-            outage = msgspec.structs.replace(outage, actual_period=DateTimeInterval(start=start_of(incident), end=end))
-            if await self._records.find(RESTORATIONS, incident.mrid) is None:
-                await save_word(self._records, word_of_callbacks(incident, end), PENDING, now)
-        else:
-            outage = msgspec.structs.replace(outage, cancelled_date_time=now)
-        status = msgspec.structs.replace(incident.body.status or Status(), date_time=now, value=state)
-        comment = _sentence(reason) if reason else incident.body.comment
-        body = msgspec.structs.replace(incident.body, outage=outage, status=status, comment=comment)
-        await self._shelf.write(incident, body, extent, state)
-        await self._records.drop(VALIDITIES, incident.mrid)
-        if state == CANCELLED:
-            await self._release(incident.mrid)
-            if extent.device is not None:
-                await reconsider(self._records, extent.device, now)
+        await self._openings.finish(incident, state, reason, at)
+        self._work.add(Regrouping(incident=incident.mrid, is_ended=True, why=reason))
+        device = (await self.extent(incident.mrid)).device
+        if state == CANCELLED and device is not None and incident.mrid not in self._merged:
+            await reconsider(self._records, device, self._context.now)
 
     async def explain(self, mrid: MRID, reason: str) -> None:
         """Why an incident was opened during this service, if it was; nothing happens to one that was there before."""
         incident = await self.find_open(mrid)
-        if incident is not None and self._shelf.is_new(mrid):
-            await self.save(incident, msgspec.structs.replace(incident.body, comment=_sentence(reason)))
+        if incident is not None and self._openings.is_new(mrid):
+            comment = await self.decisions.note(mrid, reason)
+            await self.save(incident, msgspec.structs.replace(incident.body, comment=comment))
 
     async def count_restored(self, mrid: MRID, customers: int) -> None:
         """So many customers of an incident are known to have supply again who were not before."""
-        if await self.find_open(mrid) is None:
+        incident = await self.find_open(mrid)
+        if incident is None:
             return
         extent = await self.extent(mrid)
-        await self._write(mrid, msgspec.structs.replace(extent, restored=extent.restored + customers))
+        extent = msgspec.structs.replace(extent, restored=extent.restored + customers)
+        await self._openings.write(incident, incident.body, extent)
         self._touched.setdefault(mrid, "")
 
     def tell_restored(self, mrid: MRID, at: datetime, points: tuple[UsagePointIdentity, ...]) -> None:
         """Tell which points of an incident have supply again since an instant."""
         if points:
-            self._shelf.tell_restored(mrid, at, points)
+            self._openings.tell_restored(mrid, at, points)
 
     async def events(self) -> tuple[Event, ...]:
-        """End what nobody is left in; then one event for each manner in which incidents have changed."""
-        for mrid, reason in list(self._touched.items()):
+        """Regroup, end what nobody is left in; then one event for each manner in which incidents have changed."""
+        left = _MOST_MOVED
+        while True:
+            while left > 0 and (item := self._work.take()) is not None:
+                left -= await self._regroup(item, left)
+            if not await self._end_empty():
+                break
+        await self._work.keep()
+        await self._judge.flush()
+        return self._openings.events()
+
+    async def _end_empty(self) -> bool:
+        """End touched incidents in which nobody is left, or nobody who is not heard. Whether there were any."""
+        touched, self._touched = self._touched, {}
+        has_ended = False
+        for mrid, reason in touched.items():
             incident = await self.find_open(mrid)
             extent = await self.extent(mrid)
             if incident is None:
                 continue
             if extent.premises == 0 and not extent.is_pinned:
                 await self.end(incident, CANCELLED, reason)
+                has_ended = True
             elif extent.dark == 0 and await self._is_covered(incident, extent):
                 await self.end(incident, CLOSED, "")
-        return self._shelf.events()
+                has_ended = True
+        return has_ended
 
     async def _is_covered(self, incident: Stored[Incident], extent: ExtentRecord) -> bool:
         """Whether somebody has said of all who are believed out that supply is back.
@@ -228,16 +225,20 @@ class IncidentBook:
         self, ticket: Stored[TroubleTicket], place: Place, asked: Stored[Incident] | None = None
     ) -> Stored[TroubleTicket]:
         """A ticket that is new, open, and not yet in any incident: in the one where it belongs."""
+        self.decisions.cause = ticket.mrid
         at = reported_at(ticket.body, self._context.now)
         report = await self._report(_key_of(ticket))
-        current = await self.find_open(report.incident) if report is not None else None
-        if report is None or current is None:
+        if report is not None and await self.find_open(report.incident) is None:
+            await self._forget(report)
+            report = None
+        if report is None:
             report = await self._first_report(ticket, place, at, asked)
         else:
-            stated = report.stated or _stated_by(ticket, place)
-            after = msgspec.structs.replace(report, at=min(at, report.at), tickets=report.tickets + 1, stated=stated)
-            await self._put(report, after, "")
-            report = await self._regroup(after, asked, "a call names it")
+            await self.decisions.note(report.incident, f"repeat: premises {report.premises} counts once")
+            after = msgspec.structs.replace(report, at=min(at, report.at), tickets=report.tickets + 1)
+            if not report.path and _stated_by(ticket) != report.stated:
+                after = await self._recalled(after, ticket)
+            report = await self._alter(report, after, asked, "the call names it")
         return await self._linked(ticket, report.incident)
 
     async def alter(
@@ -248,17 +249,15 @@ class IncidentBook:
         asked: Stored[Incident] | None = None,
     ) -> Stored[TroubleTicket]:
         """A ticket with what has changed in it, in the incident where it belongs now."""
+        self.decisions.cause = ticket.mrid
         key, report = _key_of(ticket), await self._report(_key_of(before))
         if report is None or await self.find_open(report.incident) is None:
             return await self.enter(ticket, place, asked)
         if key != _key_of(before):
             await self._leave(before, report, "its tickets are of another place")
             return await self.enter(ticket, place, asked)
-        after = msgspec.structs.replace(report, at=await self._earliest(report, ticket))
-        if not report.stated or devices_of(before.body)[:1] == (report.stated,):
-            after = msgspec.structs.replace(after, stated=_stated_by(ticket, place))
-        await self._put(report, after, "")
-        report = await self._regroup(after, asked, "somebody has moved a ticket into it", besides=ticket.mrid)
+        after = await self._recalled(report, ticket)
+        report = await self._alter(report, after, asked, "somebody has moved a ticket into it", besides=ticket.mrid)
         await self._take_hazards(report.incident, ticket)
         if report.incident == incident_of(before.body):
             return ticket
@@ -275,9 +274,10 @@ class IncidentBook:
 
     async def withdraw(self, ticket: Stored[TroubleTicket]) -> None:
         """A ticket was cancelled: it should not have been, and counts no longer."""
+        self.decisions.cause = ticket.mrid
         report = await self._report(_key_of(ticket))
         if report is not None and report.incident == incident_of(ticket.body):
-            await self._leave(ticket, report, "")
+            await self._leave(ticket, report, "its last ticket was cancelled")
 
     async def join(
         self, ticket: Stored[TroubleTicket], incident: Stored[Incident], reason: str
@@ -286,13 +286,14 @@ class IncidentBook:
 
         The ticket comes back as it is to be saved. To move one that is stored and be done with it: `move`.
         """
+        self.decisions.cause = ticket.mrid
         report = await self._report(_key_of(ticket))
         if report is None:
             at = reported_at(ticket.body, self._context.now)
-            report = _new_report(ticket, incident.mrid, at, Place(), is_placed=True)
-            await self._put(None, report, reason)
-        elif report.incident != incident.mrid:
-            report = await self._place(report, incident, reason, besides=ticket.mrid)
+            report = await self._first_report(ticket, Place(), at, incident, reason)
+        elif report.incident != incident.mrid or not report.is_placed:
+            after = msgspec.structs.replace(report, is_placed=True)
+            report = await self._alter(report, after, incident, reason, besides=ticket.mrid)
         return await self._linked(ticket, report.incident)
 
     async def move(self, ticket: Stored[TroubleTicket], incident: Stored[Incident], reason: str) -> None:
@@ -301,7 +302,88 @@ class IncidentBook:
             return
         moved = await self.join(ticket, incident, reason)
         await self._records.save(TICKETS.collection, moved)
-        self._shelf.tell_moved(moved)
+        self._openings.tell_moved(moved)
+
+    # ------------------------------------------------------------------------------------------ regrouping
+
+    async def _regroup(self, item: Regrouping, most: int) -> int:
+        """Do a part of the work; what is left of it goes back onto the list. How much of the budget it took."""
+        if item.incident is None:
+            return await self._spread(item)
+        incident = await self._openings.find(item.incident)
+        if incident is None or (incident.state == OPEN) == item.is_ended:
+            return 1
+        if not item.is_ended and item.after is None:
+            await self._judge.loosen(incident)
+        wanted = Selection(keys=((Key("incident", item.incident),),), limit=min(most, _PAGE))
+        page = await next_page(self._records, REPORTS, wanted, item)
+        for stored in page:
+            if item.is_ended:
+                await self._forget(stored.body)
+            else:
+                await self._look_again(stored.body, item)
+        if len(page) == wanted.limit:
+            self._work.put_back(item if item.is_ended else behind(item, page[-1]))
+        elif item.is_ended:
+            await self._judge.release(item.incident)
+        else:
+            await self._ground(item)
+        return max(1, len(page))
+
+    async def _spread(self, item: Regrouping) -> int:
+        """Put the incidents on the list that are below a device, or all that are open."""
+        wanted = Selection(states=(OPEN,), limit=_PAGE)
+        if item.device is not None:
+            wanted = msgspec.structs.replace(
+                wanted,
+                keys=((Key("above", item.device),),),
+                since=instant_of(item.first),
+                until=instant_of(item.last + 1) - timedelta(microseconds=1),
+            )
+        page = await next_page(self._records, EXTENTS, wanted, item)
+        if len(page) == wanted.limit:
+            self._work.put_back(behind(item, page[-1]))
+        for stored in page:
+            if not stored.body.is_pinned and (item.device is None or stored.body.device != item.device):
+                self._work.add(Regrouping(incident=stored.mrid, why=item.why))
+        return max(1, len(page) // 5)
+
+    async def _look_again(self, report: ReportRecord, item: Regrouping) -> None:
+        """A premises in the incident where it belongs by now."""
+        report = await self._report(report.premises) or report
+        incident = await self.find_open(item.incident)
+        if incident is None or report.incident != item.incident or report.is_placed:
+            return
+        extent = await self.extent(incident.mrid)
+        target, why = await self._judge.target(report, incident if extent.is_adrift else None)
+        extent = await self.extent(incident.mrid)
+        if target is None:
+            if extent.is_adrift:
+                await self._openings.place(
+                    incident, None, f"{item.why}; {why}", path=report.path, service=report.premises
+                )
+                return
+            if extent.device is None and extent.service == report.premises:
+                return
+            target = await self._open_alone(report, why)
+        await self._move(report, target, why if item.why == why else f"{item.why}; {why}")
+
+    async def _ground(self, item: Regrouping) -> None:
+        """All of an incident were looked at, and nothing has claimed it: what is left in it was put there by hand."""
+        incident = await self.find_open(item.incident)
+        if incident is None:
+            return
+        extent = await self.extent(incident.mrid)
+        self._touched.setdefault(incident.mrid, item.why)
+        if extent.is_adrift and extent.premises > 0:
+            await self._openings.place(incident, None, item.why, path=())
+
+    async def _forget(self, report: ReportRecord) -> None:
+        """What was reported in an incident that has ended counts no longer."""
+        self._reports[report.premises] = None
+        await self._records.drop(REPORTS, MRID(report.premises))
+        await self._judge.count(report, -1)
+        await self._judge.settle(report)
 
     # -------------------------------------------------------------------------------------------- reports
 
@@ -312,71 +394,125 @@ class IncidentBook:
         return self._reports[key]
 
     async def _first_report(
-        self, ticket: Stored[TroubleTicket], place: Place, at: datetime, asked: Stored[Incident] | None
+        self,
+        ticket: Stored[TroubleTicket],
+        place: Place,
+        at: datetime,
+        asked: Stored[Incident] | None,
+        reason: str = "the call names it",
     ) -> ReportRecord:
-        report = _new_report(ticket, MRID(""), at, place, is_placed=asked is not None)
-        incident, reason = asked, "the call names it"
-        if incident is None and report.stated:
-            incident, reason = await self._incident_at(report.stated), f"a call names device {report.stated} already"
+        stated = _stated_by(ticket)
+        supply = await self._judge.find_supply(ticket.keys, place.transformer, "")
+        is_by_stated = not supply.path and bool(stated)
+        if is_by_stated:
+            supply = await self._judge.find_supply(frozenset(), "", stated)
+        report = ReportRecord(
+            premises=_key_of(ticket),
+            incident=MRID(""),
+            at=at,
+            tickets=1,
+            stated=stated,
+            is_critical=any(key.sort == "critical" for key in ticket.keys),
+            is_placed=asked is not None,
+        )
+        report = _above(report, supply, is_by_stated=is_by_stated)
+        return await self._admit(report, asked, reason)
+
+    async def _admit(self, report: ReportRecord, asked: Stored[Incident] | None, reason: str) -> ReportRecord:
+        """A report that is new: counted, and in an incident."""
+        await self._judge.count(report, 1)
+        await self._judge.settle(report)
+        incident, why = asked, reason
         if incident is None:
-            reason = f"Opened for ticket {ticket.mrid}: no open incident at its premises or stated device"
-            incident = await self.open_for(None, reason, at, stated=report.stated, is_unresolved=True)
+            incident, why = await self._judge.target(report)
+        if incident is None:
+            incident = await self._open_alone(report, why)
+        else:
+            await self.decisions.note(incident.mrid, f"premises {report.premises} joins: {why}")
         report = msgspec.structs.replace(report, incident=incident.mrid)
-        await self._put(None, report, reason)
+        await self._put(None, report, why)
         return report
 
-    async def _regroup(
-        self, report: ReportRecord, asked: Stored[Incident] | None, reason: str, besides: MRID | None = None
-    ) -> ReportRecord:
-        """The premises in the incident that somebody asks for, failing that where it belongs by rule."""
-        if asked is not None:
-            return await self._place(report, asked, reason, besides=besides)
-        if report.is_placed or not report.stated:
-            return report
-        target = await self._incident_at(report.stated)
-        if target is None:
-            return report
-        return await self._move(report, target, f"a call names device {report.stated} too", besides=besides)
+    async def _open_alone(self, report: ReportRecord, why: str) -> Stored[Incident]:
+        """An incident of one of the premises."""
+        extent = ExtentRecord(path=report.path, service=report.premises, is_unresolved=not report.path)
+        feeder = next(iter(await self._judge.devices(report.path[:1])), None)
+        return await self._openings.open_at(
+            None,
+            f"opened for premises {report.premises}: {why}",
+            report.at,
+            extent,
+            stated="" if report.path else report.stated,
+            feeder=feeder if feeder is not None and feeder.customers <= 1 else None,
+        )
 
-    async def _incident_at(self, device: str) -> Stored[Incident] | None:
-        wanted = Selection(keys=((Key("device", device),),), states=(OPEN,), limit=1)
-        found = await self._records.select(INCIDENTS.collection, wanted)
-        return await self.find_open(found[0].mrid) if found else None
+    async def _alter(
+        self,
+        before: ReportRecord,
+        after: ReportRecord,
+        asked: Stored[Incident] | None,
+        reason: str,
+        besides: MRID | None = None,
+    ) -> ReportRecord:
+        """A report that has changed, in the incident that somebody asks for, failing that where it belongs by rule."""
+        if asked is not None:
+            after = msgspec.structs.replace(after, is_placed=True)
+        is_recounted = (bucket_of(after.at), after.path) != (bucket_of(before.at), before.path)
+        if is_recounted:
+            await self._judge.count(before, -1)
+            await self._judge.count(after, 1)
+        await self._put(before, after, reason)
+        if is_recounted:
+            await self._judge.settle(before)
+            await self._judge.settle(after)
+        if asked is not None:
+            return await self._move(after, asked, reason, besides=besides)
+        if after.is_placed or (not is_recounted and after.stated == before.stated):
+            return after
+        target, why = await self._judge.target(after)
+        if target is None:
+            extent = await self.extent(after.incident)
+            if extent.service == after.premises or not after.path:
+                return after
+            target = await self._open_alone(after, why)
+        return await self._move(after, target, why, besides=besides)
 
     async def _leave(self, ticket: Stored[TroubleTicket], report: ReportRecord, reason: str) -> None:
         """The premises without this ticket, which no longer belongs to it."""
         tickets = max(0, report.tickets - 1)
         if tickets == 0 and report.settled == 0 and report.off_at is None:
             await self._put(report, None, reason)
+            await self._judge.count(report, -1)
+            await self._judge.settle(report)
             return
-        at = await self._earliest(report, None, besides=ticket.mrid)
-        await self._put(report, msgspec.structs.replace(report, tickets=tickets, at=at), reason)
+        after = await self._recalled(msgspec.structs.replace(report, tickets=tickets), None, besides=ticket.mrid)
+        await self._alter(report, after, None, reason, besides=ticket.mrid)
 
-    async def _earliest(
+    async def _recalled(
         self, report: ReportRecord, ticket: Stored[TroubleTicket] | None, besides: MRID | None = None
-    ) -> datetime:
-        """The earliest report of the premises that counts, as `ticket` stands now and without the one `besides`."""
-        now = self._context.now
-        mine = ticket.mrid if ticket is not None else besides
-        others = [one for one in await self._tickets(report) if one.mrid != mine]
-        instants = [reported_at(one.body, one.created_at) for one in others]
-        instants += [reported_at(ticket.body, now)] if ticket is not None else []
+    ) -> ReportRecord:
+        """The report by all tickets that count, as `ticket` stands now and without the one `besides`.
+
+        It is of the earliest instant, and states what the earliest of them states.
+        """
+        now, mine = self._context.now, ticket.mrid if ticket is not None else besides
+        counting = [one for one in await self._tickets(report) if one.mrid != mine]
+        counting += [ticket] if ticket is not None else []
+        counting.sort(key=lambda one: (reported_at(one.body, now), one.mrid))
+        instants = [reported_at(one.body, now) for one in counting[:1]]
         instants += [report.off_at] if report.off_at is not None else []
-        return min(instants, default=report.at)
+        stated = next((name for one in counting for name in devices_of(one.body)), "")
+        after = msgspec.structs.replace(report, at=min(instants, default=report.at), stated=stated)
+        if stated != report.stated and (not report.path or report.is_by_stated):
+            supply = await self._judge.find_supply(frozenset(), "", stated)
+            after = _above(after, supply, is_by_stated=True)
+        return after
 
     async def _tickets(self, report: ReportRecord) -> tuple[Stored[TroubleTicket], ...]:
         """Tickets of the premises in its incident that count."""
         wanted = Selection(keys=((Key("premises", report.premises),),), states=(OPEN, RESOLVED))
         found = await self._records.select(TICKETS.collection, wanted)
         return tuple(one for one in found if incident_of(one.body) == report.incident)
-
-    async def _place(
-        self, report: ReportRecord, incident: Stored[Incident], reason: str, besides: MRID | None = None
-    ) -> ReportRecord:
-        """The premises in an incident by somebody's word."""
-        placed = msgspec.structs.replace(report, is_placed=True)
-        await self._put(report, placed, reason)
-        return await self._move(placed, incident, reason, besides=besides)
 
     async def _move(
         self, report: ReportRecord, incident: Stored[Incident], reason: str, besides: MRID | None = None
@@ -388,9 +524,11 @@ class IncidentBook:
             if ticket.mrid != besides:
                 linked = await self._linked(ticket, incident.mrid)
                 await self._records.save(TICKETS.collection, linked)
-                self._shelf.tell_moved(linked)
+                self._openings.tell_moved(linked)
         moved = msgspec.structs.replace(report, incident=incident.mrid)
-        await self._put(report, moved, f"its last ticket has moved into incident {incident.mrid}: {reason}")
+        await self.decisions.note(incident.mrid, f"premises {report.premises} moves in: {reason}")
+        self._merged.add(report.incident)
+        await self._put(report, moved, f"merged into incident {incident.mrid}: {reason}")
         return moved
 
     async def _linked(self, ticket: Stored[TroubleTicket], mrid: MRID) -> Stored[TroubleTicket]:
@@ -399,7 +537,7 @@ class IncidentBook:
         body = msgspec.structs.replace(ticket.body, incident=IncidentIdentity(mrid=mrid), last_modified_date_time=now)
         keys = frozenset(key for key in ticket.keys if key.sort != "incident") | {Key("incident", mrid)}
         linked = msgspec.structs.replace(ticket, body=body, keys=keys, modified_at=now)
-        self._shelf.name(mrid, linked)
+        self._openings.name(mrid, linked)
         await self._take_hazards(mrid, linked)
         return linked
 
@@ -446,7 +584,9 @@ class IncidentBook:
                 extent = _with(extent, after)
             if settled_at is not None and (extent.settled_at is None or settled_at > extent.settled_at):
                 extent = msgspec.structs.replace(extent, settled_at=settled_at)
-            await self._write(mrid, extent)
+            incident = await self.find_open(mrid)
+            if incident is not None:
+                await self._openings.write(incident, incident.body, extent)
             self._touched[mrid] = reason
 
     async def _without(
@@ -465,44 +605,24 @@ class IncidentBook:
             first_at=first,
         )
 
-    async def _write(self, mrid: MRID, extent: ExtentRecord) -> None:
-        incident = await self.find_open(mrid)
-        if incident is None:
-            return
-        body, outage = incident.body, incident.body.outage
-        if outage is not None and not outage.is_planned and extent.first_at is not None:
-            period = msgspec.structs.replace(outage.estimated_period or DateTimeInterval(), start=extent.first_at)
-            body = msgspec.structs.replace(body, outage=msgspec.structs.replace(outage, estimated_period=period))
-        await self._shelf.write(incident, body, extent)
-
-    async def _release(self, mrid: MRID) -> None:
-        """Nothing that was reported counts any more once its incident has ended."""
-        wanted = Selection(keys=((Key("incident", mrid),),), limit=_PAGE)
-        while found := await self._records.select(REPORTS, wanted):
-            for stored in found:
-                self._reports[stored.body.premises] = None
-                await self._records.drop(REPORTS, stored.mrid)
-
 
 def _key_of(ticket: Stored[TroubleTicket]) -> str:
     return next((key.value for key in ticket.keys if key.sort == "premises"), "")
 
 
-def _stated_by(ticket: Stored[TroubleTicket], place: Place) -> str:
+def _stated_by(ticket: Stored[TroubleTicket]) -> str:
     return next(iter(devices_of(ticket.body)), "")
 
 
-def _new_report(
-    ticket: Stored[TroubleTicket], incident: MRID, at: datetime, place: Place, *, is_placed: bool
-) -> ReportRecord:
-    return ReportRecord(
-        premises=_key_of(ticket),
-        incident=incident,
-        at=at,
-        tickets=1,
-        stated=_stated_by(ticket, place),
-        is_critical=any(key.sort == "critical" for key in ticket.keys),
-        is_placed=is_placed,
+def _above(report: ReportRecord, supply: Supply, *, is_by_stated: bool) -> ReportRecord:
+    """The report with the devices above it."""
+    path = supply.path
+    own = supply.point.customers if supply.point is not None else 1
+    return msgspec.structs.replace(
+        report,
+        path=tuple(device.mrid for device in path),
+        sizes=(max(1, own), *(device.customers for device in path[:-1])) if path else (),
+        is_by_stated=is_by_stated,
     )
 
 
@@ -515,32 +635,3 @@ def _with(extent: ExtentRecord, report: ReportRecord) -> ExtentRecord:
         first_at=report.at if extent.first_at is None else min(extent.first_at, report.at),
         last_at=report.at if extent.last_at is None else max(extent.last_at, report.at),
     )
-
-
-def _at_device(extent: ExtentRecord, device: DeviceRecord | None) -> ExtentRecord:
-    if device is None:
-        return extent
-    return msgspec.structs.replace(
-        extent,
-        device=device.mrid,
-        device_name=device.name,
-        kind=device.kind.value,
-        path=device.path,
-        customers=device.customers,
-        critical_below=device.critical,
-    )
-
-
-def _location(device: DeviceRecord | None, stated: str, *, is_unresolved: bool) -> IncidentLocation:
-    if device is None:
-        kind = UNRESOLVED if is_unresolved else _SERVICE
-        return IncidentLocation(type=kind, names=names_of_device(stated) if stated else ())
-    points: tuple[PositionPoint, ...] = ()
-    if device.position is not None:
-        x, y = device.position
-        points = (PositionPoint(x_position=str(x), y_position=str(y)),)
-    return IncidentLocation(type=device.kind.value, names=device.names, position_points=points)
-
-
-def _sentence(reason: str) -> str:
-    return f"{reason[:1].upper()}{reason[1:]}." if reason and not reason.endswith(".") else reason

@@ -51,10 +51,15 @@ class ReportRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """What is reported of one of the premises: it counts once, however often somebody calls.
 
     `premises` is the key of the place and the mRID of the record. `at` is the earliest report that counts. `tickets`
-    are open, `settled` resolved in the same incident. `path` are the devices above, nearest first, as they were when
-    it was reported; none where the model does not know the place. `stated` names the device that a caller from such a
-    place has named. `off_at` is when the meter lost supply, `on_at` when it said that supply is back. With `is_placed`
-    somebody has said to which incident it belongs, and no rule moves it.
+    are open, `settled` resolved in the same incident.
+
+    `path` are the devices above, nearest first, as they were when it was reported; none where the model does not know
+    the place. `sizes` are the customers of the branch by which each of them is reached from here. `stated` names the
+    device that callers have named first; with `is_by_stated` the path is that of this device, since the place is not
+    known.
+
+    `off_at` is when the meter lost supply, `on_at` when it said that supply is back. With `is_placed` somebody has said
+    to which incident it belongs, and no rule moves it.
     """
 
     premises: str
@@ -63,8 +68,9 @@ class ReportRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     tickets: int = 0
     settled: int = 0
     path: tuple[MRID, ...] = ()
+    sizes: tuple[int, ...] = ()
     stated: str = ""
-    customers: int = 1
+    is_by_stated: bool = False
     is_critical: bool = False
     is_placed: bool = False
     off_at: datetime | None = None
@@ -81,9 +87,15 @@ class ExtentRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
     `premises` have reported and belong to it, `critical` of them depend on supply, `dark` of them still have to be
     heard. `first_at` and `last_at` bound their reports. `settled_at` is the latest instant at which one was settled.
+
     `device` is the one suspected or confirmed, `path` all above it (above the premises if no device is suspected).
     `customers` and `critical_below` count what is below the device. `restored` customers are known to have supply
-    again. With `is_pinned` the device is confirmed.
+    again. With `is_pinned` the device is confirmed, and `pinned_since` bounds the reports that it attracts. `anchor` is
+    the bucket of the evidence by which the incident of a suspected device is known. `is_adrift`: its device is no
+    longer suspected, and what is left is not yet known.
+
+    `service` is the premises of an incident that has no device. `is_unresolved`: the model does not know the place.
+    `is_placed`: somebody has opened it, and no rule gives it another device.
     """
 
     premises: int = 0
@@ -100,10 +112,17 @@ class ExtentRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     critical_below: int = 0
     restored: int = 0
     is_pinned: bool = False
+    anchor: int | None = None
+    service: str = ""
+    is_adrift: bool = False
+    is_unresolved: bool = False
+    is_placed: bool = False
+    pinned_since: datetime | None = None
 
 
 REPORTS: Collection[ReportRecord] = Collection("oms.Reports", ReportRecord)
 """One for each of the premises of which something is reported. The key `incident` leads from an incident to them."""
 
 EXTENTS: Collection[ExtentRecord] = Collection("oms.Extents", ExtentRecord)
-"""One for each incident; the key `above` leads from a device to the incidents at it and below it."""
+"""One for each incident. The key `above` leads from a device to the open ones at it and below it, `pinned` to those
+that are confirmed there, `unresolved` to those at places that the model does not know."""

@@ -82,7 +82,6 @@ class Part(StrEnum):
     """What of a restoration is gone through next."""
 
     TICKETS = "tickets"
-    REPORTS = "reports"
     POINTS = "points"
 
 

@@ -24,7 +24,7 @@ from cimcare.systems.merging import difference, merge
 from cimcare.systems.oms.devices import DEVICES, ServicePointRecord, find_supply, points_below
 from cimcare.systems.oms.estimating import load_rules, note_duration
 from cimcare.systems.oms.incidents import IncidentBook, incident_of, reported_at
-from cimcare.systems.oms.kinds import CLOSED, EXTENTS, OPEN, REPORTS, RESOLVED, TICKETS, ExtentRecord
+from cimcare.systems.oms.kinds import CLOSED, EXTENTS, OPEN, RESOLVED, TICKETS, ExtentRecord
 from cimcare.systems.oms.restored import (
     DONE,
     GOING_ON,
@@ -280,7 +280,7 @@ def _still_out_sentence(said: Restored) -> str:
 
 
 async def go_through_restorations(context: ServingContext) -> Served:
-    """Go on with the oldest restoration that is not gone through: a slice of its tickets, reports or points."""
+    """Go on with the oldest restoration that is not gone through: a slice of its tickets or points."""
     pending = await context.records.select(RESTORATIONS, Selection(states=(PENDING,), limit=2))
     if not pending:
         return Served(result=Result.OK)
@@ -315,9 +315,6 @@ class _Passage:
         part, after = word.part, word.after
         if part is Part.TICKETS:
             if incident is None or not await self._tickets(incident):
-                part = Part.REPORTS
-        elif part is Part.REPORTS:
-            if not await self._reports():
                 part, after = Part.POINTS, None
         else:
             after = await self._points(incident) if incident is not None else None
@@ -359,14 +356,6 @@ class _Passage:
             if stored.body.device == device:
                 return await self._book.find_open(stored.mrid)
         return None
-
-    async def _reports(self) -> bool:
-        """Let go of what was reported: nothing of it counts any more. False if nothing was left."""
-        wanted = Selection(keys=((Key("incident", self._word.incident),),), limit=_PAGE)
-        found = await self._records.select(REPORTS, wanted)
-        for stored in found:
-            await self._records.drop(REPORTS, stored.mrid)
-        return bool(found)
 
     async def _points(self, incident: Stored[Incident]) -> MRID | None:
         """Note for points of the model that they have supply again; the last one, None if there are no more."""

@@ -126,14 +126,20 @@ class Shelf:
 
     async def _save_extent(self, incident: Stored[Incident], extent: ExtentRecord) -> None:
         self._extents[incident.mrid] = extent
-        above = ((extent.device,) if extent.device is not None else ()) + extent.path
+        keys = set()
+        if incident.state == OPEN:
+            keys = {Key("above", mrid) for mrid in extent.path}
+            if extent.device is not None:
+                keys |= {Key("above", extent.device)} | ({Key("pinned", extent.device)} if extent.is_pinned else set())
+            elif extent.is_unresolved:
+                keys.add(Key("unresolved", "1"))
         stored = Stored(
             mrid=incident.mrid,
             body=extent,
-            created_at=incident.created_at,
+            created_at=extent.first_at or incident.created_at,  # so that the oldest comes first, and is found by time
             modified_at=self._context.now,
             state=incident.state,
-            keys=frozenset(Key("above", mrid) for mrid in above) if incident.state == OPEN else frozenset(),
+            keys=frozenset(keys),
         )
         await self._context.records.save(EXTENTS, stored)
 
