@@ -8,6 +8,7 @@ import click
 import yaml
 
 from cimcare.cli import main
+from cimcare.codec.network_csv import TABLES
 from cimcare.errors import ERRORS
 from cimcare.hub.keys import Setting, written
 from cimcare.hub.partner_keys import PARTNER_KEYS, SUBSCRIPTION_KEYS
@@ -45,6 +46,7 @@ def pages() -> dict[str, str]:
         "reference/errors.md": _errors_page(),
         "reference/settings.md": _settings_page(),
         "reference/cli.md": _cli_page(),
+        "reference/network-tables.md": _network_page(),
         "conformance/requirements.md": _requirements_page(),
     }
 
@@ -137,6 +139,23 @@ def _keys_table(keys: tuple[Setting, ...]) -> str:
         for each in keys
     ]
     return table(["Key", "Value", "Default", "Unit", "Meaning"], rows)
+
+
+def _network_page() -> str:
+    parts = []
+    for name, columns in TABLES.items():
+        rows = [[code(column.name), "yes" if column.is_required else "", column.text] for column in columns]
+        parts += [f"## {name.capitalize()}", table(["Column", "Needed", "Meaning"], rows)]
+    return page(
+        "Tables of a network",
+        "cimcare.codec.network_csv",
+        """\
+A network as CSV: comma, semicolon or tab, UTF-8, the first row names the columns, in any order. Capitals, blanks and
+hyphens in their names do not count. Which table it is is seen from its columns; each may come in several files. A
+column that is not listed is told and not read. Truths are `yes` or `no`, `true` or `false`, `1` or `0`. How to:
+[Give it your network](../guides/network.md). The form is ours.""",
+        *parts,
+    )
 
 
 def _cli_page() -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from docs.tables import ROOT
 
+from cimcare.store.opening import open_store
 from tests.docs.snippets import is_like, needs_curl, read_snippets, run_page
 from tests.support.hub import HubProcess, hub_process
 
@@ -53,6 +54,13 @@ def test_webhooks_are_received_as_shown(tmp_path: Path) -> None:
 def test_own_schemas_take_their_place_as_shown(hub: HubProcess, tmp_path: Path) -> None:
     """The way out for everybody who owns the official schemas."""
     assert run_page(DOCS / "guides/own-schemas.md", tmp_path, hub.address) == 3
+
+
+async def test_a_network_is_given_as_shown(tmp_path: Path) -> None:
+    """A small utility brings its own tables; a page that fails them costs it the afternoon."""
+    store = await open_store(f"sqlite:///{tmp_path / 'cimcare.db'}")
+    await store.close()
+    assert run_page(DOCS / "guides/network.md", tmp_path, "") == 7
 
 
 def test_a_system_is_connected_as_shown(tmp_path: Path) -> None:

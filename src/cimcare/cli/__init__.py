@@ -21,6 +21,7 @@ _COMMANDS = {
     "demo": "cimcare.cli.running",
     "ledger": "cimcare.cli.balancing",
     "messages": "cimcare.cli.stored",
+    "network": "cimcare.cli.network",
     "sample": "cimcare.cli.documents",
     "schema": "cimcare.cli.schemas",
     "send": "cimcare.cli.sending",

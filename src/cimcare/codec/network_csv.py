@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from io import StringIO
 from itertools import chain
+from sys import intern
 from typing import NamedTuple, TypeVar
 from uuid import UUID, uuid5
 
@@ -73,6 +74,9 @@ TABLES: Mapping[str, tuple[Column, ...]] = {
 }
 """The tables and their columns."""
 
+_MARKS = {"device": "devices", "kind": "devices", "point": "points", "at": "points", "from": "lines", "to": "lines"}
+"""Columns by which a table is known, the surest first."""
+
 _KINDS = {kind.value: kind for kind in DeviceKind} | {
     "sectionaliser": DeviceKind.SECTIONALIZER,
     "circuit breaker": DeviceKind.BREAKER,
@@ -84,15 +88,23 @@ _TRUTHS = dict.fromkeys(("yes", "y", "true", "1", "open"), True) | dict.fromkeys
 )
 
 
-class _Row(NamedTuple):
-    """A row of a table: where it stands, and its values by column."""
+class _Head(NamedTuple):
+    """The first row of a file: where each column stands. All rows of the file share it, since there may be many."""
 
     file: str
+    columns: dict[str, int]
+
+
+class _Row(NamedTuple):
+    """A row of a table, and the line on which it ends."""
+
+    head: _Head
     line: int
-    values: dict[str, str]
+    values: list[str]
 
     def get(self, column: str) -> str:
-        return self.values.get(column, "")
+        at = self.head.columns.get(column)
+        return self.values[at].strip() if at is not None and at < len(self.values) else ""
 
 
 def parse_network_csv(files: Iterable[tuple[str, bytes]]) -> NetworkReading:
@@ -143,9 +155,10 @@ class _Reader:
                 self._tell("REF-120", file, 1, f"columns {', '.join(head) or 'none'}", _forms())
                 return
             self._check_columns(file, table, columns, head)
+            places = _Head(file, {column: at for at, column in enumerate(columns) if column})
             for values in rows:
                 if any(value.strip() for value in values):
-                    self._take(_Row(file, rows.line_num, {}), table, columns, values)
+                    self._take(_Row(places, rows.line_num, values), table, len(columns))
         except csv.Error as error:
             self._tell("REF-121", file, rows.line_num, str(error), "CSV as RFC 4180 has it")
 
@@ -158,11 +171,10 @@ class _Reader:
                 finding = self._finding("REF-120", file, 1, f"column {name}, which is not read", ", ".join(known))
                 self.findings.append(msgspec.structs.replace(finding, level=Level.WARNING))
 
-    def _take(self, row: _Row, table: str, columns: Sequence[str], values: Sequence[str]) -> None:
-        if len(values) > len(columns):
-            self._tell("REF-121", row.file, row.line, f"{len(values)} values", f"{len(columns)}, as there are columns")
+    def _take(self, row: _Row, table: str, most: int) -> None:
+        if len(row.values) > most:
+            self._tell("REF-121", row.head.file, row.line, f"{len(row.values)} values", f"{most}, as there are columns")
             return
-        row.values.update((column, value.strip()) for column, value in zip(columns, values, strict=False) if column)
         missing = [column.name for column in TABLES[table] if column.is_required and not row.get(column.name)]
         for column in missing:
             self._fail(row, column, "no value", "a value in each row")
@@ -193,7 +205,7 @@ class _Reader:
         for row in self._rows[table]:
             before = first.setdefault(row.get(column), row)
             if before is not row:
-                found = f"{row.get(column)}, which stands in {before.file}, line {before.line}, too"
+                found = f"{row.get(column)}, which stands in {before.head.file}, line {before.line}, too"
                 self._fail(row, column, found, "a name that stands in one row", "REF-122")
 
     def _require_nodes(self, nodes: set[str], ends: Mapping[str, str]) -> None:
@@ -241,7 +253,7 @@ class _Reader:
         return ServicePoint(
             mrid=MRID(row.get("mrid")) if row.get("mrid") else _mrid_of("point", row.get("point")),
             name=row.get("point"),
-            node=row.get("at"),
+            node=intern(row.get("at")),
             location_mrid=MRID(row.get("location_mrid")) if row.get("location_mrid") else None,
             location=row.get("location"),
             meter=row.get("meter"),
@@ -272,7 +284,7 @@ class _Reader:
             return otherwise
 
     def _fail(self, row: _Row, column: str, found: str, accepted: str, code: str = "REF-121") -> None:
-        self._tell(code, f"{row.file}, column {column}", row.line, found, accepted)
+        self._tell(code, f"{row.head.file}, column {column}", row.line, found, accepted)
 
     def _tell(self, code: str, path: str, line: int, found: str, accepted: str) -> None:
         self.findings.append(self._finding(code, path, line, found, accepted))
@@ -293,11 +305,10 @@ def _column_of(name: str) -> str:
 
 
 def _table_of(columns: Sequence[str]) -> str | None:
-    """The table that has all columns that it must have; devices before lines, since they have `from` and `to` too."""
-    for table in ("devices", "points", "lines"):
-        if {column.name for column in TABLES[table] if column.is_required} <= set(columns):
-            return table
-    return None
+    """The table that a file with these columns means to be; None if it is none, or lacks what it must have."""
+    table = next((table for column, table in _MARKS.items() if column in columns), None)
+    required = {column.name for column in TABLES[table] if column.is_required} if table is not None else set()
+    return table if table is not None and required <= set(columns) else None
 
 
 def _forms() -> str:

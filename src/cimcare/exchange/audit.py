@@ -56,6 +56,8 @@ class Action(StrEnum):
     REMOVE = "remove"
     CONSENT = "consent"
     FILTER = "filter"
+    NETWORK = "network"
+    OPERATE = "operate"
     ALARM = "alarm"
     START = "start"
     STOP = "stop"

@@ -25,6 +25,7 @@ __all__ = [
     "find_path",
     "find_point",
     "find_supply",
+    "find_way",
     "names_of_device",
     "point_keys",
     "points_below",
@@ -190,6 +191,18 @@ async def find_point(records: Records, name: str) -> ServicePointRecord | None:
         if len(found) == 1:
             return found[0].body
     return None
+
+
+async def find_way(records: Records, name: str) -> Supply:
+    """What supplies whatever this names: a device, a usage point, a meter or a service location; empty if nothing."""
+    stored = await find_device(records, name)
+    if stored is not None:
+        return Supply(device=stored.body, path=await find_path(records, stored.body))
+    point = await find_point(records, name)
+    if point is not None:
+        return await _supply_of(records, [point])
+    sort = "service-location"
+    return await find_supply(records, (Key(sort, name), *lookup_keys(sort, None, (Label("", "", name),))))
 
 
 async def _supply_of(records: Records, points: Sequence[ServicePointRecord]) -> Supply:

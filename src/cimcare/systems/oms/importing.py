@@ -50,6 +50,11 @@ class Imported(msgspec.Struct, frozen=True, kw_only=True):
     kept: tuple[str, ...]
     findings: tuple[Finding, ...]
 
+    @property
+    def is_change(self) -> bool:
+        """Whether anything differs."""
+        return any(one.added or one.changed or one.removed for one in (self.devices, self.points, self.parts))
+
 
 async def has_network(records: Records) -> bool:
     """Whether any network is known."""
