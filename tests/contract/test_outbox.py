@@ -231,6 +231,23 @@ async def test_a_dead_letter_has_its_reason_and_holds_up_nothing(outbox: Outbox)
     assert await claimed(outbox) == [second]
 
 
+async def test_a_dead_letter_is_settled_by_an_answer_and_nothing_else_is(outbox: Outbox) -> None:
+    """What the partner has answered after all is delivered, and no operator sends it again."""
+    number = await outbox.enqueue(a_delivery())
+    assert not await outbox.settle(number, now=NOON, reason="x")
+    assert await claimed(outbox) == [number]
+    assert not await outbox.settle(number, now=NOON, reason="x")
+    assert await outbox.bury(number, 1, now=NOON, reason="no answer", received=b"")
+    assert await outbox.settle(number, now=LATER, reason="answered")
+    settled = await loaded(outbox, number)
+    assert (settled.state, settled.reason, settled.due_at) == (DeliveryState.DELIVERED, "answered", LATER)
+    assert not await outbox.settle(number, now=LATER, reason="x")
+    assert not await outbox.resend(number, now=LATER)
+    assert not await outbox.discard(number, now=LATER, reason="x")
+    assert not await outbox.settle(99, now=LATER, reason="x")
+    assert await outbox.remove_ended(LATER + timedelta(seconds=1), limit=10) == 1
+
+
 async def test_an_operator_sends_again_or_discards_dead_letters_only(outbox: Outbox) -> None:
     """And a delivery sent again has all its attempts."""
     numbers = [await outbox.enqueue(a_delivery(str(number))) for number in range(2)]

@@ -37,14 +37,18 @@ def test_the_same_on_a_file_of_sqlite(seed: int) -> None:
     assert not run.violations, "\n".join(run.describe())
 
 
+_MOST_SEEDS = 500
+"""The rarest of the faults shows in about one history of thirty, and which ones they are changes with the program."""
+
+
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.what)
 def test_each_known_fault_is_found(fault: Fault) -> None:
     """A simulation that finds nothing is worth as much as it would find."""
     with fault.put():
-        for seed in range(1, 101):
+        for seed in range(1, _MOST_SEEDS + 1):
             if any(violation.startswith(f"{fault.promise}:") for violation in simulate(seed).violations):
                 return
-    pytest.fail(f"not found in 100 seeds: {fault.what}")
+    pytest.fail(f"not found in {_MOST_SEEDS} seeds: {fault.what}")
 
 
 def test_a_seed_is_the_same_history_every_time() -> None:

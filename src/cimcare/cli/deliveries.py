@@ -138,6 +138,7 @@ def _told(found: Halt) -> str:
     return f"halted at {found.at.isoformat(timespec='seconds')} by {found.actor}: {found.reason}"
 
 
+_JSON = click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 _REASON = click.option("--reason", required=True, help="Why, for the audit trail.")
 
 
@@ -145,8 +146,9 @@ _REASON = click.option("--reason", required=True, help="Why, for the audit trail
 @click.argument("partner")
 @_REASON
 @actor_option
+@_JSON
 @click.pass_obj
-def halt_partner(place: Place, partner: str, *, reason: str, actor: str | None) -> None:
+def halt_partner(place: Place, partner: str, *, reason: str, actor: str | None, as_json: bool) -> None:
     """Halt delivery to a destination; what is for it waits, in order, and nothing of it is given up.
 
     What is being sent at this moment ends as it would. Requests that are passed through while their sender waits are
@@ -154,18 +156,24 @@ def halt_partner(place: Place, partner: str, *, reason: str, actor: str | None) 
     """
     why = require_given(reason)
 
-    async def deed(store: Store) -> str:
+    async def deed(store: Store) -> str | Halt:
         refused, _ = await _find_destination(store.reader, partner)
         if refused:
             return refused
         async with store.transaction() as transaction:
             before = await find_halt(transaction.records, partner)
-            await halt(transaction, partner, actor=actor or find_user(), reason=why, now=datetime.now(UTC))
-        return "" if before is None else f"{partner} is {_told(before)}"
+            if before is not None:
+                return f"{partner} is {_told(before)}"
+            now, who = datetime.now(UTC), actor or find_user()
+            await halt(transaction, partner, actor=who, reason=why, now=now)
+        return Halt(at=now, actor=who, reason=why)
 
-    refused = act(place, deed)
-    if refused:
-        fail(refused, code=1)
+    halted = act(place, deed)
+    if isinstance(halted, str):
+        fail(halted, code=1)
+    if as_json:
+        _print_halt(partner, halted)
+        return
     click.echo(f"{partner} is halted; `cimcare deliveries release {shlex.quote(partner)}` lets it go on", err=True)
 
 
@@ -173,8 +181,9 @@ def halt_partner(place: Place, partner: str, *, reason: str, actor: str | None) 
 @click.argument("partner")
 @_REASON
 @actor_option
+@_JSON
 @click.pass_obj
-def release_partner(place: Place, partner: str, *, reason: str, actor: str | None) -> None:
+def release_partner(place: Place, partner: str, *, reason: str, actor: str | None, as_json: bool) -> None:
     """Let delivery to a halted destination go on."""
     why = require_given(reason)
 
@@ -184,7 +193,14 @@ def release_partner(place: Place, partner: str, *, reason: str, actor: str | Non
 
     if not act(place, deed):
         fail(f"{partner} is not halted; `cimcare deliveries partners` shows who is", code=1)
+    if as_json:
+        _print_halt(partner, None)
+        return
     click.echo(f"{partner} goes on", err=True)
+
+
+def _print_halt(partner: str, found: Halt | None) -> None:
+    click.echo(msgspec.json.encode({"partner": partner, "halted": found}).decode())
 
 
 @deliveries.command("abandon")
@@ -196,7 +212,7 @@ def release_partner(place: Place, partner: str, *, reason: str, actor: str | Non
 @click.option("--before", type=INSTANT, help="Only put in up to this instant.")
 @click.option("--dry-run", is_flag=True, help="Only say how many there are.")
 @actor_option
-@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@_JSON
 @click.pass_obj
 def abandon_partner(
     place: Place,

@@ -58,8 +58,8 @@ def print_shown(shown: Shown, *, as_json: bool) -> None:
         return
     del facts["received"]
     for name, value in facts.items():
-        if value not in ("", None, []):
-            click.echo(f"{name}: {value}")
+        if value not in ("", None, [], ()):
+            click.echo(f"{name}: {', '.join(value) if isinstance(value, list | tuple) else value}")
     detail = shown.detail
     as_sent = f"sent, message {detail.sent_as} of the log"
     as_kept = f"to be sent, as it is kept: message {detail.message} of the log"

@@ -18,6 +18,7 @@ __all__ = [
     "book_expired",
     "book_put",
     "book_resent",
+    "book_settled",
 ]
 
 
@@ -88,6 +89,16 @@ async def book_resent(transaction: Transaction, number: int, *, now: datetime) -
         return False
     await _count(transaction, delivery, Ends.DEAD, -1)
     return True
+
+
+async def book_settled(transaction: Transaction, delivery: Delivery, *, now: datetime) -> bool:
+    """The answer to a dead letter has come after all: it is delivered, and why it was given up stays with it."""
+    reason = f"answered after it was given up: {delivery.reason}"
+    done = await transaction.outbox.settle(delivery.number, now=now, reason=reason)
+    if done:
+        await _count(transaction, delivery, Ends.DEAD, -1)
+        await _count(transaction, delivery, Ends.DELIVERED)
+    return done
 
 
 async def book_discarded(transaction: Transaction, number: int, *, now: datetime, reason: str) -> bool:

@@ -230,6 +230,10 @@ class Outbox(OutboxReader, Protocol):
         """
         ...
 
+    async def settle(self, number: int, *, now: datetime, reason: str) -> bool:
+        """The answer to a dead letter has come after all, so that the partner has it; False if it is not dead."""
+        ...
+
     async def discard(self, number: int, *, now: datetime, reason: str) -> bool:
         """End a dead letter for good; False if it is not dead."""
         ...

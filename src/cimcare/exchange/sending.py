@@ -51,6 +51,11 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True):
     is_reached: bool = True
     retry_after_seconds: float = 0.0
 
+    @property
+    def is_refused(self) -> bool:
+        """Whether the partner holds the message to be wrong, so that the same one would fail another time too."""
+        return bool(self.failure) and (self.blames_us or self.status in _FINAL_STATUSES)
+
 
 class Sender(Protocol):
     """Sends one message to one partner and waits for the answer. Raises nothing."""
@@ -89,8 +94,7 @@ def judge_attempt(sent: Sent, *, awaits_reply: bool) -> Verdict:
         awaits_reply: Whether a request was sent whose reply is to come later.
     """
     if sent.failure:
-        is_final = sent.blames_us or sent.status in _FINAL_STATUSES
-        return Verdict(next=Next.BURY if is_final else Next.RETRY, reason=sent.failure)
+        return Verdict(next=Next.BURY if sent.is_refused else Next.RETRY, reason=sent.failure)
     if sent.reply is None:
         return Verdict(next=Next.AWAIT if awaits_reply else Next.DELIVERED)
     reply = sent.reply.reply

@@ -13,11 +13,15 @@ from cimcare.exchange.ports import NewID
 from cimcare.exchange.routing import Routes
 from cimcare.exchange.store import Transaction
 from cimcare.hub.later import is_answered_later, reply_to_of
-from cimcare.hub.passing import AGAIN
 from cimcare.hub.reading import read_back
 from cimcare.model.envelope import RequestMessage, Result
 
 __all__ = ["find_waiting", "tell_given_up"]
+
+_INSTEAD = (
+    "a request with a new MessageID, since this one again brings no more than its receipt; or the true reply, which"
+    " follows if the owner answers after all or an operator sends the request to it again"
+)
 
 
 async def tell_given_up(
@@ -60,7 +64,7 @@ async def tell_given_up(
     reply = build_reply(
         asked,
         result=Result.FAILED,
-        findings=(finding_of(code, "/", f"{delivery.partner}: {reason}", AGAIN, "guarantee G5"),),
+        findings=(finding_of(code, "/", f"{delivery.partner}: {reason}", _INSTEAD, "guarantee G5"),),
         source=owner.source if owner is not None else delivery.partner,
         now=now,
         message_id=new_id(),

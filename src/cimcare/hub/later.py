@@ -3,7 +3,7 @@
 Source: IEC 61968-100:2013, asynchronous request/reply.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from datetime import datetime
 from typing import TypeGuard
 from urllib.parse import urlsplit
@@ -31,11 +31,12 @@ __all__ = [
     "check_reply_address",
     "has_last_reply",
     "is_answered_later",
-    "is_later_reply",
+    "later_replies",
     "reply_to_of",
     "split_reply",
 ]
 
+_PAGE = 1000
 _CLAUSE = "IEC 61968-100:2013, HeaderType/ReplyAddress"
 
 
@@ -103,15 +104,29 @@ async def has_last_reply(log: MessageReader, cause: int, *, by_itself: bool = Fa
 
     With `by_itself` only one counts that came later, and not in the exchange in which the request was sent.
     """
-    for entry in await log.select(LogSelection(answer_to=cause, direction=Direction.IN, limit=1000)):
-        if is_later_reply(entry) and not (by_itself and entry.status):
+    async for entry in later_replies(log, cause):
+        if not (by_itself and entry.status):
             message = read_back(entry, await log.find_raw(entry.sequence) or b"")
             if isinstance(message, ResponseMessage) and is_last(message.reply):
                 return True
     return False
 
 
-def is_later_reply(entry: LogEntry) -> bool:
+async def later_replies(log: MessageReader, cause: int) -> AsyncIterator[LogEntry]:
+    """The replies to the message with this sequence that came later, or all pieces of one, in the order of arrival."""
+    after: int | None = None
+    while True:
+        wanted = LogSelection(answer_to=cause, direction=Direction.IN, after=after, limit=_PAGE)
+        found = await log.select(wanted)
+        for entry in found:
+            if _is_later_reply(entry):
+                yield entry
+        if len(found) < _PAGE:
+            return
+        after = found[-1].sequence
+
+
+def _is_later_reply(entry: LogEntry) -> bool:
     """Whether an entry that answers something is a later reply that was taken in, be it in the generic form."""
     is_reply = entry.archetype == "ResponseMessage" or entry.verb == Verb.REPLY
     return is_reply and entry.outcome is not Outcome.FAILED

@@ -7,12 +7,12 @@ import msgspec
 
 from cimcare.codec.digest import digest_of
 from cimcare.errors import Finding, InputError, finding_of
-from cimcare.exchange.booking import book_answered, book_put
+from cimcare.exchange.booking import book_answered, book_put, book_settled
 from cimcare.exchange.correlation import correlation_of, linked
 from cimcare.exchange.facts import object_keys_of, priority_of
 from cimcare.exchange.ledger import Ends
 from cimcare.exchange.log import Direction, LogEntry, LogSelection, Outcome
-from cimcare.exchange.outbox import DeliveryKind, NewDelivery
+from cimcare.exchange.outbox import DeliveryKind, DeliverySelection, DeliveryState, NewDelivery
 from cimcare.exchange.partners import Forward, Partner
 from cimcare.exchange.patterns import codes_of
 from cimcare.exchange.ports import ServingContext
@@ -47,6 +47,9 @@ from cimcare.systems.cis.sight import Sight
 from cimcare.transport.channel import Answer, Received, RefusedError
 
 __all__ = ["Passage"]
+
+_MOST_DEAD = 10
+"""A request goes to one owner, so there is one delivery of it; more would be of an owner that it had before."""
 
 _CLAUSE_LATER = "IEC 61968-100:2013, asynchronous request/reply"
 
@@ -474,9 +477,8 @@ class Passage(Replying):
         """
         if self._is_surplus:
             return
-        awaiting = await transaction.outbox.find_awaiting(cause)
-        if awaiting is not None and is_last(message.reply):
-            await book_answered(transaction, awaiting, now=self._now)
+        if is_last(message.reply):
+            await self._end_waiting(transaction, cause)
         entry, raw = await transaction.log.find(cause), await transaction.log.find_raw(cause)
         if entry is not None and raw is not None and entry.direction is Direction.IN:
             asked = read_back(entry, raw)
@@ -491,6 +493,19 @@ class Passage(Replying):
                     await reply_to.put(transaction, sequence, message, now=self._now)
                 self._destinations.add(reply_to.destination)
         self._m.passing.arrived(cause)
+
+    async def _end_waiting(self, transaction: Transaction, cause: int) -> None:
+        """The reply to the request with this sequence is whole: nothing awaits it any more, and nobody sends it again.
+
+        One that was given up is settled: the partner has it, and whoever was told that it failed gets the reply now.
+        """
+        awaiting = await transaction.outbox.find_awaiting(cause)
+        if awaiting is not None:
+            await book_answered(transaction, awaiting, now=self._now)
+        wanted = DeliverySelection(message=cause, states=(DeliveryState.DEAD,), limit=_MOST_DEAD)
+        for dead in await transaction.outbox.select(wanted):
+            if dead.kind is DeliveryKind.REQUEST:
+                await book_settled(transaction, dead, now=self._now)
 
     # ------------------------------------------------------------------------------------------------ repeats
 

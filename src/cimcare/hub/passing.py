@@ -14,13 +14,13 @@ from datetime import timedelta
 import msgspec
 
 from cimcare.errors import Finding, finding_of
-from cimcare.exchange.log import Direction, LogEntry, LogSelection
+from cimcare.exchange.log import LogEntry
 from cimcare.exchange.partners import Partner, Replies, Retry
 from cimcare.exchange.ports import Clock
 from cimcare.exchange.sending import Circuit, Sender, Sent
 from cimcare.exchange.splitting import is_last, is_receipt, joined
 from cimcare.exchange.store import Reader
-from cimcare.hub.later import is_later_reply
+from cimcare.hub.later import later_replies
 from cimcare.hub.reading import read_back, unpacked
 from cimcare.hub.unanswered import attempts_of
 from cimcare.model.envelope import RequestMessage, ResponseMessage
@@ -230,10 +230,7 @@ class Passing:
 
     async def _reply_to(self, attempts: Sequence[int]) -> ResponseMessage | None:
         """The reply that has come in the meantime, its pieces as one; None as long as it is not whole."""
-        entries = []
-        for attempt in attempts:
-            selection = LogSelection(answer_to=attempt, direction=Direction.IN, limit=1000)
-            entries += [entry for entry in await self._reader.log.select(selection) if is_later_reply(entry)]
+        entries = [entry for attempt in attempts async for entry in later_replies(self._reader.log, attempt)]
         replies = []
         for entry in sorted(entries, key=lambda one: one.sequence):
             raw = await self._reader.log.find_raw(entry.sequence)
@@ -287,6 +284,10 @@ AGAIN = "the same message with the same MessageID again, which has one effect"
 
 
 def _unanswered(partner: Partner, sent: Sent) -> Finding:
+    if sent.is_refused:
+        found = f"{partner.name} refused the message: {sent.failure}"
+        accepted = "a message without what it names, with a MessageID of its own; the same one is refused again"
+        return finding_of("EXC-125", "/", found, accepted, _CLAUSE)
     if sent.is_reached:
         return finding_of("EXC-117", "/", f"{partner.name} answered with an error: {sent.failure}", AGAIN, _CLAUSE)
     known = "this attempt did not reach it" if sent.code in _NOT_SENT else "whether it took the message is not known"

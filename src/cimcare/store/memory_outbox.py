@@ -183,6 +183,11 @@ class MemoryOutbox(MemoryOutboxReader):
                 self._change(one, is_head=False)
         return True
 
+    async def settle(self, number: int, *, now: datetime, reason: str) -> bool:
+        """The answer to a dead letter has come after all."""
+        row = self._in_state(number, DeliveryState.DEAD)
+        return row is not None and bool(self._change(row, state=DeliveryState.DELIVERED, due_at=now, reason=reason))
+
     async def discard(self, number: int, *, now: datetime, reason: str) -> bool:
         """End a dead letter for good."""
         row = self._in_state(number, DeliveryState.DEAD)

@@ -178,6 +178,10 @@ _DISCARD = (
     "UPDATE deliveries AS d SET state = 'discarded', due_at = $2, reason = $3 WHERE d.number = $1 AND d.state = 'dead'"
     " RETURNING 1"
 )
+_SETTLE = (
+    "UPDATE deliveries AS d SET state = 'delivered', due_at = $2, reason = $3 WHERE d.number = $1 AND d.state = 'dead'"
+    " RETURNING 1"
+)
 _REMOVE_ENDED = (
     "DELETE FROM deliveries WHERE number = ANY(ARRAY("  # noqa: S608
     f"SELECT d.number FROM deliveries AS d WHERE {_ENDED} AND d.due_at < $1 ORDER BY d.due_at, d.number LIMIT $2))"
@@ -373,6 +377,10 @@ class PostgresOutbox(PostgresOutboxReader):
     async def resend(self, number: int, *, now: datetime) -> bool:
         """Let a dead letter wait again, before the younger ones of its objects."""
         return await self._does(_RESEND, number, to_micros(now))
+
+    async def settle(self, number: int, *, now: datetime, reason: str) -> bool:
+        """The answer to a dead letter has come after all."""
+        return await self._does(_SETTLE, number, to_micros(now), as_text(reason))
 
     async def discard(self, number: int, *, now: datetime, reason: str) -> bool:
         """End a dead letter for good."""

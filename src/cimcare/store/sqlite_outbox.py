@@ -98,6 +98,7 @@ _RESEND = (
     "UPDATE deliveries SET state = 'waiting', due_at = ?, is_head = ?, attempts_before = attempts WHERE number = ?"
 )
 _DISCARD = "UPDATE deliveries SET state = 'discarded', due_at = ?, reason = ? WHERE number = ? AND state = 'dead'"
+_SETTLE = "UPDATE deliveries SET state = 'delivered', due_at = ?, reason = ? WHERE number = ? AND state = 'dead'"
 _REMOVE_ENDED = (
     "DELETE FROM deliveries WHERE number IN"  # noqa: S608 - constants only
     f" (SELECT number FROM deliveries WHERE {_ENDED} AND due_at < ? ORDER BY due_at, number LIMIT ?)"
@@ -293,6 +294,10 @@ class SqliteOutbox(SqliteOutboxReader):
         followers: Iterable[tuple[int | None]] = [self._session.one(_NEXT_OF_KEY, key) for key in keys]
         self._session.run_each(_DEMOTE, [(follower,) for (follower,) in followers if follower is not None])
         return True
+
+    async def settle(self, number: int, *, now: datetime, reason: str) -> bool:
+        """The answer to a dead letter has come after all."""
+        return self._session.run(_SETTLE, (to_micros(now), reason, number)).rowcount == 1
 
     async def discard(self, number: int, *, now: datetime, reason: str) -> bool:
         """End a dead letter for good."""

@@ -10,8 +10,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar
 
+import click
 import pytest
 
+from cimcare.cli import main
 from cimcare.exchange.audit import Action, AuditRow
 from cimcare.exchange.log import Direction
 from cimcare.exchange.outbox import DeliveryKind
@@ -183,6 +185,26 @@ def test_halt_and_release_leave_rows(run: Run) -> None:
         (Action.HALT, getpass.getuser(), "gis", "maintenance"),
         (Action.RELEASE, "ann", "gis", "done"),
     ]
+
+
+def test_programs_halt_and_release(run: Run) -> None:
+    """As every command has it: one JSON document on standard output."""
+    halted = run("deliveries", "halt", "gis", "--reason", "maintenance", "--actor", "ann", "--json")
+    assert (halted.exit_code, halted.stderr) == (0, "")
+    told = json.loads(halted.stdout)
+    assert (told["partner"], told["halted"]["actor"], told["halted"]["reason"]) == ("gis", "ann", "maintenance")
+    released = run("deliveries", "release", "gis", "--reason", "done", "--json")
+    assert (released.exit_code, released.stderr) == (0, "")
+    assert json.loads(released.stdout) == {"partner": "gis", "halted": None}
+    again = run("deliveries", "release", "gis", "--reason", "done", "--json")
+    assert (again.exit_code, again.stdout) == (1, "")
+
+
+def test_what_is_a_list_is_shown_as_one(run: Run) -> None:
+    """Objects are searched for by what is shown here."""
+    shown = run("deliveries", "show", str(WAITING))
+    assert "objectKeys: TroubleTickets " in shown.stdout
+    assert "('" not in shown.stdout
 
 
 def test_a_name_that_is_none_is_not_halted(run: Run) -> None:
@@ -372,3 +394,21 @@ async def test_the_message_itself_is_not_taken_for_what_was_sent(tmp_path: Path)
     assert request is not None
     assert (await find_exchanged(store.reader, request)).sent is None
     await store.close()
+
+
+def test_every_command_of_the_runbook_speaks_to_programs() -> None:
+    """The page on deliveries says so, and scripts are written by it."""
+    leaves: list[str] = []
+    waiting = [
+        (name, main.get_command(click.Context(main), name)) for name in ("deliveries", "deadletters", "ledger", "audit")
+    ]
+    while waiting:
+        name, command = waiting.pop()
+        assert command is not None
+        if isinstance(command, click.Group):
+            waiting += [(f"{name} {one}", command.get_command(click.Context(command), one)) for one in command.commands]
+            if not command.invoke_without_command:
+                continue
+        leaves.append(name)
+        assert any("--json" in parameter.opts for parameter in command.params), name
+    assert len(leaves) >= 14

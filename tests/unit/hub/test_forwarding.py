@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -13,6 +14,7 @@ from cimcare.exchange.log import Direction, Outcome
 from cimcare.exchange.outbox import DeliveryKind, DeliveryState
 from cimcare.exchange.partners import Forward, Partner, Replies, Retry
 from cimcare.exchange.ports import Selection
+from cimcare.hub.balance import balances
 from cimcare.hub.builtin import COLLECTIONS
 from cimcare.model.envelope import (
     EventMessage,
@@ -33,7 +35,7 @@ from cimcare.model.verbs import Verb
 from cimcare.samples import build_message
 from tests.support.channels import CHANNELS
 from tests.support.sender import fault, replied, reply_to, silent
-from tests.unit.hub.conftest import HeldHub
+from tests.unit.hub.conftest import NOON, HeldHub
 from tests.unit.hub.test_delivery import Delivering, a_create, ask_ok
 
 MORE = """
@@ -147,6 +149,23 @@ async def test_an_owner_that_does_not_reply_is_said_honestly(
     again = await ask_ok(remote, a_create())
     assert again.header.correlation_id == "create-2"
     assert [given.id for given in remote.sender.to("oms")] == ["create-2", "create-2"]
+
+
+@pytest.mark.parametrize(
+    ("failure", "more"),
+    [("Client: element Foo is not expected", {"blames_us": True}), ("HTTP 413 Payload Too Large", {"status": 413})],
+)
+async def test_an_owner_that_holds_the_message_to_be_wrong_is_not_asked_the_same_again(
+    remote: Delivering, failure: str, more: dict[str, Any]
+) -> None:
+    """Who is told to send the same message again would do so for ever."""
+    remote.sender.answers["oms"] = [fault(failure, **more)]
+    answer = await remote.ask(a_create())
+    assert (answer.reply.result, codes_of(answer)) == (Result.FAILED, ["1.8"])
+    details = answer.reply.error[0].details or ""
+    assert f"oms refused the message: {failure}" in details
+    assert "a message without what it names" in details
+    assert "same message with the same MessageID" not in details
 
 
 async def test_an_owner_that_was_not_reached_is_said_not_to_have_the_message(remote: Delivering) -> None:
@@ -413,6 +432,57 @@ async def test_a_reply_that_never_comes_ends_as_a_dead_letter_and_the_sender_hea
     (told,) = later.sender.to("reply caller.example")
     assert isinstance(told.message, ResponseMessage)
     assert (told.message.reply.result, codes_of(told.message)) == (Result.FAILED, ["4.1"])
+
+
+async def test_who_hears_that_a_request_was_given_up_is_advised_what_helps(later: Delivering) -> None:
+    """The same message again brings the stored receipt and nothing else, for ever; so that is what must not be said."""
+    later.sender.answers["oms"] = [replied(Result.OK, "0.3")]
+    await later.ask(asynchronous(a_create()))
+    await later.until_state("oms", DeliveryState.AWAITING)
+    later.later(hours=1, seconds=1)
+    await later.until_state("reply caller.example", DeliveryState.DELIVERED)
+    (told,) = later.sender.to("reply caller.example")
+    assert isinstance(told.message, ResponseMessage)
+    details = told.message.reply.error[0].details or ""
+    assert "a request with a new MessageID" in details
+    assert "this one again brings no more than its receipt" in details
+    assert codes_of(await later.ask(asynchronous(a_create()))) == ["0.3"]
+    await later.quiet()
+    assert len(later.sender.to("oms")) == 1
+
+
+async def test_a_reply_that_comes_after_all_settles_the_dead_letter(later: Delivering) -> None:
+    """The sender gets the truth, and no operator sends again what the owner has done."""
+    later.sender.answers["oms"] = [replied(Result.OK, "0.3")]
+    await later.ask(asynchronous(a_create()))
+    await later.until_state("oms", DeliveryState.AWAITING)
+    later.later(hours=1, seconds=1)
+    await later.until_state("oms", DeliveryState.DEAD)
+    await later.until_state("reply caller.example", DeliveryState.DELIVERED)
+    (given,) = later.sender.to("oms")
+    assert codes_of(await later.ask(reply_to(given.message, Result.OK, "0.0"))) == ["0.3"]
+    await later.until_state("reply caller.example", DeliveryState.DELIVERED, DeliveryState.DELIVERED)
+    told = [one.message for one in later.sender.to("reply caller.example")]
+    assert [codes_of(one) for one in told] == [["4.1"], ["0.0"]]  # type: ignore[arg-type]
+    (settled,) = await later.deliveries(partner="oms")
+    assert (settled.state, settled.due_at) == (DeliveryState.DELIVERED, later.now)
+    assert settled.reason.startswith("answered after it was given up: ")
+    found = await balances(later.store.reader, NOON - timedelta(hours=1), later.now + timedelta(hours=1))
+    assert [(one.line.dead, one.line.delivered, one.missing) for one in found if one.line.partner == "oms"] == [
+        (0, 1, 0)
+    ]
+
+
+async def test_a_piece_of_a_reply_settles_no_dead_letter(later: Delivering) -> None:
+    """The rest may never come."""
+    later.sender.answers["oms"] = [replied(Result.OK, "0.3")]
+    await later.ask(asynchronous(a_create()))
+    await later.until_state("oms", DeliveryState.AWAITING)
+    later.later(hours=1, seconds=1)
+    await later.until_state("oms", DeliveryState.DEAD)
+    (given,) = later.sender.to("oms")
+    assert codes_of(await later.ask(reply_to(given.message, Result.PARTIAL, "0.1"))) == ["0.3"]
+    assert await later.states("oms") == [DeliveryState.DEAD]
 
 
 # ----------------------------------------------------------------------------------------------- store and forward

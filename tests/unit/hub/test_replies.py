@@ -10,8 +10,10 @@ import pytest
 from cimcare.codec.compressed import compress_payload
 from cimcare.exchange.outbox import DeliveryState
 from cimcare.exchange.partners import Forward, Partner, Replies
+from cimcare.hub import later as later_module
 from cimcare.model.envelope import Message, RequestMessage, ResponseMessage, Result
 from cimcare.model.identity import CorrelationID, MessageID
+from cimcare.model.trouble_ticket import TroubleTickets
 from tests.support.channels import CHANNELS, answer_of
 from tests.support.sender import replied, reply_to, silent
 from tests.unit.hub.test_delivery import Delivering, a_create, ask_ok
@@ -228,3 +230,24 @@ async def test_an_answer_that_is_the_first_piece_is_waited_for_to_the_end(later:
     assert reply.payload is not None
     assert reply.payload.content == (tickets("a", "b"),)
     assert [error.code for error in reply.reply.error] == ["0.0"]
+
+
+async def test_a_reply_in_more_pieces_than_a_page_of_the_log_is_seen_whole(
+    later: Delivering, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last piece says that it is the last, and must not be the one that is not looked at."""
+    monkeypatch.setattr(later_module, "_PAGE", 2)
+    task = asyncio.create_task(later.ask(a_get("a")))
+    await later.until_given("oms", 1)
+    message = later.sender.to("oms")[0].message
+    for number in range(5):
+        piece = reply_to(message, Result.PARTIAL, "0.1", payload=tickets(f"t{number}"), message_id=f"p-{number}")
+        await later.ask(piece)
+    await later.ask(reply_to(message, Result.OK, "0.0", payload=tickets("t5"), message_id="p-5"))
+    answer = await task
+    assert answer.payload is not None
+    (whole,) = answer.payload.content
+    assert isinstance(whole, TroubleTickets)
+    assert [one.mrid for one in whole.trouble_ticket] == [f"t{number}" for number in range(6)]
+    surplus = reply_to(message, Result.OK, "0.0", message_id="p-6")
+    assert [error.code for error in (await later.ask(surplus)).reply.error] == ["0.3"]

@@ -9,6 +9,7 @@ from datetime import timedelta
 from itertools import count
 from pathlib import Path
 
+import asyncpg
 import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -26,7 +27,8 @@ from cimcare.hub.settings import read_settings
 from cimcare.model.verbs import EVENT_VERBS, Archetype, Verb
 from cimcare.store import memory
 from cimcare.store.opening import open_store
-from tests.support.stored import NOON, a_delivery, an_entry
+from cimcare.store.tables import METADATA
+from tests.support.stored import ALL_STORES, NOON, a_delivery, an_entry
 
 NOW = NOON + timedelta(days=100)
 LIVE = (DeliveryState.WAITING, DeliveryState.LEASED, DeliveryState.AWAITING, DeliveryState.DEAD)
@@ -117,6 +119,17 @@ async def deliveries_left(reader: Reader) -> set[int]:
     return {one.number for one in await reader.outbox.select(DeliverySelection(limit=10_000))}
 
 
+async def empty(url: str) -> None:
+    """Take all rows out of a database, if it has tables by now: making one takes long."""
+    connection = await asyncpg.connect(url)
+    try:
+        if await connection.fetchval("SELECT to_regclass('messages')"):
+            tables = ", ".join(METADATA.tables)
+            await connection.execute(f"TRUNCATE {tables} RESTART IDENTITY")
+    finally:
+        await connection.close()
+
+
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An empty database, to be copied: its tables take long to make."""
@@ -129,10 +142,11 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=ALL_STORES)
 def open_empty(request: pytest.FixtureRequest, template: Path, tmp_path: Path) -> Open:
     """Opens an empty store, as often as one likes."""
     numbers = count()
+    database = request.getfixturevalue("postgres_url") if request.param == "postgresql" else ""
 
     @asynccontextmanager
     async def opened() -> AsyncIterator[Store]:
@@ -141,6 +155,9 @@ def open_empty(request: pytest.FixtureRequest, template: Path, tmp_path: Path) -
             file = tmp_path / f"{next(numbers)}.db"
             shutil.copy(template, file)
             url = f"sqlite:///{file}"
+        elif database:
+            url = database
+            await empty(url)
         store = await open_store(url)
         yield store
         await store.close()
