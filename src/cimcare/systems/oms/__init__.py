@@ -6,7 +6,7 @@ Owner of TroubleTickets and Incidents (IEC 61968-8:2015, clauses 5.2 and 5.3).
 from cimcare.exchange.ports import EventHandler, Handler, Tick
 from cimcare.model.nouns import Noun
 from cimcare.model.verbs import Verb
-from cimcare.systems.oms import clockwork
+from cimcare.systems.oms import clockwork, works
 from cimcare.systems.oms.decisions import DECISIONS
 from cimcare.systems.oms.devices import DEVICES, SERVICE_POINTS
 from cimcare.systems.oms.dispatching import cancel_incidents, change_incidents, close_incidents, create_incidents
@@ -55,6 +55,7 @@ LISTENS: dict[tuple[Verb, Noun], EventHandler] = {
     (Verb.CHANGED, Noun.TROUBLE_TICKETS): hear_trouble_tickets_changed,
     (Verb.CANCELED, Noun.TROUBLE_TICKETS): hear_trouble_tickets_canceled,
     (Verb.CLOSED, Noun.TROUBLE_TICKETS): hear_trouble_tickets_closed,
+    **works.LISTENS,
 }
 """Events that this system takes."""
 
@@ -79,5 +80,6 @@ COLLECTIONS = (
     DURATIONS,
     RESTORATIONS,
     INTERRUPTIONS,
+    works.WORKS,
 )
 """What this system keeps."""

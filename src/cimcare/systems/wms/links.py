@@ -135,7 +135,8 @@ async def _progressed(context: ServingContext, kind: Kind[BodyT], mrid: MRID, re
     orders = await orders_of(context.records, kind.noun, mrid, core)
     states = [state for state in (status_of(one.body) for one in orders) if state is not None]
     old = status_of(core)
-    status = progress_of(old, states)
+    # Orders that were deleted are as good as cancelled: the wish is still there.
+    status = progress_of(old, states or [WorkStatusKind.cancelled])
     body = kind.put(stored.body, status_kind=status)
     if remark is not None:
         body = kind.put(body, comment=remark)

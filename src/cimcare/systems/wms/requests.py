@@ -91,6 +91,9 @@ class Requests(Office[BodyT]):
             by_orders = self._carried_out(said, old, new, work_type, orders)
             if by_orders is not None:
                 return by_orders
+        if new is WorkStatusKind.cancelled:  # said as a state, it means what the verb means
+            body = self._kind.put(wanted, last_modified_date_time=self._context.now)
+            return await self._ended(said, stored, body, Verb.CANCELED)
         demands = await self._open_demands(orders) if orders else self._demands(core, work_type)
         appointments = appointments_of(core)
         is_moved = appointments != appointments_of(before)
