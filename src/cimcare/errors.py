@@ -175,6 +175,10 @@ _TABLE = (
     _row("BUS-135", "an outage goes on there", "6.1", level=Level.WARNING),
     # BUS-140 to BUS-149: call intake, notices and call-backs
     _row("BUS-140", "call-back not available", "6.1", 409),
+    _row("BUS-141", "call cannot be taken", "5.8"),
+    _row("BUS-142", "owner of the tickets refused", "5.3", 502, soap="Server"),
+    _row("BUS-143", "several callers fit", "2.22", 409),
+    _row("BUS-144", "preferences cannot be kept", "1.8"),
     # BUS-15x: field work
     _row("BUS-150", "crew without the skill", "6.1"),
     _row("BUS-151", "crew is at other work", "6.1"),

@@ -20,6 +20,7 @@ from cimcare.errors import finding_of
 from cimcare.exchange.store import StoreError
 from cimcare.hub.alarm_pages import AlarmPages
 from cimcare.hub.answering import SAFE, json_answer, next_address, number_of, problem
+from cimcare.hub.customer_pages import CustomerPages
 from cimcare.hub.event_pages import EventPages
 from cimcare.hub.events import Events
 from cimcare.hub.filters import (
@@ -48,6 +49,11 @@ _RESOURCES = (
     "partners",
     "ledger",
     "audit",
+    "calls",
+    "callers",
+    "callbacks",
+    "notices",
+    "customers",
     "openapi.json",
 )
 
@@ -60,6 +66,7 @@ def build_api(
     viewing: Viewing,
     operating: OperatorPages,
     alarms: AlarmPages,
+    customers: CustomerPages,
     metrics: Metrics,
     is_ready: Callable[[], Awaitable[str]],
     services: list[str],
@@ -75,6 +82,7 @@ def build_api(
         viewing: What each partner is shown.
         operating: The pages for operators and auditors.
         alarms: The pages for alarms.
+        customers: The pages for who talks with customers.
         metrics: Counters.
         is_ready: Why messages cannot be taken now; empty if they can.
         services: Names of the strongly typed services, for the first page.
@@ -94,6 +102,7 @@ def build_api(
             *EventPages(events, streams, subscribing, viewing).routes(),
             *operating.routes(),
             *alarms.routes(),
+            *customers.routes(),
             Route("/api/v1/{noun}", pages.list_objects),
             Route("/api/v1/{noun}/{mrid:path}", pages.get_object),
         ],
@@ -258,6 +267,8 @@ built in: customer information, outage management, work management, third party.
 <ul>{link("/api/v1/messages?order=newest", "Messages, newest first")}
 {link("/api/v1/events", "Events")}{link("/api/v1/subscriptions", "Subscriptions")}
 {link("/api/v1/deliveries", "Deliveries")}{link("/api/v1/partners", "Partners")}
+{link("/api/v1/notices", "Notices to customers")}{link("/api/v1/callbacks", "Call-back lists")}
+{link("/api/v1/customers", "Customers")}
 {link("/api/v1/ledger", "Ledger")}{link("/api/v1/audit", "Audit trail")}{nouns}
 {link("/api/v1/openapi.json", "Description of the REST interface (OpenAPI)")}</ul>
 <h2>Operation</h2>

@@ -17,7 +17,9 @@ from cimcare.exchange.store import Store, StoreError
 from cimcare.hub.acting import Acting
 from cimcare.hub.api import build_api
 from cimcare.hub.builtin import SYSTEMS
+from cimcare.hub.calling import Calling
 from cimcare.hub.configuration import adopt, in_force
+from cimcare.hub.customer_pages import CustomerPages
 from cimcare.hub.delivery import Couriers, CourierTimes
 from cimcare.hub.events import Events
 from cimcare.hub.following import Follower
@@ -216,6 +218,14 @@ class Hub:
             process=new_id(),
             logger=logger,
         )
+        calling = Calling(
+            receive=pipeline.receive,
+            reader=store.reader,
+            acting=acting,
+            sources=sources,
+            clock=clock,
+            new_id=new_id,
+        )
         notifier = Notifier(
             store=store,
             channels=channels if channels is not None else open_channels(settings.notices, clock),
@@ -240,6 +250,7 @@ class Hub:
                 viewing,
                 OperatorPages(store.reader, circuits.all, clock),
                 upkeep.pages,
+                CustomerPages(store.reader, calling),
                 metrics,
                 _readiness(pipeline, queries, settings),
                 list(TYPED_SERVICES),

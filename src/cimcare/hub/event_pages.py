@@ -1,7 +1,5 @@
 """The part of the REST interface that is for events: the feed, the stream, and subscriptions."""
 
-import asyncio
-
 import msgspec
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -9,6 +7,7 @@ from starlette.routing import Route
 
 from cimcare.errors import InputError, finding_of
 from cimcare.hub.answering import SAFE, json_answer, next_address, problem
+from cimcare.hub.bodies import actor_of, read_json
 from cimcare.hub.events import EventPage, Events
 from cimcare.hub.filters import (
     EVENT_FILTERS,
@@ -21,13 +20,8 @@ from cimcare.hub.streaming import Streams, TooManyStreamsError
 from cimcare.hub.subscribing import Subscribing, SubscriptionError
 from cimcare.hub.viewing import Viewing
 
-__all__ = ["LONGEST_BODY", "EventPages"]
+__all__ = ["EventPages"]
 
-LONGEST_BODY = 64 * 1024
-"""Bytes of what is asked for."""
-
-_BODY_SECONDS = 30.0
-_LONGEST_ACTOR = 100
 _SUBSCRIPTIONS = "/api/v1/subscriptions"
 
 
@@ -89,7 +83,7 @@ class EventPages:
         if request.method != "POST":
             return json_answer({"items": await self._subscribing.all()})
         try:
-            made = await self._subscribing.make(await _body_of(request), _actor_of(request))
+            made = await self._subscribing.make(await read_json(request, dict[str, object]), actor_of(request))
         except ClientDisconnect:  # nobody is there to be answered
             return Response(status_code=400)
         except InputError as error:
@@ -106,7 +100,7 @@ class EventPages:
             view = await self._subscribing.find(name)
             return _no_subscription(request) if view is None else json_answer(view)
         try:
-            was_there = await self._subscribing.remove(name, _actor_of(request))
+            was_there = await self._subscribing.remove(name, actor_of(request))
         except SubscriptionError as error:
             return problem(error.findings[0])
         return Response(status_code=204, headers=SAFE) if was_there else _no_subscription(request)
@@ -125,39 +119,6 @@ def _listed(request: Request, page: EventPage) -> Response:
     return json_answer(
         _EventList(items=[msgspec.Raw(told.body) for told in page.items], last=page.last, next=following)
     )
-
-
-async def _body_of(request: Request) -> dict[str, object]:
-    """The object in JSON that was sent; raises InputError."""
-    path = request.url.path
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type != "application/json":  # which a page in a browser cannot send here without asking first
-        found = f"content type {media_type}" if media_type else "no content type"
-        raise InputError(finding_of("NET-102", path, found, "application/json"))
-    raw = b""
-    try:
-        async with asyncio.timeout(_BODY_SECONDS):
-            async for piece in request.stream():
-                raw += piece
-                if len(raw) > LONGEST_BODY:
-                    accepted = f"at most {LONGEST_BODY} bytes"
-                    raise InputError(finding_of("XML-103", path, f"{len(raw)} bytes or more", accepted))
-    except TimeoutError as error:
-        found = f"{len(raw)} bytes of a body that did not arrive within {_BODY_SECONDS:g} s"
-        raise InputError(finding_of("NET-106", path, found, "the whole body in that time")) from error
-    try:
-        return msgspec.json.decode(raw, type=dict[str, object])
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-        raise InputError(finding_of("COD-105", path, str(error), "one object in JSON, in UTF-8", "RFC 8259")) from error
-
-
-def _actor_of(request: Request) -> str:
-    """Who asks, as the audit trail names it: what it says of itself, else its address. Nobody checks the former."""
-    given = request.headers.get("x-actor", "").encode("latin-1").decode("utf-8", "replace")
-    said = "".join(sign for sign in given if sign.isprintable()).strip()
-    if said:
-        return said[:_LONGEST_ACTOR]
-    return request.client.host if request.client is not None else "api"
 
 
 def _no_subscription(request: Request) -> Response:

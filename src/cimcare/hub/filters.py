@@ -17,29 +17,40 @@ from cimcare.model.verbs import EVENT_VERBS
 
 __all__ = [
     "AUDIT_FILTERS",
+    "CALLER_FILTERS",
+    "CALL_BACK_FILTERS",
+    "CUSTOMER_FILTERS",
     "DELIVERY_FILTERS",
     "EVENT_FILTERS",
     "LEDGER_FILTERS",
     "MESSAGE_FILTERS",
+    "NOTICE_FILTERS",
     "OBJECT_FILTERS",
     "PAGE_FILTERS",
     "STREAM_FILTERS",
+    "CustomerFilter",
     "EventFilter",
     "FilterError",
     "LedgerFilter",
+    "LineFilter",
     "Parameter",
     "TrailFilter",
     "read_audit_filters",
+    "read_call_back_filters",
+    "read_caller_filters",
+    "read_customer_filters",
     "read_delivery_filters",
     "read_event_filters",
     "read_last_event_id",
     "read_ledger_filters",
     "read_message_filters",
     "read_no_filters",
+    "read_notice_filters",
     "read_object_filters",
 ]
 
 _LARGEST = 2**63 - 1
+_LONGEST_QUERY = 200
 
 
 class Parameter(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,6 +111,31 @@ class TrailFilter(msgspec.Struct, frozen=True, kw_only=True):
     limit: int = 100
 
 
+class LineFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which notices or call-backs are wanted; what is empty does not filter."""
+
+    state: str = ""
+    incident: str = ""
+    customer: str = ""
+    group: str = ""
+    after: str = ""
+    limit: int = 100
+
+
+class CustomerFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which customers are wanted; with `special_need` only those who depend on supply."""
+
+    special_need: bool = False
+    after: str = ""
+    limit: int = 100
+
+
+class _Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """What was typed."""
+
+    q: str = ""
+
+
 class FilterError(CimcareError):
     """A filter that is not served, or a value that it cannot have."""
 
@@ -136,6 +172,16 @@ def _read_integer(least: int, most: int) -> Callable[[str], int]:
 def _read_property(text: str) -> tuple[str, str]:
     name, _, value = text.partition(":")
     return _read_text(name), value
+
+
+def _read_query(text: str) -> str:
+    if not 1 <= len(text) <= _LONGEST_QUERY:
+        raise ValueError(text)
+    return text
+
+
+def _read_truth(text: str) -> bool:
+    return {"true": True, "false": False}[text]
 
 
 def _read_order(text: str) -> bool:
@@ -270,6 +316,64 @@ AUDIT_FILTERS: dict[str, Parameter] = {
     "limit": _LIMIT,
 }
 """Parameters of the audit trail."""
+
+
+_LAST = _text("after", "`id` of the last item of the page before.")
+
+NOTICE_FILTERS: dict[str, Parameter] = {
+    "state": _text("state", "planned, sending, sent, refused, unknown, withdrawn or listed."),
+    "incident": _text("incident", "mRID of the incident."),
+    "customer": _text("customer", "mRID of the customer."),
+    "after": _LAST,
+    "limit": _LIMIT,
+}
+"""Parameters of a list of notices."""
+
+CALL_BACK_FILTERS: dict[str, Parameter] = {
+    "state": _text("state", "waiting, claimed, answered or dropped."),
+    "group": _text("group", "Group, such as life-support or the name of a feeder; of calls that have not ended."),
+    "incident": _text("incident", "mRID of the incident."),
+    "after": _LAST,
+    "limit": _LIMIT,
+}
+"""Parameters of a list of call-backs."""
+
+CUSTOMER_FILTERS: dict[str, Parameter] = {
+    "specialNeed": _choice("special_need", ("true", "false"), _read_truth, "Only those who depend on supply."),
+    "after": _LAST,
+    "limit": _LIMIT,
+}
+"""Parameters of a list of customers."""
+
+CALLER_FILTERS: dict[str, Parameter] = {
+    "q": Parameter(
+        field="q",
+        read=_read_query,
+        schema={"type": "string", "minLength": 1, "maxLength": 200},
+        text="What was typed: a number of account, customer or place, a telephone number, words of name and address.",
+    ),
+}
+"""Parameters of the search for callers."""
+
+
+def read_notice_filters(given: Iterable[tuple[str, str]]) -> LineFilter:
+    """Filters of a list of notices. Raises FilterError."""
+    return msgspec.structs.replace(LineFilter(), **_read(given, NOTICE_FILTERS))
+
+
+def read_call_back_filters(given: Iterable[tuple[str, str]]) -> LineFilter:
+    """Filters of a list of call-backs. Raises FilterError."""
+    return msgspec.structs.replace(LineFilter(), **_read(given, CALL_BACK_FILTERS))
+
+
+def read_customer_filters(given: Iterable[tuple[str, str]]) -> CustomerFilter:
+    """Filters of a list of customers. Raises FilterError."""
+    return msgspec.structs.replace(CustomerFilter(), **_read(given, CUSTOMER_FILTERS))
+
+
+def read_caller_filters(given: Iterable[tuple[str, str]]) -> str:
+    """What was typed; empty if nothing was. Raises FilterError."""
+    return msgspec.structs.replace(_Asked(), **_read(given, CALLER_FILTERS)).q
 
 
 def read_delivery_filters(given: Iterable[tuple[str, str]]) -> DeliverySelection:

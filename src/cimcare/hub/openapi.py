@@ -8,6 +8,7 @@ from cimcare import __version__
 from cimcare.errors import Finding
 from cimcare.hub.alarms import Alarm
 from cimcare.hub.builtin import collection_of
+from cimcare.hub.customer_openapi import describe_customers
 from cimcare.hub.events import EventView
 from cimcare.hub.filters import (
     EVENT_FILTERS,
@@ -82,6 +83,9 @@ def build_openapi() -> Json:
     operator_paths, operator_schemas = describe_operating(_REFERENCE)
     paths |= operator_paths
     schemas |= operator_schemas
+    customer_paths, customer_schemas = describe_customers(_REFERENCE)
+    paths |= customer_paths
+    schemas |= customer_schemas
     paths |= _alarm_paths(alarm)
     paths |= _operations()
     return {
@@ -97,6 +101,10 @@ def build_openapi() -> Json:
             {"name": "messages", "description": "Messages in and the log of messages."},
             {"name": "events", "description": "What happened, to be read by whoever was away, or as it comes."},
             {"name": "objects", "description": "Objects of the nouns, to be read."},
+            {
+                "name": "customers",
+                "description": "For who talks with customers: calls, notices, call-back lists, preferences.",
+            },
             {
                 "name": "operation",
                 "description": "How the hub is, what it delivered, and who did what; to be read.",

@@ -24,6 +24,7 @@ __all__ = [
     "PremisesRecord",
     "find_premises",
     "has_directory",
+    "need_keys",
     "widen_keys",
 ]
 
@@ -78,6 +79,11 @@ _PLACES = ("service-location", "usage-point")
 
 
 _ALL = 2**31 - 1
+
+
+def need_keys(customer: CustomerRecord) -> frozenset[Key]:
+    """The key by which customers are found that depend on supply; none for others."""
+    return frozenset({Key("special-need", "yes")} if customer.special_need else ())
 
 
 async def has_directory(records: Records) -> bool:

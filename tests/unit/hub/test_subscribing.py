@@ -12,7 +12,7 @@ import pytest
 from cimcare.exchange.audit import Action, AuditRow
 from cimcare.exchange.outbox import DeliverySelection
 from cimcare.exchange.store import StoreError
-from cimcare.hub import event_pages, subscribing
+from cimcare.hub import bodies, subscribing
 from cimcare.hub.configuration import apply, in_force
 from cimcare.model.envelope import EventMessage
 from cimcare.model.nouns import Noun
@@ -307,7 +307,7 @@ async def test_there_is_an_upper_number(desk: Desk, monkeypatch: pytest.MonkeyPa
         (b"\xff", {}, 400, "COD-105"),
         (b'{"name": "a"', {}, 400, "COD-105"),
         (b"[" * 60000, {}, 400, "COD-105"),
-        (b" " * (event_pages.LONGEST_BODY + 1), {}, 413, "XML-103"),
+        (b" " * (bodies.LONGEST_BODY + 1), {}, 413, "XML-103"),
     ],
 )
 async def test_a_body_that_is_none(desk: Desk, body: bytes, headers: dict[str, str], status: int, code: str) -> None:
@@ -324,7 +324,7 @@ async def test_a_body_that_does_not_come(desk: Desk, monkeypatch: pytest.MonkeyP
     headers = {"content-type": "application/json"}
     await call(desk.held.hub.app, PATH, b"{", method="POST", headers=headers, breaks_off=True)
     assert desk.held.logged == []
-    monkeypatch.setattr(event_pages, "_BODY_SECONDS", 0)
+    monkeypatch.setattr(bodies, "_BODY_SECONDS", 0)
     sent: list[MutableMapping[str, Any]] = []
 
     async def receive() -> MutableMapping[str, Any]:

@@ -15,6 +15,7 @@ from cimcare.systems.cis.agreements import (
     get_customer_agreements,
 )
 from cimcare.systems.cis.callbacks import CALL_BACKS
+from cimcare.systems.cis.callers import CALLERS
 from cimcare.systems.cis.consents import CONSENTS
 from cimcare.systems.cis.contacts import NOTICE_RULES, PREFERENCES
 from cimcare.systems.cis.dates import keep_dates
@@ -81,5 +82,6 @@ COLLECTIONS = (
     CALL_BACKS,
     CONSENTS,
     LINKS,
+    CALLERS,
 )
 """What this system keeps."""

@@ -16,6 +16,7 @@ from cimcare.model.enumerations import CustomerKind, ServiceKind
 from cimcare.model.identity import MRID, Name
 from cimcare.model.structure import Structure
 from cimcare.rules.lifecycle import AgreementState
+from cimcare.systems.cis.callers import index_premises
 from cimcare.systems.identity import label_of, labels_of, lookup_keys, mrid_of, names_of, stored_keys
 from cimcare.systems.premises import (
     ACCOUNTS,
@@ -25,6 +26,7 @@ from cimcare.systems.premises import (
     CustomerRecord,
     PremisesRecord,
     find_premises,
+    need_keys,
 )
 
 __all__ = ["customers_of", "occupy", "settle_place", "vacate"]
@@ -120,8 +122,11 @@ async def _save_premises(
     now: datetime,
 ) -> None:
     keys = frozenset(key for key in before.keys if key.sort not in _WHO) | who
-    if (record, keys) != (before.body, before.keys):
-        await records.save(PREMISES, msgspec.structs.replace(before, body=record, keys=keys, modified_at=now))
+    now_known = msgspec.structs.replace(before, body=record, keys=keys)
+    if now_known != before:
+        now_known = msgspec.structs.replace(now_known, modified_at=now)
+        await records.save(PREMISES, now_known)
+    await index_premises(records, now_known)
 
 
 async def _kept_customer(
@@ -155,7 +160,9 @@ async def _kept_customer(
             email="",
         )
         body = msgspec.structs.replace(start, **known)
-    keys = stored_keys("name", (label_of(name) for name in body.names))
+    keys = stored_keys("name", (label_of(name) for name in body.names)) | need_keys(body)
+    if before is not None and body.special_need is None:
+        before = msgspec.structs.replace(before, keys=before.keys - need_keys(before.body))
     return await _keep(records, CUSTOMERS, before, body, keys, now)
 
 

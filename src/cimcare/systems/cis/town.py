@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
+from cimcare.exchange.notices import ContactKind
 from cimcare.exchange.ports import Key, Records, Stored
 from cimcare.model.customer_agreement import (
     Customer,
@@ -19,12 +20,14 @@ from cimcare.model.customer_agreement import (
     ServiceSupplier,
     UsagePoint,
 )
-from cimcare.model.enumerations import CustomerKind, RevenueKind, ServiceKind, SupplierKind
+from cimcare.model.enumerations import CustomerKind, NotificationTriggerKind, RevenueKind, ServiceKind, SupplierKind
 from cimcare.model.identity import MRID, Name
 from cimcare.model.values import DateTimeInterval, Priority, Status, StreetAddress, StreetDetail, TownDetail
 from cimcare.rules.lifecycle import AgreementState
 from cimcare.samples.draw import mrid_for
 from cimcare.samples.northlake import COUNTRY, PREMISES_COUNT, STATE, TOWN, Premises, find_premises, name_of
+from cimcare.systems.cis.callers import index_premises
+from cimcare.systems.cis.contacts import PREFERENCES, ContactPreference, Preferences
 from cimcare.systems.cis.kinds import AGREEMENTS
 from cimcare.systems.identity import Label, label_of, stored_keys
 from cimcare.systems.premises import (
@@ -35,6 +38,7 @@ from cimcare.systems.premises import (
     CustomerRecord,
     PremisesRecord,
     has_directory,
+    need_keys,
 )
 
 __all__ = ["Town", "build_town", "is_vacant", "seed_town"]
@@ -47,6 +51,7 @@ class Town(msgspec.Struct, frozen=True, kw_only=True):
     customers: tuple[Stored[CustomerRecord], ...]
     accounts: tuple[Stored[AccountRecord], ...]
     agreements: tuple[Stored[CustomerAgreement], ...]
+    preferences: tuple[Stored[Preferences], ...]
 
 
 def is_vacant(index: int) -> bool:
@@ -63,6 +68,7 @@ def build_town(now: datetime) -> Town:
         customers=tuple(_customer(one, now) for one in inhabited),
         accounts=tuple(_account(one, now) for one in inhabited),
         agreements=tuple(_agreement(one, now) for one in inhabited),
+        preferences=tuple(found for one in inhabited if (found := _preferences(one, now)) is not None),
     )
 
 
@@ -79,6 +85,10 @@ async def seed_town(records: Records, now: datetime) -> bool:
         await records.save(ACCOUNTS, account)
     for agreement in town.agreements:
         await records.save(AGREEMENTS.collection, agreement)
+    for preferences in town.preferences:
+        await records.save(PREFERENCES, preferences)
+    for premises in town.premises:
+        await index_premises(records, premises)
     return True
 
 
@@ -143,8 +153,38 @@ def _customer(premises: Premises, now: datetime) -> Stored[CustomerRecord]:
         email=premises.email,
         special_need=premises.special_need,
     )
-    keys = stored_keys("name", _labels(record.names))
+    keys = stored_keys("name", _labels(record.names)) | need_keys(record)
     return Stored(mrid=record.mrid, body=record, created_at=now, modified_at=now, keys=keys)
+
+
+def _preferences(premises: Premises, now: datetime) -> Stored[Preferences] | None:
+    """How a customer wants to be told: most in no way, so that they call; those who depend on supply in every way."""
+    by_mail, by_text = premises.index % 3 == 0, premises.index % 4 == 0
+    contacts = []
+    if premises.special_need is not None:
+        every = tuple(NotificationTriggerKind)
+        contacts = [
+            ContactPreference(kind=ContactKind.SMS, value=premises.telephone, triggers=every),
+            ContactPreference(kind=ContactKind.PHONE, value=premises.telephone, triggers=every),
+        ]
+    elif by_text:
+        both = (NotificationTriggerKind.powerOut, NotificationTriggerKind.powerRestored)
+        contacts = [
+            ContactPreference(
+                kind=ContactKind.SMS, value=premises.telephone, triggers=both, earliest="07:00", latest="22:00"
+            )
+        ]
+    elif by_mail:
+        some = (
+            NotificationTriggerKind.initialEtr,
+            NotificationTriggerKind.etrChange,
+            NotificationTriggerKind.powerRestored,
+        )
+        contacts = [ContactPreference(kind=ContactKind.EMAIL, value=premises.email, triggers=some)]
+    if not contacts:
+        return None
+    body = Preferences(contacts=tuple(contacts))
+    return Stored(mrid=premises.mrid("customer"), body=body, created_at=now, modified_at=now)
 
 
 def _account(premises: Premises, now: datetime) -> Stored[AccountRecord]:
