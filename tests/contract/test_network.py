@@ -1,15 +1,17 @@
 """The network on every store: imported, operated, imported again."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
 from cimcare.errors import InputError
 from cimcare.exchange.ports import Collection, Selection
 from cimcare.exchange.store import Store
+from cimcare.hub import network as hub_network
 from cimcare.hub.network import operate_device, replace_network
 from cimcare.systems.oms.devices import DEVICES, SERVICE_POINTS, find_way, points_below
-from cimcare.systems.oms.importing import import_network
+from cimcare.systems.oms.importing import Plan, import_network, plan_import
 from cimcare.systems.oms.parts import PARTS
 from tests.support.networks import TOWN, TWO_SOURCES, a_network, with_states
 
@@ -59,3 +61,27 @@ async def test_a_dry_run_only_reads(store: Store) -> None:
     """It goes to the reader, which refuses to write."""
     await replace(store, TOWN, is_dry=True)
     assert await counts(store) == [0, 0, 0]
+
+
+async def test_a_switch_operated_during_an_import_is_not_undone(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A large file takes minutes to compare, and switching does not wait for it."""
+    await replace(store, TOWN)
+    plans = 0
+
+    async def plan(*given: Any, **options: Any) -> Plan:
+        nonlocal plans
+        made = await plan_import(*given, **options)
+        plans += 1
+        if plans == 1:
+            await operate_device(store, "F1", is_open=True, actor="me", reason="", now=NOON)
+        return made
+
+    monkeypatch.setattr(hub_network, "plan_import", plan)
+    await replace(store, TOWN.replace("fuse F2 a2 > f2", "line a2 > f2"))
+    assert plans == 2
+    supply = await find_way(store.reader.records, "UP-1")
+    assert [(device.name, device.is_open, device.is_fed) for device in supply.path[:2]] == [
+        ("T1", False, False),
+        ("F1", True, True),
+    ]
+    assert (await find_way(store.reader.records, "F2")).device is None

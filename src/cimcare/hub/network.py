@@ -12,7 +12,7 @@ from cimcare.exchange.store import Store
 from cimcare.model.identity import MRID
 from cimcare.model.network import DeviceKind, Network
 from cimcare.systems.oms.devices import DEVICES, DeviceRecord
-from cimcare.systems.oms.importing import Difference, Imported, import_network
+from cimcare.systems.oms.importing import Difference, Imported, apply_plan, plan_import
 from cimcare.systems.oms.operating import Operated, operate
 
 __all__ = ["FeederView", "each_device", "operate_device", "replace_network", "sum_feeders"]
@@ -37,16 +37,22 @@ class FeederView(msgspec.Struct, frozen=True, kw_only=True):
 async def replace_network(
     store: Store, network: Network, *, actor: str, takes_states: bool, is_dry: bool, now: datetime
 ) -> Imported:
-    """Make this network the one that is kept (see `import_network`).
+    """Make this network the one that is kept (see `plan_import`).
+
+    What differs is found before the transaction, so that an import holds up others only while it writes.
 
     Raises:
         InputError: The network cannot be used. Nothing is written.
         StoreError: It could not be written. Nothing is kept of it.
     """
-    if is_dry:
-        return await import_network(store.reader.records, network, now, takes_states=takes_states, is_dry=True)
+    plan = await plan_import(store.reader.records, network, takes_states=takes_states)
+    if is_dry or not plan.imported.is_change:
+        return plan.imported
     async with store.transaction() as transaction:
-        done = await import_network(transaction.records, network, now, takes_states=takes_states)
+        records = transaction.records
+        while not await apply_plan(records, plan, now):  # a switch was operated meanwhile
+            plan = await plan_import(records, network, takes_states=takes_states)
+        done = plan.imported
         if done.is_change:
             details = f"devices: {_told(done.devices)}; points: {_told(done.points)}"
             note = Note(at=now, action=Action.NETWORK, actor=actor, subject="network", details=details)

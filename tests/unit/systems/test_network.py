@@ -14,7 +14,7 @@ from cimcare.model.identity import MRID
 from cimcare.model.network import Network
 from cimcare.store.memory import MemoryRecords
 from cimcare.systems.oms.devices import DEVICES, SERVICE_POINTS, find_device, find_point, find_supply
-from cimcare.systems.oms.importing import Imported, has_network, import_network
+from cimcare.systems.oms.importing import Imported, apply_plan, has_network, import_network, plan_import
 from cimcare.systems.oms.operating import operate
 from cimcare.systems.oms.parts import PARTS
 from tests.support.networks import TOWN, TWO_SOURCES, a_network, radial_networks, with_states
@@ -103,14 +103,29 @@ async def test_a_second_import_writes_what_differs() -> None:
     assert (stored.created_at, stored.modified_at) == (MONDAY, LATER)
 
 
-async def test_a_dry_run_says_the_same_and_writes_nothing() -> None:
+async def test_a_plan_says_the_same_and_writes_nothing() -> None:
     """Look before you leap."""
     records = await imported(TOWN)
     assert isinstance(records, Counting)
     text = TOWN.replace("fuse F2 a2 > f2\n", "line a2 > f2\n")
-    dry = await import_network(records, a_network(text), LATER, is_dry=True)
+    plan = await plan_import(records, a_network(text))
     assert records.written == []
-    assert await import_network(records, a_network(text), LATER) == dry
+    assert await import_network(records, a_network(text), LATER) == plan.imported
+
+
+async def test_a_plan_that_the_network_has_outrun_is_not_carried_out() -> None:
+    """Somebody opens a switch while a large file is compared: the plan would undo half of it."""
+    records = await imported(TOWN)
+    text = TOWN.replace("fuse F2 a2 > f2\n", "line a2 > f2\n")
+    plan = await plan_import(records, a_network(text))
+    await operate(records, "F1", LATER, is_open=True)
+    before = await kept(records)
+    assert await apply_plan(records, plan, LATER) is False
+    assert await kept(records) == before
+    assert await apply_plan(records, await plan_import(records, a_network(text)), LATER)
+    stored = await find_device(records, "F1")
+    assert stored is not None
+    assert stored.body.is_open
 
 
 async def test_what_was_operated_stays_so() -> None:
@@ -150,6 +165,7 @@ async def test_opening_a_fuse_cuts_off_what_is_below() -> None:
         ("oms.Devices", "id-T1"),
         ("oms.Devices", "id-T2"),
         ("oms.NetworkParts", "id-S"),
+        ("oms.NetworkRevisions", "network"),
     ]
 
 

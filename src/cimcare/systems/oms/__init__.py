@@ -12,6 +12,7 @@ from cimcare.systems.oms.devices import DEVICES, SERVICE_POINTS
 from cimcare.systems.oms.dispatching import cancel_incidents, change_incidents, close_incidents, create_incidents
 from cimcare.systems.oms.estimating import DURATIONS, ESTIMATE_RULES, ESTIMATES, VALIDITIES
 from cimcare.systems.oms.evidence import EVIDENCE
+from cimcare.systems.oms.importing import REVISIONS
 from cimcare.systems.oms.kinds import EXTENTS, INCIDENTS, REPORTS, TICKETS
 from cimcare.systems.oms.looking import get_incidents
 from cimcare.systems.oms.parts import PARTS
@@ -74,6 +75,7 @@ COLLECTIONS = (
     DEVICES,
     SERVICE_POINTS,
     PARTS,
+    REVISIONS,
     ESTIMATES,
     ESTIMATE_RULES,
     VALIDITIES,

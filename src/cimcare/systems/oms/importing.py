@@ -1,7 +1,8 @@
 """A network made to be the one that is kept, by writing what differs and nothing else.
 
-All of it belongs into one transaction. What the file does not have any more is removed; incidents keep the names of
-their devices.
+It is planned by reading, which may take long and holds up nobody, and then done in one transaction, in which a count of
+what has altered the network tells whether the plan still holds. What the file does not have any more is removed;
+incidents keep the names of their devices.
 """
 
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
@@ -17,10 +18,33 @@ from cimcare.model.identity import MRID
 from cimcare.model.network import Network
 from cimcare.systems.oms.devices import DEVICES, SERVICE_POINTS, ServicePointRecord, device_keys, point_keys
 from cimcare.systems.oms.parts import PARTS
-from cimcare.systems.oms.wiring import check_network, wire
+from cimcare.systems.oms.wiring import Wired, check_network, wire
 
-__all__ = ["Difference", "Imported", "has_network", "import_network"]
+__all__ = [
+    "REVISIONS",
+    "Changes",
+    "Difference",
+    "Imported",
+    "Plan",
+    "apply_plan",
+    "find_revision",
+    "has_network",
+    "import_network",
+    "plan_import",
+    "raise_revision",
+]
 
+
+class _Revision(msgspec.Struct, frozen=True, kw_only=True):
+    """How often the network was altered."""
+
+    number: int
+
+
+REVISIONS: Collection[_Revision] = Collection("oms.NetworkRevisions", _Revision)
+"""One record, under `network`."""
+
+_ONLY = MRID("network")
 _PAGE = 1000
 _MOST_EXAMPLES = 10
 """Names of each kind of difference that are told."""
@@ -56,43 +80,99 @@ class Imported(msgspec.Struct, frozen=True, kw_only=True):
         return any(one.added or one.changed or one.removed for one in (self.devices, self.points, self.parts))
 
 
+class Changes(msgspec.Struct, frozen=True, kw_only=True):
+    """What is to be written of one collection: which objects are to be saved, and which dropped."""
+
+    difference: Difference
+    saves: frozenset[MRID]
+    drops: tuple[MRID, ...]
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What an import is to write, and `revision`, the count of changes of the network that it was made for."""
+
+    revision: int
+    wired: Wired
+    devices: Changes
+    points: Changes
+    parts: Changes
+    imported: Imported
+
+
 async def has_network(records: Records) -> bool:
     """Whether any network is known."""
     return bool(await records.select(DEVICES, Selection(limit=1)))
 
 
-async def import_network(
-    records: Records, network: Network, now: datetime, *, takes_states: bool = False, is_dry: bool = False
-) -> Imported:
-    """Make this network the one that is kept.
+async def import_network(records: Records, network: Network, now: datetime, *, takes_states: bool = False) -> Imported:
+    """Plan and do an import in one transaction (see `plan_import`)."""
+    plan = await plan_import(records, network, takes_states=takes_states)
+    assert await apply_plan(records, plan, now)  # nothing else happens in this transaction
+    return plan.imported
+
+
+async def plan_import(records: Records, network: Network, *, takes_states: bool = False) -> Plan:
+    """What is to be written so that this network is the one that is kept. Writes nothing.
 
     A device that is known already stays open or closed, since a file seldom knows what was operated today.
 
     Args:
-        records: Objects of the store, in one transaction.
+        records: Objects of the store.
         network: The whole network, not a piece of it.
-        now: An aware instant in UTC.
         takes_states: Devices stand as the file says, also those that are known.
-        is_dry: Nothing is written.
 
     Raises:
-        InputError: The network cannot be used (REF-122, REF-124, REF-129). Nothing is written.
+        InputError: The network cannot be used (REF-122, REF-124, REF-129).
     """
     for finding in check_network(network):
         raise InputError(finding)
+    revision = await find_revision(records)
     states: dict[MRID, bool] = {}
     async for stored in _all(records, DEVICES):
         states[stored.mrid] = stored.body.is_open
     kept = () if takes_states else tuple(_that_differ(network, states))
     wired = wire(network, {} if takes_states else states)
-    writing = _Writing(records, now, is_dry=is_dry)
-    return Imported(
-        devices=await writing.replace(DEVICES, wired.devices, device_keys, lambda device: device.name),
-        points=await writing.replace(SERVICE_POINTS, wired.points(), point_keys, _name_of_point),
-        parts=await writing.replace(PARTS, wired.parts, lambda _: frozenset(), lambda part: part.mrid),
+    devices = await _compare(records, DEVICES, wired.devices, lambda device: device.name)
+    points = await _compare(records, SERVICE_POINTS, wired.points(), _name_of_point)
+    parts = await _compare(records, PARTS, wired.parts, lambda part: part.mrid)
+    imported = Imported(
+        devices=devices.difference,
+        points=points.difference,
+        parts=parts.difference,
         kept=kept,
         findings=wired.findings,
     )
+    return Plan(revision=revision, wired=wired, devices=devices, points=points, parts=parts, imported=imported)
+
+
+async def apply_plan(records: Records, plan: Plan, now: datetime) -> bool:
+    """Do what was planned; False, and nothing done, if the network was altered since.
+
+    Args:
+        records: Objects of the store, in one transaction.
+        plan: The plan.
+        now: An aware instant in UTC.
+    """
+    if await find_revision(records) != plan.revision:
+        return False
+    if plan.imported.is_change:
+        await _write(records, DEVICES, plan.wired.devices, plan.devices, device_keys, now)
+        await _write(records, SERVICE_POINTS, plan.wired.points(), plan.points, point_keys, now)
+        await _write(records, PARTS, plan.wired.parts, plan.parts, lambda _: frozenset(), now)
+        await raise_revision(records, now)
+    return True
+
+
+async def find_revision(records: Records) -> int:
+    """How often the network was altered."""
+    stored = await records.find(REVISIONS, _ONLY)
+    return stored.body.number if stored is not None else 0
+
+
+async def raise_revision(records: Records, now: datetime) -> None:
+    """Count that the network was altered, so that no plan made before is carried out."""
+    body = _Revision(number=await find_revision(records) + 1)
+    await records.save(REVISIONS, Stored(mrid=_ONLY, body=body, created_at=now, modified_at=now))
 
 
 def _that_differ(network: Network, states: Mapping[MRID, bool]) -> Iterator[str]:
@@ -127,68 +207,68 @@ class _Tally:
 
     def difference(self) -> Difference:
         """All that was counted."""
-        return Difference(
-            **self.counts, examples={kind: tuple(names) for kind, names in self.examples.items() if names}
-        )
+        examples = {kind: tuple(names) for kind, names in self.examples.items() if names}
+        return Difference(**self.counts, examples=examples)
 
 
-class _Writing:
-    """Replaces what a collection holds."""
-
-    def __init__(self, records: Records, now: datetime, *, is_dry: bool) -> None:
-        self._records = records
-        self._now = now
-        self._is_dry = is_dry
-
-    async def replace(
-        self,
-        collection: Collection[BodyT],
-        wanted: Iterable[BodyT],
-        keys_of: Callable[[BodyT], frozenset[Key]],
-        name_of: Callable[[BodyT], str],
-    ) -> Difference:
-        """Save what is new or altered, drop what is gone."""
-        tally = _Tally()
-        is_empty = not await self._records.select(collection, Selection(limit=1))
-        seen: set[str] = set()
-        each = iter(wanted)
-        while page := list(islice(each, _PAGE)):
-            mrids = [_mrid_of(body) for body in page]
-            seen.update(mrids)
-            known: dict[MRID, Stored[BodyT]] = {}
-            if not is_empty:
-                found = await self._records.select(collection, Selection(mrids=tuple(mrids), limit=_PAGE))
-                known = {stored.mrid: stored for stored in found}
-            for mrid, body in zip(mrids, page, strict=True):
-                before = known.get(mrid)
-                if before is not None and before.body == body:
-                    tally.count("same", name_of(body))
-                    continue
-                tally.count("added" if before is None else "changed", name_of(body))
-                await self._save(collection, mrid, body, keys_of(body), before)
+async def _compare(
+    records: Records,
+    collection: Collection[BodyT],
+    wanted: Iterable[BodyT],
+    name_of: Callable[[BodyT], str],
+) -> Changes:
+    """What is new or altered, and what is gone."""
+    tally = _Tally()
+    is_empty = not await records.select(collection, Selection(limit=1))
+    seen: set[MRID] = set()
+    saves: set[MRID] = set()
+    for page in _pages(wanted):
+        bodies = {_mrid_of(body): body for body in page}
+        seen.update(bodies)
+        known: dict[MRID, BodyT] = {}
         if not is_empty:
-            gone = [
-                (one.mrid, name_of(one.body)) async for one in _all(self._records, collection) if one.mrid not in seen
-            ]
-            for mrid, name in gone:
-                tally.count("removed", name)
-                if not self._is_dry:
-                    await self._records.drop(collection, mrid)
-        return tally.difference()
+            found = await records.select(collection, Selection(mrids=tuple(bodies), limit=_PAGE))
+            known = {stored.mrid: stored.body for stored in found}
+        for mrid, body in bodies.items():
+            kind = "added" if mrid not in known else "same" if known[mrid] == body else "changed"
+            tally.count(kind, name_of(body))
+            if kind != "same":
+                saves.add(mrid)
+    drops: list[MRID] = []
+    if not is_empty:
+        async for stored in _all(records, collection):
+            if stored.mrid not in seen:
+                tally.count("removed", name_of(stored.body))
+                drops.append(stored.mrid)
+    return Changes(difference=tally.difference(), saves=frozenset(saves), drops=tuple(drops))
 
-    async def _save(
-        self,
-        collection: Collection[BodyT],
-        mrid: MRID,
-        body: BodyT,
-        keys: frozenset[Key],
-        before: Stored[BodyT] | None,
-    ) -> None:
-        if self._is_dry:
-            return
-        created_at = before.created_at if before is not None else self._now
-        stored = Stored(mrid=mrid, body=body, created_at=created_at, modified_at=self._now, keys=keys)
-        await self._records.save(collection, stored)
+
+async def _write(
+    records: Records,
+    collection: Collection[BodyT],
+    wanted: Iterable[BodyT],
+    changes: Changes,
+    keys_of: Callable[[BodyT], frozenset[Key]],
+    now: datetime,
+) -> None:
+    for page in _pages(body for body in wanted if _mrid_of(body) in changes.saves):
+        known: dict[MRID, datetime] = {}
+        if changes.difference.changed:
+            mrids = tuple(_mrid_of(body) for body in page)
+            found = await records.select(collection, Selection(mrids=mrids, limit=_PAGE))
+            known = {stored.mrid: stored.created_at for stored in found}
+        for body in page:
+            mrid = _mrid_of(body)
+            stored = Stored(mrid=mrid, body=body, created_at=known.get(mrid, now), modified_at=now, keys=keys_of(body))
+            await records.save(collection, stored)
+    for mrid in changes.drops:
+        await records.drop(collection, mrid)
+
+
+def _pages(bodies: Iterable[BodyT]) -> Iterator[list[BodyT]]:
+    each = iter(bodies)
+    while page := list(islice(each, _PAGE)):
+        yield page
 
 
 def _mrid_of(body: msgspec.Struct) -> MRID:

@@ -20,6 +20,7 @@ from cimcare.systems.oms.devices import (
     find_device,
     point_keys,
 )
+from cimcare.systems.oms.importing import raise_revision
 from cimcare.systems.oms.parts import PARTS, NetworkPart, Section, Stand, Standing, stand
 
 __all__ = ["Operated", "operate"]
@@ -77,6 +78,7 @@ async def operate(records: Records, name: str, now: datetime, *, is_open: bool) 
     await change.save_parts(stored.body.parts)
     changed = await change.save_devices()
     await change.save_points()
+    await raise_revision(records, now)
     current = await records.find(DEVICES, stored.mrid)
     assert current is not None  # it was changed in this transaction
     lost, gained = change.count_supply()
