@@ -32,6 +32,7 @@ class Break:
 
 _DELIVERY = "tests/unit/hub/test_delivery.py::"
 _PIPELINE = "tests/unit/hub/test_pipeline.py::"
+_RESTORATION = "tests/unit/systems/test_restoration.py::"
 
 BREAKS: tuple[Break, ...] = (
     Break(
@@ -129,6 +130,38 @@ BREAKS: tuple[Break, ...] = (
         "if self._waiting[partner.name] >= _PLACES * partner.parallel:",
         "if self._waiting[partner.name] < 0:",
         ("tests/unit/hub/test_forwarding.py::test_too_many_that_wait_for_one_partner_are_refused_and_others_are_not",),
+    ),
+    Break(
+        "G12",
+        "how it is known need not be said",
+        "src/cimcare/systems/oms/restored.py",
+        "    if reason not in frozenset(EvidenceKind):\n        return None\n",
+        "    if reason not in frozenset(EvidenceKind):\n        reason = EvidenceKind.OPERATOR.value\n",
+        (_RESTORATION + "test_nobody_closes_an_outage_without_saying_how_it_is_known",),
+    ),
+    Break(
+        "G12",
+        "the caller of one house restores all below the device",
+        "src/cimcare/systems/oms/incidents.py",
+        "return extent.restored + excepted >= max(",
+        "return extent.restored + excepted >= 0 * max(",
+        (_RESTORATION + "test_the_ticket_of_one_house_does_not_restore_a_feeder",),
+    ),
+    Break(
+        "G12",
+        "the word about a feeder covers outages below it too",
+        "src/cimcare/systems/oms/dispatching.py",
+        "        return await outages_below(self._records, extent.device, but=incident.mrid, since_before=at)\n",
+        "        return ()\n",
+        (_RESTORATION + "test_a_feeder_is_back_and_the_transformer_below_it_is_not",),
+    ),
+    Break(
+        "G12",
+        "who says still out is a new case",
+        "src/cimcare/systems/oms/restoring.py",
+        "        return await find_restored(self._records, point, path, since=since, until=at)\n",
+        "        return None\n",
+        (_RESTORATION + "test_still_out_after_a_restoration_is_believed_at_once",),
     ),
 )
 

@@ -22,6 +22,7 @@ _COMMANDS = {
     "ledger": "cimcare.cli.balancing",
     "messages": "cimcare.cli.stored",
     "network": "cimcare.cli.network",
+    "outages": "cimcare.cli.outages",
     "sample": "cimcare.cli.documents",
     "schema": "cimcare.cli.schemas",
     "send": "cimcare.cli.sending",

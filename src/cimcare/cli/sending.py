@@ -12,7 +12,7 @@ from cimcare.codec.convert import Form, convert_document
 from cimcare.errors import InputError
 from cimcare.model.envelope import Result
 
-__all__ = ["send"]
+__all__ = ["require_http", "send"]
 
 _TYPES = {
     Form.XML: "application/xml",
@@ -23,7 +23,8 @@ _TYPES = {
 _ACTIONS = {"RequestMessage": "Request", "EventMessage": "PublishEvent", "ResponseMessage": "Response"}
 
 
-def _require_http(context: click.Context, parameter: click.Parameter, url: str) -> str:
+def require_http(context: click.Context, parameter: click.Parameter, url: str) -> str:
+    """The address, if it is one of HTTP; else wrong use of the option."""
     try:
         parts = urlsplit(url)
         is_address = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
@@ -40,7 +41,7 @@ def _require_http(context: click.Context, parameter: click.Parameter, url: str) 
     "--to",
     "url",
     required=True,
-    callback=_require_http,
+    callback=require_http,
     help="Address: .../messages for plain messages, .../soap for SOAP.",
 )
 @click.option(

@@ -132,11 +132,31 @@ async def test_supply_is_not_back_in_the_future_nor_before_it_was_lost(room: Con
     """An instant that cannot be is a typing error, or worse."""
     await room.outage("I", "F1")
     room.pass_time(minutes=30)
-    for minute in (-1, 31):
+    for minute in (-1, 36):
         at = room.minutes(minute)
         assert codes_of(await room.close("I", restored_at=at)) == ["BUS-134"]
         assert codes_of(await room.say("I", restored_at=at, points=("UP11-1",))) == ["BUS-134"]
     assert await room.state("I") == "open"
+
+
+async def test_clocks_may_differ_by_minutes(room: ControlRoom) -> None:
+    """A console whose clock is ahead can close an outage; what is noted is now."""
+    await room.outage("I", "F1")
+    room.pass_time(minutes=30)
+    assert (await room.close("I", restored_at=room.minutes(33))).result is Result.OK
+    await room.tick()
+    assert {one.ended_at for one in await room.interruptions()} == {room.minutes(30)}
+
+
+async def test_a_caller_does_not_know_the_future(room: ControlRoom) -> None:
+    """A ticket resolved tomorrow is not resolved."""
+    from cimcare.model.trouble_ticket import TroubleTicket
+
+    await room.call("H11-1", "T1")
+    tomorrow = TroubleTicket(mrid=mrid("T1"), resolved_date_time=room.now + timedelta(days=1))
+    served = await room.ask(Verb.CLOSE, TT, tomorrow)
+    assert (served.result, codes_of(served)) == (Result.FAILED, ["BUS-134"])
+    assert await room.state("T1") == "open"
 
 
 async def test_a_change_does_not_end_an_outage(room: ControlRoom) -> None:

@@ -29,7 +29,7 @@ from cimcare.systems.oms.estimates import NOTHING_SAID, Estimate, EstimateSource
 from cimcare.systems.oms.estimating import estimate_shown, judge_estimate, keep_estimate, with_estimate
 from cimcare.systems.oms.incidents import IncidentBook
 from cimcare.systems.oms.kinds import CANCELLED, DEVICE_NAMES, INCIDENTS, OPEN, TICKETS, ExtentRecord
-from cimcare.systems.oms.restored import Evidence, EvidenceKind, named_in, outages_below, read_evidence, start_of
+from cimcare.systems.oms.restored import SKEW, Evidence, EvidenceKind, named_in, outages_below, read_evidence, start_of
 from cimcare.systems.oms.restoring import MOST_LATE, Restorer, is_later
 from cimcare.systems.serving import Course
 
@@ -196,6 +196,7 @@ class _Desk:
             return _refusal(self._nobody(said, new))
         if new is None:
             new = self._sent(current, body)
+        ended_at = None if ended_at is None else min(ended_at, self._context.now)
         warnings: tuple[Finding, ...] = ()
         if body.status is not None and body.status.value not in (None, OPEN):
             warnings += (self._state_is_ours(said, body.status.value),)
@@ -234,6 +235,7 @@ class _Desk:
         wrong = self._not_at(said, current, body.outage, at)
         if wrong is not None:
             return _refusal(wrong)
+        at = min(at, self._context.now)
         points = body.outage.usage_points if body.outage is not None else ()
         excepted = await self._excepted(current, at)
         warnings: tuple[Finding, ...] = ()
@@ -445,9 +447,10 @@ class _Desk:
         stated = as_utc(period.start) if period is not None else None
         start = stated or start_of(incident)
         found = ""
-        if stated is not None and stated > self._context.now:
+        latest = self._context.now + SKEW
+        if stated is not None and stated > latest:
             found = f"an outage that has begun at {stated.isoformat()}"
-        elif at is not None and not start <= at <= self._context.now:
+        elif at is not None and not start <= at <= latest:
             found = f"restored at {at.isoformat()}, of an outage since {start.isoformat()}"
         if not found:
             return None

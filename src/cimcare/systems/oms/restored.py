@@ -6,7 +6,7 @@ point was without supply and since when it has it again.
 Source: guarantee G12; IEC 61968-8:2015, clause 5.3 for the messages; the evidence and its reach are our rule.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 import msgspec
@@ -28,6 +28,7 @@ __all__ = [
     "INTERRUPTIONS",
     "PENDING",
     "RESTORATIONS",
+    "SKEW",
     "Evidence",
     "EvidenceKind",
     "InterruptionRecord",
@@ -51,6 +52,10 @@ PENDING, DONE = "pending", "done"
 """States of a restoration: its points and tickets are still being gone through, or all are."""
 GOING_ON, ENDED = "going on", "ended"
 """States of an interruption."""
+
+
+SKEW = timedelta(minutes=5)
+"""How far the clock of who says something may be ahead of ours; what lies further in the future is refused."""
 
 
 class EvidenceKind(StrEnum):

@@ -6,6 +6,8 @@ of a ticket is the OMS's to set; it is resolved by `close` alone, because somebo
 Source: IEC 61968-8:2015, clause 5.2 (our reading of its exchange).
 """
 
+from datetime import datetime
+
 import msgspec
 
 from cimcare.errors import Finding
@@ -23,7 +25,7 @@ from cimcare.systems.objects import Said, as_utc, find_by_names, find_twin, refu
 from cimcare.systems.oms.incidents import IncidentBook, reported_at
 from cimcare.systems.oms.kinds import CANCELLED, INCIDENTS, OPEN, RESOLVED, TICKETS
 from cimcare.systems.oms.places import Place, find_place
-from cimcare.systems.oms.restored import Evidence, EvidenceKind
+from cimcare.systems.oms.restored import SKEW, Evidence, EvidenceKind
 from cimcare.systems.oms.restoring import Restorer
 from cimcare.systems.removing import left_of
 from cimcare.systems.selecting import get_objects
@@ -249,6 +251,8 @@ class _Desk:
         resolved = as_utc(wanted.resolved_date_time) or max(self._context.now, stored.created_at)
         if resolved < reported_at(wanted, stored.created_at):
             return Verdict(findings=(_resolved_before_report(said, wanted),))
+        if resolved > max(self._context.now + SKEW, stored.created_at):
+            return Verdict(findings=(_resolved_in_the_future(said, resolved),))
         if wanted.resolved_date_time is None:
             wanted = msgspec.structs.replace(wanted, resolved_date_time=resolved)
         return await self._ended(stored, wanted, RESOLVED)
@@ -353,6 +357,11 @@ def _not_that_incident(said: Said[TroubleTicket]) -> Finding:
             _CLAUSE,
         )
     )
+
+
+def _resolved_in_the_future(said: Said[TroubleTicket], resolved: datetime) -> Finding:
+    found = f"resolvedDateTime {resolved.isoformat()} is in the future"
+    return refused("BUS-134", said, TICKETS, found, "the instant since when there is supply again", _CLAUSE)
 
 
 def _resolved_before_report(said: Said[TroubleTicket], ticket: TroubleTicket) -> Finding:

@@ -1,0 +1,384 @@
+"""Commands `outages`: what is out, what is said of it, and how reliable supply was.
+
+What changes something is a message that is built here and sent to a hub, like any other; what only reads looks into the
+database, also beside a hub that is running.
+"""
+
+import asyncio
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import uuid4
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import click
+import msgspec
+
+from cimcare.cli.input import fail, find_user
+from cimcare.cli.place import INSTANT, Place, act, ask, place_options
+from cimcare.cli.sending import require_http
+from cimcare.client import FaultReceivedError, NoAnswerError, send_document
+from cimcare.codec.convert import Form, convert_document
+from cimcare.codec.envelope import render_message
+from cimcare.exchange.ports import Selection, Stored
+from cimcare.exchange.store import Reader, Store
+from cimcare.model.enumerations import WorkStatusKind
+from cimcare.model.envelope import Header, Payload, RequestMessage, Result, User
+from cimcare.model.identity import MRID, MessageID, Name
+from cimcare.model.incident import Incident, IncidentOutage, Incidents, IncidentWork, UsagePointIdentity
+from cimcare.model.nouns import Noun
+from cimcare.model.values import DateTimeInterval, Status
+from cimcare.model.verbs import Verb
+from cimcare.rules.lifecycle import IncidentState
+from cimcare.systems.etr import Etr, render_remark
+from cimcare.systems.identity import labels_of
+from cimcare.systems.oms.estimates import StormMode, say_estimate
+from cimcare.systems.oms.estimating import EstimateHistory, estimate_shown, load_history, load_rules, save_rules
+from cimcare.systems.oms.indices import Indices
+from cimcare.systems.oms.kinds import INCIDENTS
+from cimcare.systems.oms.reliability import Reliability, count_customers, load_reliability
+from cimcare.systems.oms.restored import RESTORATIONS, EvidenceKind, RestorationRecord
+
+__all__ = ["outages"]
+
+_SENT = (WorkStatusKind.dispatched, WorkStatusKind.enroute, WorkStatusKind.onSite)
+
+_to = click.option(
+    "--to",
+    "url",
+    required=True,
+    callback=require_http,
+    help="Address of the hub: .../messages for plain messages, .../soap for SOAP.",
+)
+_by = click.option(
+    "--by",
+    "kind",
+    type=click.Choice([kind.value for kind in EvidenceKind]),
+    default=EvidenceKind.OPERATOR.value,
+    show_default=True,
+    help="How it is known.",
+)
+_who = click.option("--who", help="Who says it.  [default: the user of the machine, for an operator]")
+
+
+@click.group()
+@place_options
+@click.pass_context
+def outages(context: click.Context, *, database: str | None, config: Path | None) -> None:
+    """Outages: what is out, since when, what is said of it, and how reliable supply was."""
+    context.obj = Place(database, config)
+
+
+# ------------------------------------------------------------------------------------------------------------ reading
+
+
+@outages.command("list")
+@click.option("--state", type=click.Choice([state.value for state in IncidentState]), help="Only in this state.")
+@click.option("--since", type=INSTANT, help="Only outages that began from this instant on.")
+@click.option("--after", default="", help="Go on behind the incident with this mRID.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="Most incidents.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.pass_obj
+def list_outages(
+    place: Place, *, state: str | None, since: datetime | None, after: str, limit: int, as_json: bool
+) -> None:
+    """List incidents, the one that began first before the others: mRID, begin, state, where, customers, estimate."""
+    wanted = Selection(
+        states=(state,) if state else (), since=since, after=MRID(after) if after else None, limit=limit + 1
+    )
+
+    async def question(reader: Reader) -> tuple[Stored[Incident], ...]:
+        return await reader.records.select(INCIDENTS.collection, wanted)
+
+    found = ask(place, question)
+    for stored in found[:limit]:
+        click.echo(msgspec.json.encode(stored.body).decode() if as_json else _line_of(stored))
+    if len(found) > limit:
+        click.echo(f"more: --after {found[limit - 1].mrid}", err=True)
+
+
+def _line_of(stored: Stored[Incident]) -> str:
+    body = stored.body
+    summary = body.outage.summary if body.outage is not None else None
+    customers = summary.total_count if summary is not None else None
+    estimate = estimate_shown(body)
+    until = f" until {estimate.at.isoformat(timespec='minutes')}" if estimate.at is not None else ""
+    return (
+        f"{stored.mrid} {stored.created_at.isoformat(timespec='minutes')} {stored.state:9} {_where(body)}, "
+        f"{'?' if customers is None else customers} customers, {estimate.stage}{until}"
+    )
+
+
+def _where(body: Incident) -> str:
+    if body.location is None:
+        return "place unknown"
+    labels = labels_of(body.location)
+    return " ".join(part for part in (body.location.type, labels[0].name if labels else "") if part) or "place unknown"
+
+
+@outages.command()
+@click.argument("incident")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@click.pass_obj
+def show(place: Place, incident: str, *, as_json: bool) -> None:
+    """Show one incident: what is believed, why, and what callers hear about its restoration time."""
+    stored = _find(place, incident)
+    body = stored.body
+    if as_json:
+        click.echo(msgspec.json.encode(body).decode())
+        return
+    click.echo(_line_of(stored))
+    for name, text in (("why", body.comment), ("cause", body.cause), ("estimate", say_estimate(estimate_shown(body)))):
+        if text:
+            click.echo(f"{name}: {text}")
+    for work in body.works:
+        labels = labels_of(work)
+        click.echo(f"crew: {labels[0].name if labels else work.mrid or '?'} {work.status_kind or ''}".rstrip())
+
+
+@outages.command()
+@click.argument("incident")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@click.pass_obj
+def history(place: Place, incident: str, *, as_json: bool) -> None:
+    """Show who said what about the restoration of an incident, when, and whether it was told."""
+    mrid = _find(place, incident).mrid
+
+    async def question(reader: Reader) -> tuple[EstimateHistory, Stored[RestorationRecord] | None]:
+        return await load_history(reader.records, mrid), await reader.records.find(RESTORATIONS, mrid)
+
+    found, word = ask(place, question)
+    if as_json:
+        restored = word.body if word is not None else None
+        click.echo(msgspec.json.encode({"estimates": found, "restored": restored}).decode())
+        return
+    for one in found.records:
+        said_at = one.estimate.said_at.isoformat(timespec="minutes") if one.estimate.said_at else "-"
+        until = one.estimate.at.isoformat(timespec="minutes") if one.estimate.at else "-"
+        told = "told" if one.is_told else "not told"
+        click.echo(
+            f"{said_at} {one.estimate.stage} {until} by {one.estimate.source} {one.estimate.who}, {told}: {one.reason}"
+        )
+    click.echo(f"customers heard another time {found.churn} times")
+    if word is not None:
+        below = f", except below {', '.join(word.body.excepted)}" if word.body.excepted else ""
+        click.echo(f"{word.body.at.isoformat(timespec='minutes')} restored by {word.body.evidence}{below}")
+
+
+@outages.command()
+@click.option("--since", type=INSTANT, required=True, help="Begin of the period.")
+@click.option("--until", type=INSTANT, help="End of the period.  [default: now]")
+@click.option("--customers", type=click.IntRange(1), help="Customers served.  [default: those of the model]")
+@click.option("--zone", default="UTC", show_default=True, help="Where the days of the utility begin, as a zone name.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@click.pass_obj
+def indices(
+    place: Place, *, since: datetime, until: datetime | None, customers: int | None, zone: str, as_json: bool
+) -> None:
+    """Reliability of a period as IEEE 1366 has it: SAIDI, SAIFI, CAIDI, MAIFI, with and without major event days."""
+    now = datetime.now(UTC)
+    try:
+        there = ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        fail(f"--zone: {zone!r} is no zone; name one such as Europe/Zurich", code=2)
+
+    async def question(reader: Reader) -> Reliability | None:
+        served = customers or await count_customers(reader.records)
+        if not served:
+            return None
+        return await load_reliability(
+            reader.records, since=since, until=until or now, now=now, customers=served, zone=there
+        )
+
+    found = ask(place, question)
+    if found is None:
+        fail("neither network model nor premises: say with --customers how many are served", code=2)
+    if as_json:
+        click.echo(msgspec.json.encode(found).decode())
+        return
+    click.echo(f"customers served: {found.unplanned.customers}")
+    for name, one in (
+        ("unplanned", found.unplanned),
+        ("unplanned without major event days", found.without_major),
+        ("planned", found.planned),
+    ):
+        click.echo(f"{name}: {_indices_line(one)}")
+    limit = found.threshold.minutes
+    click.echo(f"T_MED: {'not known' if limit is None else f'{limit:.3f} min'} (from {found.threshold.days} days)")
+    click.echo(f"major event days: {', '.join(day.isoformat() for day in found.major_days) or 'none'}")
+    changes = "no time was told" if found.changes is None else f"{found.changes:.3f}"
+    click.echo(f"changes of restoration times a customer: {changes}")
+
+
+def _indices_line(one: Indices) -> str:
+    caidi = "-" if one.caidi is None else f"{one.caidi:.3f}"
+    return f"SAIDI {one.saidi:.3f} min, SAIFI {one.saifi:.4f}, CAIDI {caidi} min, MAIFI {one.maifi:.4f}"
+
+
+def _find(place: Place, incident: str) -> Stored[Incident]:
+    async def question(reader: Reader) -> Stored[Incident] | None:
+        return await reader.records.find(INCIDENTS.collection, MRID(incident))
+
+    stored = ask(place, question)
+    if stored is None:
+        fail(f"no incident with the mRID {incident}; `cimcare outages list` shows those that are there", code=1)
+    return stored
+
+
+# ------------------------------------------------------------------------------------------------------------- saying
+
+
+@outages.command()
+@click.argument("incident")
+@click.option("--at", type=INSTANT, help="When supply is expected back.")
+@click.option("--withdraw", is_flag=True, help="Take the present estimate back.")
+@_by
+@_who
+@click.option("--confidence", type=click.IntRange(0, 100), help="How sure that is, in per cent.")
+@click.option("--valid-until", type=INSTANT, help="Until when it may be told.  [default: until that time itself]")
+@_to
+def etr(
+    incident: str,
+    *,
+    at: datetime | None,
+    withdraw: bool,
+    kind: str,
+    who: str | None,
+    confidence: int | None,
+    valid_until: datetime | None,
+    url: str,
+) -> None:
+    """Say when supply is expected back. An operator estimates an area, a crew its outage."""
+    if withdraw == (at is not None):
+        fail("either --at or --withdraw", code=2)
+    said = Etr(
+        source=_name_of(kind, who),
+        confidence=None if confidence is None else confidence / 100,
+        valid_until=valid_until,
+    )
+    reason = "withdrawn" if withdraw else kind
+    _send(
+        Verb.CHANGE,
+        Incident(
+            mrid=MRID(incident),
+            outage=None if at is None else IncidentOutage(estimated_period=DateTimeInterval(end=at)),
+            status=Status(reason=reason, remark=render_remark(said)),
+        ),
+        url,
+    )
+
+
+@outages.command()
+@click.argument("incident")
+@click.option("--crew", required=True, help="Name of the crew.")
+@click.option(
+    "--state",
+    type=click.Choice([state.value for state in _SENT]),
+    default=WorkStatusKind.dispatched.value,
+    show_default=True,
+    help="How far it is.",
+)
+@_to
+def dispatch(incident: str, *, crew: str, state: str, url: str) -> None:
+    """Say that a crew is sent to an outage, on its way, or there."""
+    work = IncidentWork(status_kind=WorkStatusKind(state), names=(Name(name=crew),))
+    _send(Verb.CHANGE, Incident(mrid=MRID(incident), works=(work,)), url)
+
+
+@outages.command()
+@click.argument("incident")
+@click.option("--at", type=INSTANT, help="Since when supply is back.  [default: now]")
+@click.option("--point", "points", multiple=True, help="Only this usage point; may be given several times.")
+@_by
+@_who
+@_to
+def restore(
+    incident: str, *, at: datetime | None, points: tuple[str, ...], kind: str, who: str | None, url: str
+) -> None:
+    """Say that supply is back: for the whole outage, or for the points named.
+
+    Operators and crews speak for all below the device but for outages of their own there; a meter or a call-back speaks
+    for its own point.
+    """
+    instant = at or (datetime.now(UTC) if points else None)
+    outage = IncidentOutage(
+        actual_period=DateTimeInterval(end=instant) if instant is not None else None,
+        usage_points=tuple(UsagePointIdentity(mrid=MRID(point)) for point in points),
+    )
+    status = Status(reason=kind, remark=_name_of(kind, who))
+    _send(Verb.CHANGE if points else Verb.CLOSE, Incident(mrid=MRID(incident), outage=outage, status=status), url)
+
+
+@outages.command()
+@click.argument("incident")
+@_who
+@_to
+def cancel(incident: str, *, who: str | None, url: str) -> None:
+    """Take back an outage that proved false. Refused as long as somebody in it says otherwise."""
+    status = Status(reason="operator", remark=_name_of("operator", who))
+    _send(Verb.CANCEL, Incident(mrid=MRID(incident), status=status), url)
+
+
+@outages.command()
+@click.argument("mode", required=False, type=click.Choice([mode.value for mode in StormMode]))
+@click.pass_obj
+def storm(place: Place, mode: str | None) -> None:
+    """Switch storm assessment on or off, or let it follow from the number of outages. Without MODE: show it.
+
+    While it holds, estimates for an area come from operators alone.
+    """
+
+    async def question(reader: Reader) -> StormMode:
+        return (await load_rules(reader.records)).storm
+
+    async def switch(store: Store) -> None:
+        async with store.transaction() as transaction:
+            rules = await load_rules(transaction.records)
+            changed = msgspec.structs.replace(rules, storm=StormMode(mode or rules.storm))
+            await save_rules(transaction.records, changed, datetime.now(UTC))
+
+    if mode is not None:
+        act(place, switch)
+    click.echo(f"storm assessment: {ask(place, question)}")
+
+
+def _name_of(kind: str, who: str | None) -> str:
+    if who and who.strip():
+        return f"{kind} {who.strip()}"
+    if kind != EvidenceKind.OPERATOR:
+        fail(f"--who is missing: which {kind} says it", code=2)
+    return f"{kind} {find_user()}"
+
+
+def _send(verb: Verb, incident: Incident, url: str) -> None:
+    """Send a request about an incident and print the answer; exit code 1 if it was refused."""
+    message = RequestMessage(
+        header=Header(
+            verb=verb,
+            noun=Noun.INCIDENTS,
+            revision="1",
+            timestamp=datetime.now(UTC),
+            source="control-room",
+            user=User(user_id=find_user()),
+            message_id=MessageID(str(uuid4())),
+        ),
+        payload=Payload(content=(Incidents(incident=(incident,)),)),
+    )
+    body, content_type, action = render_message(message), "application/xml", None
+    if url.split("?", maxsplit=1)[0].rstrip("/").endswith("/soap"):
+        body = convert_document(body, Form.SOAP11)[0]
+        content_type, action = "text/xml; charset=utf-8", "http://iec.ch/61968/Request"
+    try:
+        answer = asyncio.run(send_document(url, body, content_type, action=action))
+    except (FaultReceivedError, NoAnswerError) as error:
+        fail(error, code=1)
+    if answer.message is None:
+        return
+    reply = answer.message.reply
+    for one in reply.error:
+        if one.code != "0.0":
+            click.echo(f"{one.code} {one.details or one.reason or ''}", err=True)
+    click.echo(f"{reply.result} {verb} {incident.mrid}")
+    sys.stdout.flush()
+    if reply.result is Result.FAILED:
+        raise SystemExit(1)

@@ -1,0 +1,147 @@
+"""outages: what dispatchers say and see from the command line."""
+
+import asyncio
+import json
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from cimcare.codec.envelope import render_message
+from cimcare.hub.lifespan import running_hub
+from cimcare.model.nouns import Noun
+from cimcare.model.verbs import Verb
+from cimcare.samples import build_message
+from tests.support.hub import hub_settings
+from tests.unit.cli.conftest import Run
+
+
+class Hub(NamedTuple):
+    """A hub that runs: its address, and its database."""
+
+    address: str
+    database: str
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
+    """A hub on a thread of its own, for the command brings its own event loop."""
+    address: list[str] = []
+    ready, over = threading.Event(), asyncio.Event()
+    loop = asyncio.new_event_loop()
+    settings = hub_settings(tmp_path_factory.mktemp("hub"))
+
+    async def serve() -> None:
+        async with running_hub(settings) as running:
+            address.append(running.address)
+            ready.set()
+            await over.wait()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
+    thread.start()
+    try:
+        assert ready.wait(30)
+        yield Hub(address[0], settings.database)
+    finally:
+        loop.call_soon_threadsafe(over.set)
+        thread.join(30)
+        loop.close()
+
+
+def opened(run: Run, hub: Hub, seed: int) -> str:
+    """The incident of a new ticket."""
+    message = build_message(Noun.TROUBLE_TICKETS, Verb.CREATE, seed=seed, now=datetime.now(UTC))
+    before = {line.split()[0] for line in listed(run, hub)}
+    assert run("send", "-", "--to", f"{hub.address}/messages", stdin=render_message(message)).exit_code == 0
+    (new,) = {line.split()[0] for line in listed(run, hub)} - before
+    return new
+
+
+def listed(run: Run, hub: Hub, *more: str) -> list[str]:
+    result = run("outages", "--database", hub.database, "list", "--limit", "1000", *more)
+    assert result.exit_code == 0, result.stderr
+    return result.stdout.splitlines()
+
+
+def hours(count: int) -> str:
+    return (datetime.now(UTC) + timedelta(hours=count)).strftime("%Y-%m-%dT%H:%M:%S+00:00")
+
+
+@pytest.mark.parametrize("path", ["/messages", "/soap"])
+def test_from_estimate_to_restoration(run: Run, hub: Hub, path: str) -> None:
+    """A dispatcher without any console: says when supply is back, sends a crew, says that it is back."""
+    incident, to = opened(run, hub, len(path) * 10), f"{hub.address}{path}"
+    shown = run("outages", "--database", hub.database, "show", incident).stdout
+    assert "No restoration time is known yet." in shown
+    said = run("outages", "dispatch", incident, "--crew", "Lakeside 4", "--to", to)
+    assert (said.exit_code, said.stdout) == (0, f"OK change {incident}\n"), said.stderr
+    said = run("outages", "etr", incident, "--at", hours(2), "--who", "Ana Ruiz", "--confidence", "60", "--to", to)
+    assert said.exit_code == 0, said.stderr
+    shown = run("outages", "--database", hub.database, "show", incident).stdout
+    assert "by Ana Ruiz (operator, confidence 60 %" in shown
+    assert "crew: Lakeside 4 dispatched" in shown
+    said = run("outages", "etr", incident, "--at", hours(3), "--by", "crew", "--who", "Lakeside 4", "--to", to)
+    assert said.exit_code == 0, said.stderr
+    said = run("outages", "restore", incident, "--by", "crew", "--who", "Lakeside 4", "--to", to)
+    assert (said.exit_code, said.stdout) == (0, f"OK close {incident}\n"), said.stderr
+    assert any(line.startswith(incident) and " closed " in line for line in listed(run, hub, "--state", "closed"))
+    told = run("outages", "--database", hub.database, "history", incident).stdout.splitlines()
+    assert [line.split()[1] for line in told[:3]] == ["assessing", "areaEstimate", "crewEstimate"]
+    assert told[3] == "customers heard another time 1 times"
+    assert told[4].endswith("restored by crew Lakeside 4")
+
+
+def test_what_is_refused_is_said_and_ends_with_code_1(run: Run, hub: Hub) -> None:
+    """A script must be able to tell."""
+    incident, to = opened(run, hub, 400), f"{hub.address}/messages"
+    past = run("outages", "etr", incident, "--at", hours(-2), "--to", to)
+    assert (past.exit_code, "BUS-132" in past.stderr) == (1, True)
+    assert past.stdout == f"FAILED change {incident}\n"
+    cancelled = run("outages", "cancel", incident, "--to", to)
+    assert (cancelled.exit_code, "BUS-133" in cancelled.stderr) == (1, True)
+    alone = run("outages", "restore", incident, "--by", "meter", "--who", "head end", "--to", to)
+    assert (alone.exit_code, "BUS-131" in alone.stderr) == (1, True)
+
+
+def test_wrong_use_ends_with_code_2(run: Run, hub: Hub) -> None:
+    """Nothing is sent that would not say who speaks."""
+    to = f"{hub.address}/messages"
+    assert run("outages", "restore", "I", "--by", "crew", "--to", to).exit_code == 2
+    assert run("outages", "etr", "I", "--to", to).exit_code == 2
+    assert run("outages", "etr", "I", "--at", hours(1), "--withdraw", "--to", to).exit_code == 2
+    assert run("outages", "--database", hub.database, "show", "nothing").exit_code == 1
+    assert run("outages", "--database", hub.database, "indices", "--since", hours(-1), "--zone", "x").exit_code == 2
+    assert run("outages", "--database", hub.database, "indices", "--since", hours(-1)).exit_code == 2
+
+
+def test_indices_of_what_has_happened(run: Run, hub: Hub) -> None:
+    """The report that the regulator asks for, out of what was noted."""
+    opened(run, hub, 404)
+    close = build_message(Noun.TROUBLE_TICKETS, Verb.CLOSE, seed=404, now=datetime.now(UTC))
+    assert run("send", "-", "--to", f"{hub.address}/messages", stdin=render_message(close)).exit_code == 0
+    report = ("outages", "--database", hub.database, "indices", "--since", hours(-24), "--customers", "1000")
+    found = json.loads(run(*report, "--json").stdout)
+    assert found["unplanned"]["customers"] == 1000
+    assert found["unplanned"]["interruptions"] + found["unplanned"]["momentary"] >= 1
+    assert found["planned"]["interruptions"] == 0
+    lines = run(*report, "--zone", "Europe/Zurich").stdout.splitlines()
+    assert lines[0] == "customers served: 1000"
+    assert lines[1].startswith("unplanned: SAIDI ")
+    assert lines[5] == "major event days: none"
+
+
+def test_storm_assessment_is_switched(run: Run, hub: Hub) -> None:
+    """And stays as it was set."""
+    place = ("outages", "--database", hub.database, "storm")
+    assert run(*place).stdout == "storm assessment: auto\n"
+    assert run(*place, "on").stdout == "storm assessment: on\n"
+    assert run(*place).stdout == "storm assessment: on\n"
+    assert run(*place, "auto").stdout == "storm assessment: auto\n"
+
+
+def test_a_database_that_is_not_there_is_not_made(run: Run, tmp_path: Path) -> None:
+    """A mistyped name is no new utility."""
+    assert run("outages", "--database", f"sqlite:///{tmp_path}/none.db", "storm", "on").exit_code == 2
