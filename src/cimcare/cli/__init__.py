@@ -14,14 +14,18 @@ __all__ = ["main"]
 
 _COMMANDS = {
     "audit": "cimcare.cli.trail",
+    "call": "cimcare.cli.calling",
+    "callbacks": "cimcare.cli.calling",
     "config": "cimcare.cli.configuring",
     "convert": "cimcare.cli.documents",
+    "customers": "cimcare.cli.calling",
     "deadletters": "cimcare.cli.dead_letters",
     "deliveries": "cimcare.cli.deliveries",
     "demo": "cimcare.cli.running",
     "ledger": "cimcare.cli.balancing",
     "messages": "cimcare.cli.stored",
     "network": "cimcare.cli.network",
+    "notices": "cimcare.cli.calling",
     "outages": "cimcare.cli.outages",
     "sample": "cimcare.cli.documents",
     "schema": "cimcare.cli.schemas",

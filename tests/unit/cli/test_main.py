@@ -14,14 +14,18 @@ from tests.unit.cli.conftest import Run
 
 NAMED = [
     "audit",
+    "call",
+    "callbacks",
     "config",
     "convert",
+    "customers",
     "deadletters",
     "deliveries",
     "demo",
     "ledger",
     "messages",
     "network",
+    "notices",
     "outages",
     "sample",
     "schema",
@@ -49,6 +53,14 @@ def test_all_commands_are_there() -> None:
     """The names are promised to scripts."""
     assert [words[0] for words in ALL if len(words) == 1] == NAMED
     assert {" ".join(words) for words in ALL if len(words) > 1} == {
+        "callbacks answer",
+        "callbacks claim",
+        "callbacks list",
+        "callbacks next",
+        "customers list",
+        "customers prefer",
+        "customers show",
+        "notices list",
         "audit head",
         "audit list",
         "audit verify",
