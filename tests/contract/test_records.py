@@ -125,6 +125,25 @@ async def test_saving_again_replaces_body_state_and_keys(opened: Opened) -> None
         assert [one.body.number for one in await records.select(METERS, Selection(states=("b",)))] == ["again"]
 
 
+@pytest.mark.parametrize("count", [0, 1, 1300])
+async def test_many_are_saved_as_each_alone(opened: Opened, count: int) -> None:
+    """A network of a city comes with one import; some of it is known already."""
+    long = "m" * 5000
+    mrids = [f"m-{at}" for at in range(count)] + [long]
+    async with opened as records:
+        for mrid in mrids[::7]:
+            await records.save(METERS, _meter(mrid, ("name", f"old {mrid}"), ("kept", "k"), number="old"))
+        every = [_meter(mrid, ("name", mrid), ("kept", "k"), minutes=1, state="a") for mrid in mrids]
+        await records.save_all(METERS, every)
+        known = set(mrids[::7])  # they are there already, and so come first
+        in_order = [one for one in every if one.mrid in known] + [one for one in every if one.mrid not in known]
+        assert await records.select(METERS, Selection(limit=2000)) == tuple(in_order)
+        for mrid in (mrids[0], mrids[-1], mrids[len(mrids) // 2]):
+            assert _mrids(await records.find_by_key(METERS, Key("name", mrid))) == [mrid]
+            assert await records.find_by_key(METERS, Key("name", f"old {mrid}")) == ()
+        assert len(await records.find_by_key(METERS, Key("kept", "k"))) == len(mrids)
+
+
 async def test_a_dropped_object_is_gone_from_every_way_of_finding(opened: Opened) -> None:
     """Deleted data must not come back through an index."""
     async with opened as records:

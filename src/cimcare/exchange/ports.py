@@ -3,7 +3,7 @@
 One asynchronous path for all of it; the SQLite store answers without ever suspending.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
@@ -100,6 +100,10 @@ class Records(Protocol):
 
     async def save(self, collection: Collection[BodyT], stored: Stored[BodyT]) -> None:
         """Insert the object, or replace the one with its mRID."""
+        ...
+
+    async def save_all(self, collection: Collection[BodyT], stored: Sequence[Stored[BodyT]]) -> None:
+        """Save each of these, in their order; for many at once, which is cheaper. Each mRID stands among them once."""
         ...
 
     async def drop(self, collection: Collection[BodyT], mrid: MRID) -> None:

@@ -3,7 +3,7 @@
 Frozen values are handed out as they are.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TypeVar, cast
 
 import msgspec
@@ -61,6 +61,11 @@ class MemoryRecords:
         else:
             number = before.number
         tables.records.put(number, Record(number, collection.name, cast("Stored[msgspec.Struct]", stored)))
+
+    async def save_all(self, collection: Collection[BodyT], stored: Sequence[Stored[BodyT]]) -> None:
+        """Save each of these, in their order."""
+        for one in stored:
+            await self.save(collection, one)
 
     async def drop(self, collection: Collection[BodyT], mrid: MRID) -> None:
         """Remove the object; nothing happens if there is none."""

@@ -1,5 +1,6 @@
 """Objects of the built-in systems on PostgreSQL: bodies and keys as JSON, keys beside them as an index."""
 
+from collections.abc import Sequence
 from functools import cache
 from typing import TypeVar
 
@@ -36,6 +37,16 @@ _INSERT = (
     " INSERT INTO record_keys (collection, sort, value, record_id)"
     " SELECT $1, key.sort, key.value, saved.id FROM saved, unnest($8::text[], $9::text[]) AS key (sort, value)"
 )
+_FIND_OLD = "SELECT mrid FROM records WHERE collection = $1 AND mrid = ANY($2::text[])"
+_INSERT_ALL = (
+    "WITH new AS MATERIALIZED (SELECT * FROM unnest($2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bytea[],"
+    " $7::bytea[]) WITH ORDINALITY AS new (mrid, state, created_at, modified_at, keys, body, number)),"
+    " saved AS (INSERT INTO records (collection, mrid, state, created_at, modified_at, keys, body)"
+    " SELECT $1, mrid, state, created_at, modified_at, keys, body FROM new ORDER BY number RETURNING id, mrid)"
+    " INSERT INTO record_keys (collection, sort, value, record_id)"
+    " SELECT $1, key.sort, key.value, saved.id FROM saved"
+    " JOIN unnest($8::text[], $9::text[], $10::text[]) AS key (mrid, sort, value) ON key.mrid = saved.mrid"
+)
 _INSERT_KEYS = (
     "INSERT INTO record_keys (collection, sort, value, record_id)"
     " SELECT $1, key.sort, key.value, $2 FROM unnest($3::text[], $4::text[]) AS key (sort, value)"
@@ -48,6 +59,9 @@ _DELETE = "DELETE FROM records WHERE collection = $1 AND mrid = $2 RETURNING id,
 
 _WHOLE_MRID = ""
 """Sort of the key that carries an mRID which its column could not hold."""
+
+_TOGETHER = 500
+"""Objects that one statement inserts."""
 
 _encode = msgspec.json.Encoder().encode
 _decode_keys = msgspec.json.Decoder(list[tuple[str, str]]).decode
@@ -105,17 +119,7 @@ class PostgresRecords:
     async def save(self, collection: Collection[BodyT], stored: Stored[BodyT]) -> None:
         """Insert the object, or replace the one with its mRID."""
         name, keys = collection.name, sorted(stored.keys)
-        mrid = as_key(stored.mrid)
-        kept = keys if mrid == stored.mrid else [Key(_WHOLE_MRID, stored.mrid), *keys]
-        values = (
-            name,
-            mrid,
-            stored.state,
-            to_micros(stored.created_at),
-            to_micros(stored.modified_at),
-            _encode(kept),
-            _encode(stored.body),
-        )
+        values = (name, *_columns_of_new(stored))
         old = await self._session.fetch_one(_UPDATE, *values)
         if old is None:
             await self._session.fetch(_INSERT, *values, *_columns_of(keys))
@@ -126,11 +130,61 @@ class PostgresRecords:
         if new := stored.keys - had:
             await self._session.fetch(_INSERT_KEYS, name, old["id"], *_columns_of(new))
 
+    async def save_all(self, collection: Collection[BodyT], stored: Sequence[Stored[BodyT]]) -> None:
+        """Save each of these, in their order; those that are new with one statement for many."""
+        for at in range(0, len(stored), _TOGETHER):
+            some = stored[at : at + _TOGETHER]
+            mrids = [as_key(one.mrid) for one in some]
+            found = await self._session.fetch(_FIND_OLD, collection.name, mrids)
+            old = {row["mrid"] for row in found}
+            new = [one for one, mrid in zip(some, mrids, strict=True) if mrid not in old]
+            if new:
+                await self._insert_all(collection.name, new)
+            for one, mrid in zip(some, mrids, strict=True):
+                if mrid in old:
+                    await self.save(collection, one)
+
+    async def _insert_all(self, name: str, new: Sequence[Stored[BodyT]]) -> None:
+        rows = [_columns_of_new(one) for one in new]
+        keys = [
+            (row[0], as_key(key.sort), as_key(key.value))
+            for row, one in zip(rows, new, strict=True)
+            for key in one.keys
+        ]
+        await self._session.fetch(
+            _INSERT_ALL,
+            name,
+            [row[0] for row in rows],
+            [row[1] for row in rows],
+            [row[2] for row in rows],
+            [row[3] for row in rows],
+            [row[4] for row in rows],
+            [row[5] for row in rows],
+            [mrid for mrid, _, _ in keys],
+            [sort for _, sort, _ in keys],
+            [value for _, _, value in keys],
+        )
+
     async def drop(self, collection: Collection[BodyT], mrid: MRID) -> None:
         """Remove the object; nothing happens if there is none."""
         old = await self._session.fetch_one(_DELETE, collection.name, as_key(mrid))
         if old is not None:
             await self._session.fetch(_DELETE_KEYS, collection.name, old["id"], *_columns_of(_keys_of(old["keys"])))
+
+
+def _columns_of_new(stored: Stored[BodyT]) -> tuple[str, str, int, int, bytes, bytes]:
+    """The object as columns, behind that of its collection."""
+    keys = sorted(stored.keys)
+    mrid = as_key(stored.mrid)
+    kept = keys if mrid == stored.mrid else [Key(_WHOLE_MRID, stored.mrid), *keys]
+    return (
+        mrid,
+        stored.state,
+        to_micros(stored.created_at),
+        to_micros(stored.modified_at),
+        _encode(kept),
+        _encode(stored.body),
+    )
 
 
 def _columns_of(keys: tuple[Key, ...] | list[Key] | frozenset[Key]) -> tuple[list[str], list[str]]:

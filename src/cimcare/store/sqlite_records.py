@@ -1,5 +1,6 @@
 """Objects of the built-in systems on SQLite: bodies and keys as JSON, keys beside them as an index."""
 
+from collections.abc import Sequence
 from functools import cache
 from typing import TypeVar
 
@@ -113,6 +114,11 @@ class SqliteRecords:
             new = [key for key in keys if key not in had]
         self._session.run_each(_DELETE_KEY, [(name, *key, record_id) for key in gone])
         self._session.run_each(_INSERT_KEY, [(name, *key, record_id) for key in new])
+
+    async def save_all(self, collection: Collection[BodyT], stored: Sequence[Stored[BodyT]]) -> None:
+        """Save each of these, in their order. There is no way to the server that could be spared."""
+        for one in stored:
+            await self.save(collection, one)
 
     async def drop(self, collection: Collection[BodyT], mrid: MRID) -> None:
         """Remove the object; nothing happens if there is none."""

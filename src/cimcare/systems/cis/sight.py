@@ -3,7 +3,7 @@
 An agreement that is not seen is as if it were not there. Objects of all other nouns are not shown to third parties.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TypeVar
 
@@ -219,6 +219,10 @@ class VeiledRecords:
     async def save(self, collection: Collection[BodyT], stored: Stored[BodyT]) -> None:
         """As ever."""
         await self._records.save(collection, stored)
+
+    async def save_all(self, collection: Collection[BodyT], stored: Sequence[Stored[BodyT]]) -> None:
+        """As ever."""
+        await self._records.save_all(collection, stored)
 
     async def drop(self, collection: Collection[BodyT], mrid: MRID) -> None:
         """As ever."""

@@ -50,6 +50,7 @@ _MOST_EXAMPLES = 10
 """Names of each kind of difference that are told."""
 
 BodyT = TypeVar("BodyT", bound=msgspec.Struct)
+WantedT = TypeVar("WantedT", bound=msgspec.Struct)
 
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
@@ -132,9 +133,9 @@ async def plan_import(records: Records, network: Network, *, takes_states: bool 
         states[stored.mrid] = stored.body.is_open
     kept = () if takes_states else tuple(_that_differ(network, states))
     wired = wire(network, {} if takes_states else states)
-    devices = await _compare(records, DEVICES, wired.devices, lambda device: device.name)
-    points = await _compare(records, SERVICE_POINTS, wired.points(), _name_of_point)
-    parts = await _compare(records, PARTS, wired.parts, lambda part: part.mrid)
+    devices = await _compare(records, DEVICES, _by_mrid(wired.devices), _same, lambda device: device.name)
+    points = await _compare(records, SERVICE_POINTS, _by_mrid(network.points), wired.point_of, _name_of_point)
+    parts = await _compare(records, PARTS, _by_mrid(wired.parts), _same, lambda part: part.mrid)
     imported = Imported(
         devices=devices.difference,
         points=points.difference,
@@ -214,33 +215,39 @@ class _Tally:
 async def _compare(
     records: Records,
     collection: Collection[BodyT],
-    wanted: Iterable[BodyT],
+    wanted: Mapping[MRID, WantedT],
+    make: Callable[[WantedT], BodyT],
     name_of: Callable[[BodyT], str],
 ) -> Changes:
-    """What is new or altered, and what is gone."""
+    """What is new or altered, and what is gone. What is kept is read once, in the order in which it lies there."""
     tally = _Tally()
-    is_empty = not await records.select(collection, Selection(limit=1))
     seen: set[MRID] = set()
     saves: set[MRID] = set()
-    for page in _pages(wanted):
-        bodies = {_mrid_of(body): body for body in page}
-        seen.update(bodies)
-        known: dict[MRID, BodyT] = {}
-        if not is_empty:
-            found = await records.select(collection, Selection(mrids=tuple(bodies), limit=_PAGE))
-            known = {stored.mrid: stored.body for stored in found}
-        for mrid, body in bodies.items():
-            kind = "added" if mrid not in known else "same" if known[mrid] == body else "changed"
-            tally.count(kind, name_of(body))
-            if kind != "same":
-                saves.add(mrid)
     drops: list[MRID] = []
-    if not is_empty:
-        async for stored in _all(records, collection):
-            if stored.mrid not in seen:
-                tally.count("removed", name_of(stored.body))
-                drops.append(stored.mrid)
+    async for stored in _all(records, collection):
+        source = wanted.get(stored.mrid)
+        if source is None:
+            tally.count("removed", name_of(stored.body))
+            drops.append(stored.mrid)
+            continue
+        seen.add(stored.mrid)
+        is_same = make(source) == stored.body
+        tally.count("same" if is_same else "changed", name_of(stored.body))
+        if not is_same:
+            saves.add(stored.mrid)
+    for mrid, source in wanted.items():
+        if mrid not in seen:
+            tally.count("added", name_of(make(source)))
+            saves.add(mrid)
     return Changes(difference=tally.difference(), saves=frozenset(saves), drops=tuple(drops))
+
+
+def _by_mrid(items: Iterable[WantedT]) -> dict[MRID, WantedT]:
+    return {_mrid_of(item): item for item in items}
+
+
+def _same(body: BodyT) -> BodyT:
+    return body
 
 
 async def _write(
@@ -257,10 +264,14 @@ async def _write(
             mrids = tuple(_mrid_of(body) for body in page)
             found = await records.select(collection, Selection(mrids=mrids, limit=_PAGE))
             known = {stored.mrid: stored.created_at for stored in found}
-        for body in page:
-            mrid = _mrid_of(body)
-            stored = Stored(mrid=mrid, body=body, created_at=known.get(mrid, now), modified_at=now, keys=keys_of(body))
-            await records.save(collection, stored)
+        bodies = {_mrid_of(body): body for body in page}
+        await records.save_all(
+            collection,
+            [
+                Stored(mrid=mrid, body=body, created_at=known.get(mrid, now), modified_at=now, keys=keys_of(body))
+                for mrid, body in bodies.items()
+            ],
+        )
     for mrid in changes.drops:
         await records.drop(collection, mrid)
 
@@ -272,5 +283,5 @@ def _pages(bodies: Iterable[BodyT]) -> Iterator[list[BodyT]]:
 
 
 def _mrid_of(body: msgspec.Struct) -> MRID:
-    mrid: MRID = getattr(body, "mrid")  # noqa: B009 - each record of the network has one
+    mrid: MRID = getattr(body, "mrid")  # noqa: B009 - whatever belongs to a network has one
     return mrid

@@ -39,9 +39,12 @@ class Wired(msgspec.Struct, frozen=True, kw_only=True):
 
     def points(self) -> Iterator[ServicePointRecord]:
         """Points of supply, in the order of the file."""
-        for point in self.source.points:
-            section = self.sections.get(point.node, "")
-            yield _point_of(point, section, self.feeders.get(section))
+        return map(self.point_of, self.source.points)
+
+    def point_of(self, point: ServicePoint) -> ServicePointRecord:
+        """A point of the network, as it is kept."""
+        section = self.sections[point.node]
+        return _point_of(point, section, self.feeders.get(section))
 
 
 def check_network(network: Network) -> tuple[Finding, ...]:
