@@ -193,6 +193,11 @@ _TABLE = (
     _row("BUS-162", "waits for its date", "0.0", 200, level=Level.INFORM, acts="nobody"),
     _row("BUS-163", "not open to third parties", "7.7", 403),
     _row("BUS-164", "consent cannot be read", "1.8"),
+    _row("BUS-165", "receipt does not balance", "1.8"),
+    _row("BUS-166", "number used for something else", "6.1", 409),
+    _row("BUS-167", "no open shift", "6.1", 409),
+    _row("BUS-168", "account not fit for it", "2.15"),
+    _row("BUS-169", "receipt reversed already", "6.1", 409),
     # EXC-1xx: exchange
     _row("EXC-101", "message identifier used for other content", "2.29"),
     _row("EXC-102", "verb not served for this noun", "2.9"),

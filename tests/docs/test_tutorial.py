@@ -10,6 +10,7 @@ import pytest
 from docs.tables import ROOT
 
 from cimcare.store.opening import open_store
+from cimcare.systems.cis.disclosure import MEMBERS
 from tests.docs.snippets import is_like, needs_curl, read_snippets, run_page
 from tests.support.hub import HubProcess, hub_process
 
@@ -68,6 +69,29 @@ def test_a_system_is_connected_as_shown(tmp_path: Path) -> None:
     with hub_process(tmp_path) as running:
         (tmp_path / "cimcare.db").symlink_to(tmp_path / "hub.db")
         assert run_page(DOCS / "guides/connect-a-system.md", tmp_path, running.address) == 6
+
+
+@needs_curl
+def test_third_parties_are_let_in_as_shown(tmp_path: Path) -> None:
+    """Beside a hub of its own, whose configuration and consents it changes."""
+    with hub_process(tmp_path, "delivery.poll_seconds = 0.1\n", seed_town=True) as running:
+        (tmp_path / "cimcare.db").symlink_to(tmp_path / "hub.db")
+        assert run_page(DOCS / "guides/third-parties.md", tmp_path, running.address) == 7
+
+
+def test_the_guide_names_every_scope_with_its_members() -> None:
+    """What a customer is told to consent to is what the program shows."""
+    text = (DOCS / "guides/third-parties.md").read_text("utf-8")
+    rows = dict(re.findall(r"^\| `([a-z-]+)` \| (.*) \|$", text, re.MULTILINE))
+    assert {scope: tuple(re.findall(r"`([^`]+)`", told)) for scope, told in rows.items()} == MEMBERS
+
+
+@needs_curl
+def test_points_of_sale_work_as_shown(tmp_path: Path) -> None:
+    """Who writes the program of a kiosk copies the receipt from here."""
+    with hub_process(tmp_path, seed_town=True) as running:
+        (tmp_path / "cimcare.db").symlink_to(tmp_path / "hub.db")
+        assert run_page(DOCS / "guides/point-of-sale.md", tmp_path, running.address) == 6
 
 
 @needs_curl

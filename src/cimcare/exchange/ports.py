@@ -13,6 +13,7 @@ from cimcare.errors import Finding
 from cimcare.model.envelope import EventMessage, Header, ObjectID, OperationSet, RequestMessage, Result
 from cimcare.model.identity import MRID
 from cimcare.model.nouns import Noun, PayloadRoot, Role
+from cimcare.model.structure import Structure
 from cimcare.model.verbs import Verb
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "Handler",
     "Key",
     "NewID",
+    "OwnEvent",
     "Records",
     "Selection",
     "Served",
@@ -142,12 +144,26 @@ class ExecutedEvent(msgspec.Struct, frozen=True, kw_only=True):
         return OperationSet.XML_TYPE
 
 
+class OwnEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """An event of ours about something for which the standard has no message. `source` is the role that speaks.
+
+    `noun` is a word of our own and `content` a payload root in a namespace of our own. `keys` name the business objects
+    that it is about, for the order of deliveries. No built-in system hears it.
+    """
+
+    verb: Verb
+    noun: str
+    content: Structure
+    keys: tuple[str, ...]
+    source: Role
+
+
 class Served(msgspec.Struct, frozen=True, kw_only=True):
     """What serving a message led to.
 
     `findings` become Errors of the reply (object by object where `object_id` is set). `ids` go into Reply/ID. `payload`
-    answers a get. `events` are published when, and only when, the transaction is committed. `has_more` is said by a
-    `Tick` that did a part of what is due.
+    answers a get. `events` and `own_events` are published when, and only when, the transaction is committed; the latter
+    only of what no message asked for. `has_more` is said by a `Tick` that did a part of what is due.
     """
 
     result: Result
@@ -155,6 +171,7 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
     findings: tuple[Finding, ...] = ()
     payload: PayloadRoot | None = None
     events: tuple[Event, ...] = ()
+    own_events: tuple[OwnEvent, ...] = ()
     has_more: bool = False
 
 

@@ -109,8 +109,9 @@ class Acting:
                     new_id=self._new_id,
                 )
                 await teller.tell(served.events)
+                await teller.tell_own(served.own_events)
         except _Undone as undone:
-            return msgspec.structs.replace(undone.served, ids=(), events=(), has_more=False)
+            return msgspec.structs.replace(undone.served, ids=(), events=(), own_events=(), has_more=False)
         if teller.destinations:
             self._on_put(teller.destinations)
         return served

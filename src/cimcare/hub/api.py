@@ -28,6 +28,7 @@ from cimcare.hub.filters import (
     read_message_filters,
     read_object_filters,
 )
+from cimcare.hub.market_pages import MarketPages
 from cimcare.hub.metrics import Metrics
 from cimcare.hub.openapi import build_openapi
 from cimcare.hub.operator_pages import OperatorPages
@@ -54,6 +55,8 @@ _RESOURCES = (
     "callbacks",
     "notices",
     "customers",
+    "reconciliation",
+    "sales",
     "openapi.json",
 )
 
@@ -64,6 +67,7 @@ def build_api(
     streams: Streams,
     subscribing: Subscribing,
     viewing: Viewing,
+    market: MarketPages,
     operating: OperatorPages,
     alarms: AlarmPages,
     customers: CustomerPages,
@@ -80,6 +84,7 @@ def build_api(
         streams: The same as a stream.
         subscribing: Subscriptions.
         viewing: What each partner is shown.
+        market: The pages for reconciliation and points of sale.
         operating: The pages for operators and auditors.
         alarms: The pages for alarms.
         customers: The pages for who talks with customers.
@@ -100,6 +105,7 @@ def build_api(
             Route("/api/v1/messages/{sequence}", pages.get_message),
             Route("/api/v1/messages/{sequence}/raw", pages.get_raw),
             *EventPages(events, streams, subscribing, viewing).routes(),
+            *market.routes(),
             *operating.routes(),
             *alarms.routes(),
             *customers.routes(),

@@ -23,6 +23,7 @@ from cimcare.hub.customer_pages import CustomerPages
 from cimcare.hub.delivery import Couriers, CourierTimes
 from cimcare.hub.events import Events
 from cimcare.hub.following import Follower
+from cimcare.hub.market_pages import MarketPages
 from cimcare.hub.metrics import Metrics
 from cimcare.hub.notice_settings import open_channels
 from cimcare.hub.notifying import Notifier, put_rules_in_force
@@ -248,6 +249,7 @@ class Hub:
                 streams,
                 subscribing,
                 viewing,
+                MarketPages(store.reader, viewing, acting, clock),
                 OperatorPages(store.reader, circuits.all, clock),
                 upkeep.pages,
                 CustomerPages(store.reader, calling),

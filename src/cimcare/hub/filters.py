@@ -13,6 +13,7 @@ from cimcare.exchange.subscriptions import Filter
 from cimcare.hub.queries import MOST_PER_PAGE, ObjectFilter
 from cimcare.model.envelope import OperationSet
 from cimcare.model.nouns import Noun
+from cimcare.model.payment import OWN_NOUN
 from cimcare.model.verbs import EVENT_VERBS
 
 __all__ = [
@@ -27,6 +28,8 @@ __all__ = [
     "NOTICE_FILTERS",
     "OBJECT_FILTERS",
     "PAGE_FILTERS",
+    "RECEIPT_FILTERS",
+    "RECONCILIATION_FILTERS",
     "STREAM_FILTERS",
     "CustomerFilter",
     "EventFilter",
@@ -47,6 +50,7 @@ __all__ = [
     "read_no_filters",
     "read_notice_filters",
     "read_object_filters",
+    "read_table",
 ]
 
 _LARGEST = 2**63 - 1
@@ -188,7 +192,7 @@ def _read_order(text: str) -> bool:
     return {"newest": True, "oldest": False}[text]
 
 
-_EVENT_NOUNS = (*(noun.value for noun in Noun), OperationSet.XML_TYPE)
+_EVENT_NOUNS = (*(noun.value for noun in Noun), OperationSet.XML_TYPE, OWN_NOUN)
 
 
 _EVENT_VERBS = tuple(sorted(verb.value for verb in EVENT_VERBS))
@@ -374,6 +378,29 @@ def read_customer_filters(given: Iterable[tuple[str, str]]) -> CustomerFilter:
 def read_caller_filters(given: Iterable[tuple[str, str]]) -> str:
     """What was typed; empty if nothing was. Raises FilterError."""
     return msgspec.structs.replace(_Asked(), **_read(given, CALLER_FILTERS)).q
+
+
+RECONCILIATION_FILTERS: dict[str, Parameter] = {
+    "partner": _text("partner", "Name of the partner whose list it is; one outside of the utility."),
+    "asOf": _instant("as_of", "Those that are valid at this instant; with offset."),
+    "changedSince": _instant("changed_since", "Those modified, deleted or hidden behind this instant; with offset."),
+    "after": _text("after", "Place as the page before named it."),
+    "limit": _LIMIT,
+}
+"""Parameters of the list for reconciliation."""
+
+RECEIPT_FILTERS: dict[str, Parameter] = {
+    "account": _text("account", "Number or mRID of the account."),
+    "shift": _text("shift", "Number of the shift."),
+    "after": _text("after", "Place as the page before named it."),
+    "limit": _LIMIT,
+}
+"""Parameters of a list of receipts."""
+
+
+def read_table(given: Iterable[tuple[str, str]], table: dict[str, Parameter]) -> dict[str, object]:
+    """Values by field of what is given. Raises FilterError."""
+    return _read(given, table)
 
 
 def read_delivery_filters(given: Iterable[tuple[str, str]]) -> DeliverySelection:

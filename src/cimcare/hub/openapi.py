@@ -17,6 +17,7 @@ from cimcare.hub.filters import (
     PAGE_FILTERS,
     STREAM_FILTERS,
 )
+from cimcare.hub.market_openapi import describe_market
 from cimcare.hub.openapi_parts import Json, json_answer, page_of, parameters, path_parameter, problem
 from cimcare.hub.operator_openapi import describe_operating
 from cimcare.hub.partner_keys import OF_SUBSCRIPTIONS
@@ -86,6 +87,9 @@ def build_openapi() -> Json:
     customer_paths, customer_schemas = describe_customers(_REFERENCE)
     paths |= customer_paths
     schemas |= customer_schemas
+    market_paths, market_schemas = describe_market(_REFERENCE)
+    paths |= market_paths
+    schemas |= market_schemas
     paths |= _alarm_paths(alarm)
     paths |= _operations()
     return {
@@ -101,6 +105,7 @@ def build_openapi() -> Json:
             {"name": "messages", "description": "Messages in and the log of messages."},
             {"name": "events", "description": "What happened, to be read by whoever was away, or as it comes."},
             {"name": "objects", "description": "Objects of the nouns, to be read."},
+            {"name": "sales", "description": "Points of sale: shifts and receipts. Not of the standard."},
             {
                 "name": "customers",
                 "description": "For who talks with customers: calls, notices, call-back lists, preferences.",

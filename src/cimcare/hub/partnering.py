@@ -27,6 +27,7 @@ from cimcare.hub.partner_keys import (
 )
 from cimcare.model.envelope import OperationSet
 from cimcare.model.nouns import ENTRIES, Noun, Role, find_noun
+from cimcare.model.payment import OWN_NOUN
 from cimcare.model.verbs import EVENT_OF, EVENT_VERBS, Verb
 from cimcare.transport.webhook import parse_secrets
 
@@ -378,7 +379,7 @@ def _build_subscription(reader: _Reader, name: str, table: _Table) -> Subscripti
         partner=cast("str", table.values.get("partner", name)),
         filter=Filter(
             verbs=reader.read_verbs(table),
-            nouns=reader.read_nouns(table, "nouns", more=(OperationSet.XML_TYPE,)),
+            nouns=reader.read_nouns(table, "nouns", more=(OperationSet.XML_TYPE, OWN_NOUN)),
             properties=cast("dict[str, str]", values["properties"]),
             **lists,
         ),

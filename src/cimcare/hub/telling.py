@@ -8,18 +8,21 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from cimcare.codec.envelope import render_message
+from cimcare.codec.own import own_content
 from cimcare.exchange.booking import book_put
+from cimcare.exchange.correlation import correlation_of
 from cimcare.exchange.facts import facts_of, object_keys_of
 from cimcare.exchange.log import Direction, LogEntry, Outcome, Transport
 from cimcare.exchange.outbox import DeliveryKind, NewDelivery, Priority
-from cimcare.exchange.partners import Partner
+from cimcare.exchange.partners import Partner, Wire
 from cimcare.exchange.patterns import Asked, build_event, codes_of
-from cimcare.exchange.ports import Event, ExecutedEvent, NewID, Served
+from cimcare.exchange.ports import Event, ExecutedEvent, NewID, OwnEvent, Served
 from cimcare.exchange.store import Transaction
 from cimcare.hub.operations import MakeContext, hear, told
 from cimcare.hub.setup import Setup
 from cimcare.hub.veiling import keep_copy, seen_event
-from cimcare.model.envelope import EventMessage, Result
+from cimcare.model.envelope import EventMessage, Header, Payload, Result
+from cimcare.model.identity import MessageID
 from cimcare.model.nouns import Role
 
 __all__ = ["Teller", "joint_result"]
@@ -88,6 +91,29 @@ class Teller:
             await self.pass_on(message, sequence, cause=root)
             waiting.extend((told(further), sequence, root, generation + 1) for one in served for further in one.events)
 
+    async def tell_own(self, events: Iterable[OwnEvent]) -> None:
+        """Keep events of our own, and put them in for partners that have subscribed to their noun or to everything.
+
+        Strongly typed services have no operation for them, and third parties do not see them.
+        """
+        for event in events:
+            message = EventMessage(
+                header=Header(
+                    verb=event.verb,
+                    noun=event.noun,
+                    timestamp=self._now,
+                    source=self._setup.sources[event.source],
+                    message_id=MessageID(self._new_id()),
+                    correlation_id=correlation_of(self._asked.message_id, self._asked.correlation_id),
+                ),
+                payload=Payload(content=(own_content(event.content),)),
+            )
+            sequence = await self._keep(message, self._cause, (), [Served(result=Result.OK)])
+            cause = sequence if self._cause is None else self._cause
+            for partner in self._setup.routes.receivers(facts_of(message), sender=message.header.source or ""):
+                if partner.wire is not Wire.SOAP_TYPED:
+                    await self._put(message, sequence, partner, cause, keys=event.keys)
+
     async def pass_on(self, message: EventMessage, sequence: int, *, cause: int) -> None:
         """Put an event that is in the log under this sequence in for each partner that wants it.
 
@@ -113,7 +139,9 @@ class Teller:
         copy = await keep_copy(self._transaction, seen, partner, of=sequence, now=self._now)
         await self._put(seen, copy, partner, cause)
 
-    async def _put(self, message: EventMessage, sequence: int, partner: Partner, cause: int) -> None:
+    async def _put(
+        self, message: EventMessage, sequence: int, partner: Partner, cause: int, *, keys: tuple[str, ...] = ()
+    ) -> None:
         await book_put(
             self._transaction,
             NewDelivery(
@@ -121,7 +149,7 @@ class Teller:
                 cause=cause,
                 partner=partner.name,
                 kind=DeliveryKind.EVENT,
-                object_keys=object_keys_of(message),
+                object_keys=keys or object_keys_of(message),
                 verb=message.header.verb.value,
                 noun=message.header.noun,
                 message_id=message.header.message_id or self._new_id(),

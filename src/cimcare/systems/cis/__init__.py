@@ -33,6 +33,7 @@ from cimcare.systems.cis.kinds import (
 from cimcare.systems.cis.links import LINKS
 from cimcare.systems.cis.members import FOLLOWED, MEMBERS
 from cimcare.systems.cis.notices import NOTICES, QUEUE
+from cimcare.systems.cis.point_of_sale import RECEIPTS, SHIFTS
 from cimcare.systems.cis.town import Town, build_town, seed_town
 from cimcare.systems.keeping import listeners_of
 from cimcare.systems.premises import ACCOUNTS, CUSTOMERS, PREMISES
@@ -81,6 +82,8 @@ COLLECTIONS = (
     QUEUE,
     CALL_BACKS,
     CONSENTS,
+    SHIFTS,
+    RECEIPTS,
     LINKS,
     CALLERS,
 )

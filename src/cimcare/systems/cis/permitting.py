@@ -1,26 +1,32 @@
 """What a third party may ask of the customer system, and consents that come with agreements."""
 
+from collections.abc import Sequence
+from datetime import datetime
+
 import msgspec
 
 from cimcare.errors import Finding, finding_of
 from cimcare.exchange.ports import Served, ServingContext
 from cimcare.model.customer_agreement import AuxiliaryAgreementIdentity, CustomerAgreement
-from cimcare.model.envelope import IDKind, RequestMessage, Result
+from cimcare.model.envelope import IDKind, Option, RequestMessage, Result
 from cimcare.model.identity import MRID
 from cimcare.model.queries import GetCustomerAgreements
 from cimcare.systems.cis.consents import GRAMMAR, Spoken, give, spoken_in, withdraw
 from cimcare.systems.cis.directory import customers_of
 from cimcare.systems.cis.disclosure import Scope
 from cimcare.systems.cis.kinds import AGREEMENTS
+from cimcare.systems.cis.reconciling import reconcile
 from cimcare.systems.cis.sight import MOST_CUSTOMERS, Sight, VeiledRecords
 from cimcare.systems.cis.switching import CLAUSE
 from cimcare.systems.identity import labels_of
-from cimcare.systems.objects import Said, find_twin, refused, warning_of
-from cimcare.systems.selecting import get_objects
+from cimcare.systems.objects import Said, as_utc, find_twin, refused, warning_of
+from cimcare.systems.selecting import LIMIT, get_objects
 
 __all__ = ["check_consent", "get_seen", "hear_consents", "not_for_third_parties", "veiled"]
 
 _OUR_RULE = "consents (our profile)"
+_LISTING = ("asOf", "changedSince")
+_PAGE = 100
 _ASKED_BY_NAME = ("Customer", "CustomerAccount", "Organisation")
 
 
@@ -37,6 +43,9 @@ async def get_seen(message: RequestMessage, context: ServingContext) -> Served:
     refusal = _check_question(message)
     if refusal is not None:
         return Served(result=Result.FAILED, findings=(refusal,))
+    options = message.request.option if message.request is not None else ()
+    if any(one.name.strip() in _LISTING for one in options):
+        return await _get_list(options, context)
     records = VeiledRecords(context.records, context.third_party, context.now)
     served = await get_objects(message, msgspec.structs.replace(context, records=records), AGREEMENTS)
     request = message.request
@@ -50,6 +59,45 @@ async def get_seen(message: RequestMessage, context: ServingContext) -> Served:
         )
         served = msgspec.structs.replace(served, findings=(*served.findings, warning_of(finding)))
     return served
+
+
+async def _get_list(options: Sequence[Option], context: ServingContext) -> Served:
+    """A page of the list for reconciliation; the finding that it goes on names the option that asks for the rest."""
+    given = {one.name.strip(): (one.value or "").strip() for one in options}
+    try:
+        page = await reconcile(
+            context.records,
+            context.third_party,
+            as_of=_instant(given.get("asOf")),
+            changed_since=_instant(given.get("changedSince")),
+            after=given.get("after", ""),
+            limit=min(max(int(given.get("limit") or _PAGE), 1), LIMIT),
+            now=context.now,
+        )
+    except ValueError as error:
+        finding = finding_of(
+            "EXC-110",
+            "/RequestMessage/Request/Option",
+            f"an option that cannot be read ({type(error).__name__})",
+            "asOf and changedSince with an instant and its offset, limit with a number, after as the page before said",
+            _OUR_RULE,
+        )
+        return Served(result=Result.FAILED, findings=(finding,))
+    payload = AGREEMENTS.join([one.as_agreement() for one in page.items])
+    if page.after is None:
+        return Served(result=Result.OK, payload=payload)
+    found = f"{len(page.items)} agreements; there are more"
+    more = finding_of("EXC-112", "/RequestMessage/Request", found, f"option after with {page.after}", _OUR_RULE)
+    return Served(result=Result.PARTIAL, findings=(warning_of(more),), payload=payload)
+
+
+def _instant(text: str | None) -> datetime | None:
+    if not text:
+        return None
+    instant = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    if instant.tzinfo is None:
+        raise ValueError(text)
+    return as_utc(instant)
 
 
 async def check_consent(
