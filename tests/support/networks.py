@@ -83,17 +83,21 @@ TWO_SOURCES = TOWN.replace("breaker B2 s > b0", "source S2 > s2\nbreaker B2 s2 >
 
 
 @st.composite
-def radial_networks(draw: st.DrawFn, sources: int = 2, most: int = 25) -> Network:
+def radial_networks(draw: st.DrawFn, sources: int = 2, most: int = 25, *, has_islands: bool = True) -> Network:
     """Trees below one or two sources, with points anywhere, and ties that are normally open between any two nodes.
 
-    Devices, lines and points stand in random order, some devices are open now, and some ties are closed.
+    Devices, lines and points stand in random order, some devices are open now, and some ties are closed. With islands
+    some trees have no source.
     """
     count = draw(st.integers(1, sources))
     rows = [f"source S{at} > n{at}" for at in range(count)]
     nodes = count
     for at in range(draw(st.integers(0, most))):
         above = draw(st.integers(0, nodes - 1))
-        kind = draw(st.sampled_from(["line", "transformer", *OPENABLE]))
+        kind = draw(st.sampled_from(["line", "transformer", *OPENABLE] + ["nothing"] * has_islands))
+        if kind == "nothing":
+            nodes += 1
+            continue
         mark = "!" if kind in OPENABLE and draw(st.integers(0, 4)) == 0 else ""
         name = "" if kind == "line" else f"D{at}"
         rows.append(f"{kind}{mark} {name} n{above} > n{nodes}")

@@ -173,8 +173,6 @@ class _Model:
             return
         is_cim = False
         for element in elements:
-            if element is root:
-                break
             name = self._class_of(element)
             if name == "DifferenceModel":
                 self.tell("REF-120", file, element.sourceline, "a difference model", "a whole model")

@@ -251,6 +251,14 @@ def test_a_feeder_without_source_begins_at_its_head() -> None:
     assert devices_of(network)["North"].nodes == ("n0",)
 
 
+def test_a_feeder_whose_head_is_nowhere_is_left_out() -> None:
+    """Without a source the network is refused later; here it is told which feeder has none."""
+    text = MODEL.replace("EnergySource src", "EnergyArea src").replace("Equipment=#src", "Equipment=#cb")
+    reading = read(xml(text.replace("Feeder fd", "Feeder fd Feeder.NormalHeadTerminal=#gone")))
+    assert [(one.code, one.path) for one in reading.findings] == [("REF-123", "0.xml, Feeder North")]
+    assert DeviceKind.SOURCE not in {device.kind for device in network_of(reading).devices}
+
+
 def test_buses_serve_where_there_are_no_connectivity_nodes() -> None:
     """A model of buses and branches."""
     assert network_of(read(xml(MODEL.replace("Terminal.ConnectivityNode", "Terminal.TopologicalNode")))) == network_of(
