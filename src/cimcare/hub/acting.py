@@ -72,6 +72,12 @@ class Acting:
         """Whether the role is played here."""
         return role not in self._setup().routes.remote_roles()
 
+    def require_built_in(self, role: Role) -> None:
+        """Raise NotBuiltInError if a partner plays the role."""
+        if not self.is_built_in(role):
+            source = self._setup().sources[role]
+            raise NotBuiltInError(f"{role} is played by {source}, a partner, and not by this hub")
+
     async def act(self, role: Role, work: Work, *, priority: Priority = Priority.NORMAL) -> Served:
         """Do it, and tell of it. What is said to have FAILED leaves nothing, neither events nor identifiers.
 
@@ -84,9 +90,8 @@ class Acting:
             NotBuiltInError: A partner plays the role.
             StoreError: It could not be made durable; nothing was done.
         """
+        self.require_built_in(role)
         setup = self._setup()
-        if not self.is_built_in(role):
-            raise NotBuiltInError(f"{role} is played by {setup.sources[role]}, a partner, and not by this hub")
         now = self._clock()
         link = CorrelationID(self._new_id())
         header = Header(verb=Verb.EXECUTE, noun="", timestamp=now, source=setup.sources[role], correlation_id=link)

@@ -19,8 +19,19 @@ from cimcare.exchange.store import Reader
 from cimcare.hub.acting import Acting
 from cimcare.hub.customer_views import CallerView, view_caller
 from cimcare.model.enumerations import TroubleReportingKind
-from cimcare.model.envelope import Header, Payload, RequestMessage, ResponseMessage, Result, User
+from cimcare.model.envelope import (
+    Header,
+    IDKind,
+    ObjectID,
+    Payload,
+    Request,
+    RequestMessage,
+    ResponseMessage,
+    Result,
+    User,
+)
 from cimcare.model.identity import MRID, MessageID
+from cimcare.model.incident import Incident, Incidents
 from cimcare.model.nouns import Noun, Role
 from cimcare.model.trouble_ticket import (
     ServiceLocationIdentity,
@@ -49,14 +60,18 @@ from cimcare.systems.cis.contacts import (
 )
 from cimcare.systems.cis.intake import (
     Call,
+    OpenTicket,
     addition_of,
     count_tickets,
+    find_incident,
     find_open_ticket,
-    heard_by,
+    note_reported,
     recognise,
+    say_taken,
     ticket_of,
 )
 from cimcare.systems.cis.kinds import TICKETS
+from cimcare.systems.etr import Etr, etr_of
 from cimcare.systems.premises import CUSTOMERS
 from cimcare.transport.channel import Receive, Received
 from cimcare.transport.rest import XmlChannel
@@ -149,50 +164,78 @@ class Calling:
         Raises:
             CallError: It cannot be taken as it is.
             MessageRefusedError: Whoever owns the tickets has refused it.
+            NotBuiltInError: Calls are taken by a partner's customer system.
             StoreError: The database cannot be used now.
         """
+        self._acting.require_built_in(Role.CIS)
         records = self._reader.records
         caller = await recognise(records, call)
         body = caller.body if caller is not None else None
         if body is None:
-            ticket, warnings = await self._report(call, None, actor, MessageID(self._new_id()))
-            return await self._taken(ticket, call, None, warnings, is_new=True)
+            ticket, sent = await self._report(call, None, actor, MessageID(self._new_id()))
+            return await self._taken(ticket, call, None, sent, actor, is_new=True)
         async with self._alone(body.premises):
             known = await find_open_ticket(records, body.premises)
             if known is None:
                 count = await count_tickets(records, body.premises)
                 first = MessageID(f"call-{body.premises}-{count}")
                 try:
-                    ticket, warnings = await self._report(call, body, actor, first)
-                    return await self._taken(ticket, call, body, warnings, is_new=True)
+                    ticket, sent = await self._report(call, body, actor, first)
+                    return await self._taken(ticket, call, body, sent, actor, is_new=True)
                 except MessageRefusedError as error:
                     if _CONTENT_DIFFERS not in error.finding.found:
                         raise
                 known = await find_open_ticket(records, body.premises)
-            if known is None:  # another process has reported it, and no event of it has come
-                ticket, warnings = await self._report(call, body, actor, MessageID(self._new_id()))
-                return await self._taken(ticket, call, body, warnings, is_new=True)
-            addition = addition_of(call, known.ticket)
-            if addition is not None:
-                warnings = await self._send(Verb.CHANGE, addition, actor, MessageID(self._new_id()))
-            else:
-                warnings = ()
-            return await self._taken(known.ticket.mrid, call, body, warnings, is_new=False)
+            if known is not None:
+                attached = await self._attach(call, body, known, actor)
+                if attached is not None:
+                    return attached
+            # Another process has reported it and no event of it has come, or it has ended and nobody has told.
+            ticket, sent = await self._report(call, body, actor, MessageID(self._new_id()))
+            return await self._taken(ticket, call, body, sent, actor, is_new=True)
+
+    async def _attach(self, call: Call, caller: Caller, known: OpenTicket, actor: str) -> Taken | None:
+        """Add to an open ticket what is new; None if it proves not to be open any more."""
+        addition = addition_of(call, known.ticket)
+        sent = _Sent(incident=known.incident)
+        if addition is None and not known.is_told:  # asked, since nobody has told whether it still is
+            addition = TroubleTicket(mrid=known.ticket.mrid, comment=known.ticket.body.comment or "called again")
+        if addition is not None:
+            try:
+                sent = await self._send(Verb.CHANGE, addition, actor, MessageID(self._new_id()))
+            except MessageRefusedError as error:
+                if known.is_told or error.retry_after_seconds:
+                    raise
+                return None
+        return await self._taken(known.ticket.mrid, call, caller, sent, actor, is_new=False)
 
     async def _report(
         self, call: Call, caller: Caller | None, actor: str, message_id: MessageID
-    ) -> tuple[MRID, tuple[str, ...]]:
+    ) -> tuple[MRID, "_Sent"]:
         mrid = MRID(self._new_id())
         ticket = ticket_of(call, caller, mrid=mrid, now=self._clock())
-        return mrid, await self._send(Verb.CREATE, ticket, actor, message_id)
+        sent = await self._send(Verb.CREATE, ticket, actor, message_id)
+
+        async def note(context: ServingContext) -> Served:
+            premises = caller.premises if caller is not None else None
+            await note_reported(context.records, premises, ticket, sent.incident, context.now)
+            return _DONE
+
+        await self._acting.act(Role.CIS, note)
+        return mrid, sent
 
     async def _taken(
-        self, ticket: MRID, call: Call, caller: Caller | None, warnings: tuple[str, ...], *, is_new: bool
+        self, ticket: MRID, call: Call, caller: Caller | None, sent: "_Sent", actor: str, *, is_new: bool
     ) -> Taken:
         records = self._reader.records
-        incident, etr, sentence = await heard_by(
-            records,
-            ticket,
+        incident, body = await find_incident(records, ticket)
+        if incident is None:
+            incident = sent.incident
+        if incident is not None and body is None:  # of an OMS that tells us nothing by itself
+            body = await self._ask_incident(incident, actor)
+        etr = etr_of(body) if body is not None else Etr()
+        sentence = say_taken(
+            etr,
             is_new=is_new,
             address=caller.address if caller is not None else "",
             has_hazard=bool(call.hazards),
@@ -211,7 +254,7 @@ class Calling:
             ),
             sentence=sentence,
             caller=view_caller(caller) if caller is not None else None,
-            warnings=warnings,
+            warnings=sent.warnings,
         )
 
     @asynccontextmanager
@@ -352,32 +395,56 @@ class Calling:
 
     # ------------------------------------------------------------------------------------------------- messages
 
-    async def _send(self, verb: Verb, ticket: TroubleTicket, actor: str, message_id: MessageID) -> tuple[str, ...]:
-        """Send a request about one ticket the way of all messages; the remarks of the reply.
+    async def _send(self, verb: Verb, ticket: TroubleTicket, actor: str, message_id: MessageID) -> "_Sent":
+        """Send a request about one ticket the way of all messages.
 
         Raises:
             MessageRefusedError: It was not served.
         """
-        header = Header(
+        payload = Payload(content=(TroubleTickets(trouble_ticket=(ticket,)),))
+        reply = await self._exchange(self._request(verb, Noun.TROUBLE_TICKETS, actor, message_id), payload=payload)
+        incidents = [one.value for one in reply.reply.id if one.object_type == "Incident"]
+        return _Sent(
+            incident=MRID(incidents[0]) if incidents else None,
+            warnings=tuple(one.details or one.reason or one.code for one in reply.reply.error if one.code != "0.0"),
+        )
+
+    async def _ask_incident(self, mrid: MRID, actor: str) -> Incident | None:
+        """What its owner knows of an incident; None if it does not say."""
+        request = Request(id=(ObjectID(value=mrid, kind=IDKind.uuid, object_type="Incident"),))
+        header = self._request(Verb.GET, Noun.INCIDENTS, actor, MessageID(self._new_id()))
+        try:
+            reply = await self._exchange(header, request=request)
+        except MessageRefusedError:
+            return None
+        contents = reply.payload.content if reply.payload is not None else ()
+        found = [one for root in contents if isinstance(root, Incidents) for one in root.incident if one.mrid == mrid]
+        return found[0] if found else None
+
+    def _request(self, verb: Verb, noun: Noun, actor: str, message_id: MessageID) -> Header:
+        return Header(
             verb=verb,
-            noun=Noun.TROUBLE_TICKETS,
+            noun=noun,
             revision="1",
             timestamp=self._clock(),
             source=self._sources[Role.CIS],
             user=User(user_id=actor),
             message_id=message_id,
-            correlation_id=None,
         )
-        message = RequestMessage(header=header, payload=Payload(content=(TroubleTickets(trouble_ticket=(ticket,)),)))
+
+    async def _exchange(
+        self, header: Header, *, request: Request | None = None, payload: Payload | None = None
+    ) -> ResponseMessage:
+        """The reply to a request. Raises MessageRefusedError if it was not served."""
         try:
-            raw = render_message(message)
+            raw = render_message(RequestMessage(header=header, request=request, payload=payload))
         except InputError as error:  # a sign that XML cannot carry, typed in by somebody
             raise MessageRefusedError(finding_of("BUS-141", "/", str(error), "text that XML can carry")) from error
         received = Received(channel=XmlChannel(), raw=raw, size_bytes=len(raw), content_type="application/xml")
         answer = await self._receive(received)
         reply = parse_message(answer.body) if answer.body else None
         if isinstance(reply, ResponseMessage) and reply.reply.result is not Result.FAILED:
-            return tuple(one.details or one.reason or one.code for one in reply.reply.error if one.code != "0.0")
+            return reply
         if answer.retry_after_seconds:
             busy = finding_of("EXC-108", "/", "too many messages in work", "the same call a little later")
             raise MessageRefusedError(busy, retry_after_seconds=answer.retry_after_seconds)
@@ -387,11 +454,18 @@ class Calling:
             finding_of(
                 "BUS-142",
                 "/",
-                f"{verb} {Noun.TROUBLE_TICKETS} was refused: {told or 'no reply'}"[:1000],
+                f"{header.verb} {header.noun} was refused: {told or 'no reply'}"[:1000],
                 "a request that its owner serves",
                 _CLAUSE,
             )
         )
+
+
+class _Sent(msgspec.Struct, frozen=True, kw_only=True):
+    """What the reply to a request about a ticket said: its incident if it named one, and remarks."""
+
+    incident: MRID | None = None
+    warnings: tuple[str, ...] = ()
 
 
 _DONE = Served(result=Result.OK)

@@ -24,7 +24,8 @@ from cimcare.systems.cis.intake import Call
 from cimcare.systems.cis.kinds import TICKETS
 from cimcare.systems.etr import Etr, EtrStage, render_remark
 from cimcare.systems.oms import kinds as oms
-from tests.support.hub import Response, call
+from tests.support.hub import Response, call, hub_settings
+from tests.support.partner import RemotePartner
 from tests.unit.hub.conftest import NOON, HeldHub
 
 HOME = find_premises(8)
@@ -195,6 +196,36 @@ async def _close(desk: Desk, ticket: str) -> None:
         RequestMessage(header=header, payload=Payload(content=(TroubleTickets(trouble_ticket=(body,)),)))
     )
     assert reply.reply.result.value == "OK", reply
+
+
+@pytest.fixture
+async def elsewhere(tmp_path: Path) -> AsyncIterator[tuple[Desk, RemotePartner]]:
+    """A desk whose outage management is a partner that serves calls and tells nothing of them."""
+    partner, desk = RemotePartner(name="OMS"), Desk()
+    await partner.start()
+    more = f'[systems.oms]\nkind = "rest"\nurl = "{partner.address}/messages"\n'
+    await desk.open(tmp_path, seed_town=True, partners=hub_settings(tmp_path, more).partners)
+    yield desk, partner
+    await desk.hub.close()
+    await partner.stop()
+
+
+async def test_report_once_also_where_the_outage_management_tells_nothing(
+    elsewhere: tuple[Desk, RemotePartner],
+) -> None:
+    """What we have reported ourselves we know, whoever takes it; a ticket that proves ended makes way for a new one."""
+    desk, partner = elsewhere
+    first = await desk.take(account=HOME.account, trouble="noPower")
+    assert "No restoration time is known yet." in str(first["sentence"])
+
+    second = await desk.take(200, account=HOME.account, hazards=["wireDown"])
+
+    assert second["ticket"] == first["ticket"]
+    assert [entry.verb for entry in partner.entries if entry.noun == "TroubleTickets"] == ["create", "change"]
+    partner.behave("refuse:6.1")
+    refused = await desk.send("/api/v1/calls", {"account": HOME.account, "comment": "once more"})
+    assert (refused.status, msgspec.json.decode(refused.body)["finding"]["code"]) == (502, "BUS-142")
+    assert [entry.verb for entry in partner.entries][-2:] == ["change", "create"]
 
 
 async def test_several_who_fit_are_shown_to_choose(desk: Desk) -> None:

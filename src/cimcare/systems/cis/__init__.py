@@ -22,6 +22,7 @@ from cimcare.systems.cis.dates import keep_dates
 from cimcare.systems.cis.due import DUE
 from cimcare.systems.cis.following import ANNOUNCEMENTS
 from cimcare.systems.cis.hearing import incident_listeners, ticket_listeners
+from cimcare.systems.cis.intake import REPORTED
 from cimcare.systems.cis.kinds import (
     AGREEMENTS,
     INCIDENTS,
@@ -86,5 +87,6 @@ COLLECTIONS = (
     RECEIPTS,
     LINKS,
     CALLERS,
+    REPORTED,
 )
 """What this system keeps."""

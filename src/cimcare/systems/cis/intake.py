@@ -9,33 +9,38 @@ from datetime import datetime, tzinfo
 import msgspec
 
 from cimcare.errors import CimcareError, Finding, finding_of
-from cimcare.exchange.ports import Key, Records, Selection, Stored
+from cimcare.exchange.ports import Collection, Key, Records, Selection, Stored
 from cimcare.model.enumerations import NotificationTriggerKind, TroubleReportingKind
 from cimcare.model.identity import MRID, Name, NameType
-from cimcare.model.incident import IncidentHazard
+from cimcare.model.incident import Incident, IncidentHazard, IncidentIdentity
 from cimcare.model.trouble_ticket import (
     CustomerNotification,
     ServiceLocationIdentity,
     TroubleTicket,
     TroubleTicketCustomer,
 )
+from cimcare.rules.lifecycle import TicketState
 from cimcare.systems.cis import wording
 from cimcare.systems.cis.callers import Caller, find_callers
 from cimcare.systems.cis.kinds import INCIDENTS, TICKETS
-from cimcare.systems.cis.members import MEMBERS, digest_of, out_at
-from cimcare.systems.etr import Etr, etr_of
+from cimcare.systems.cis.members import MEMBERS, digest_of, members_of_ticket, out_at
+from cimcare.systems.etr import Etr
 from cimcare.systems.identity import mrid_of
 
 __all__ = [
+    "REPORTED",
     "Call",
     "CallError",
     "OpenTicket",
+    "Reported",
     "Wanted",
     "addition_of",
     "count_tickets",
+    "find_incident",
     "find_open_ticket",
-    "heard_by",
+    "note_reported",
     "recognise",
+    "say_taken",
     "ticket_of",
 ]
 
@@ -93,10 +98,21 @@ class CallError(CimcareError):
 
 
 class OpenTicket(msgspec.Struct, frozen=True, kw_only=True):
-    """A ticket that is open at the premises, and its incident."""
+    """A ticket that is open at the premises, and its incident. `is_told` says that its owner has told us so."""
 
     ticket: Stored[TroubleTicket]
     incident: MRID | None
+    is_told: bool
+
+
+class Reported(msgspec.Struct, frozen=True, kw_only=True):
+    """The ticket that a call from the premises made last."""
+
+    ticket: MRID
+
+
+REPORTED: Collection[Reported] = Collection("cis.Reported", Reported)
+"""What was reported last, by the mRID of the premises: an OMS may take calls and tell nothing of them."""
 
 
 async def recognise(records: Records, call: Call) -> Stored[Caller] | None:
@@ -134,13 +150,42 @@ async def recognise(records: Records, call: Call) -> Stored[Caller] | None:
 
 
 async def find_open_ticket(records: Records, premises: MRID) -> OpenTicket | None:
-    """The ticket that is open at the premises, the latest if there are several."""
+    """The ticket that is open at the premises, the latest if there are several.
+
+    Where we were told of none it is the one that we have reported ourselves, as long as nobody has told of its end.
+    """
     for member in reversed(await out_at(records, premises)):
         if member.body.ticket is not None:
             ticket = await records.find(TICKETS.collection, member.body.ticket)
             if ticket is not None:
-                return OpenTicket(ticket=ticket, incident=member.body.incident)
-    return None
+                return OpenTicket(ticket=ticket, incident=member.body.incident, is_told=True)
+    reported = await records.find(REPORTED, premises)
+    ticket = await records.find(TICKETS.collection, reported.body.ticket) if reported is not None else None
+    if ticket is None or ticket.state not in ("", TicketState.OPEN) or await members_of_ticket(records, ticket.mrid):
+        return None
+    identity = ticket.body.incident
+    return OpenTicket(ticket=ticket, incident=mrid_of(identity) if identity is not None else None, is_told=False)
+
+
+async def note_reported(
+    records: Records, premises: MRID | None, ticket: TroubleTicket, incident: MRID | None, now: datetime
+) -> None:
+    """Note a ticket that its owner has taken, where no event has told of it meanwhile."""
+    mrid = mrid_of(ticket)
+    if mrid is None:
+        return
+    if await records.find(TICKETS.collection, mrid) is None:
+        body = msgspec.structs.replace(
+            ticket, incident=IncidentIdentity(mrid=incident) if incident is not None else None
+        )
+        keys = TICKETS.name_keys(body)
+        stored = Stored(mrid=mrid, body=body, created_at=now, modified_at=now, state=TicketState.OPEN, keys=keys)
+        await records.save(TICKETS.collection, stored)
+    if premises is not None:
+        known = await records.find(REPORTED, premises)
+        first_at = known.created_at if known is not None else now
+        reported = Stored(mrid=premises, body=Reported(ticket=mrid), created_at=first_at, modified_at=now)
+        await records.save(REPORTED, reported)
 
 
 async def count_tickets(records: Records, premises: MRID) -> int:
@@ -200,23 +245,22 @@ def addition_of(call: Call, known: Stored[TroubleTicket]) -> TroubleTicket | Non
     )
 
 
-async def heard_by(
-    records: Records, ticket: MRID, *, is_new: bool, address: str, has_hazard: bool, zone: tzinfo
-) -> tuple[MRID | None, Etr, str]:
-    """Incident and restoration time of a ticket, and what the caller is told, in one go.
-
-    Nothing is said that is not known: of an incident of which nobody has told us, no restoration time is.
-    """
+async def find_incident(records: Records, ticket: MRID) -> tuple[MRID | None, Incident | None]:
+    """The incident of a ticket as far as we were told of it: which it is, and what is known of it."""
     stored = await records.find(TICKETS.collection, ticket)
-    incident_id = mrid_of(stored.body.incident) if stored is not None and stored.body.incident is not None else None
-    incident = await records.find(INCIDENTS.collection, incident_id) if incident_id is not None else None
-    etr = etr_of(incident.body) if incident is not None else Etr()
+    identity = stored.body.incident if stored is not None else None
+    mrid = mrid_of(identity) if identity is not None else None
+    incident = await records.find(INCIDENTS.collection, mrid) if mrid is not None else None
+    return mrid, incident.body if incident is not None else None
+
+
+def say_taken(etr: Etr, *, is_new: bool, address: str, has_hazard: bool, zone: tzinfo) -> str:
+    """What the caller is told, in one go. Nothing is said that is not known."""
     where = f" for {address}" if address else ""
-    taken = (
-        f"Your report{where} is taken." if is_new else f"The trouble{where} is reported already; your call is noted."
-    )
+    known = f"The trouble{where} is reported already; your call is noted."
+    taken = f"Your report{where} is taken." if is_new else known
     danger = " Danger goes before everything else: please keep away and keep others away." if has_hazard else ""
-    return incident_id, etr, f"{taken}{danger} {wording.say_etr(etr, zone)}"
+    return f"{taken}{danger} {wording.say_etr(etr, zone)}"
 
 
 def _hazards(call: Call) -> tuple[IncidentHazard, ...]:

@@ -50,7 +50,9 @@ Trigger = NotificationTriggerKind
 ETR_TRIGGERS = frozenset({Trigger.initialEtr, Trigger.etrChange})
 """Notices that tell a restoration time, or that there is none any more."""
 
-WORKING = frozenset({WorkStatusKind.dispatched, WorkStatusKind.enroute, WorkStatusKind.onSite})
+WORKING = frozenset(
+    {WorkStatusKind.dispatched, WorkStatusKind.enroute, WorkStatusKind.onSite, WorkStatusKind.inProgress}
+)
 """States of work in which a crew has been sent."""
 
 
