@@ -71,6 +71,13 @@ def test_a_system_is_connected_as_shown(tmp_path: Path) -> None:
         assert run_page(DOCS / "guides/connect-a-system.md", tmp_path, running.address) == 6
 
 
+def test_calls_are_taken_and_customers_told_as_shown(tmp_path: Path) -> None:
+    """Whoever stands in for the call centre in a storm learns it from this page."""
+    with hub_process(tmp_path, seed_town=True) as running:
+        (tmp_path / "cimcare.db").symlink_to(tmp_path / "hub.db")
+        assert run_page(DOCS / "guides/notices.md", tmp_path, running.address) == 6
+
+
 @needs_curl
 def test_third_parties_are_let_in_as_shown(tmp_path: Path) -> None:
     """Beside a hub of its own, whose configuration and consents it changes."""
