@@ -168,7 +168,7 @@ def show(place: Place, *, feeder: str | None, as_json: bool) -> None:
         return
 
     async def own(reader: Reader) -> list[DeviceRecord]:
-        return [device async for device in each_device(reader.records) if device.feeder == feeder]
+        return [device async for device in each_device(reader.records, feeder)]
 
     devices = ask(place, own)
     if not devices:

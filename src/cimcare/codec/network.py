@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
+from cimcare.codec.limits import require_size
 from cimcare.codec.network_csv import parse_network_csv
-from cimcare.codec.network_rdf import parse_network_rdf
+from cimcare.codec.network_rdf import RDF_LIMITS, parse_network_rdf
 from cimcare.errors import finding_of
 from cimcare.model.network import NetworkReading
 
@@ -17,8 +18,10 @@ def parse_network(files: Sequence[tuple[str, bytes]]) -> NetworkReading:
         files: Names and contents; all of one form.
 
     Raises:
-        InputError: A file is no XML, or over a limit (XML-101 to XML-110).
+        InputError: A file of XML is none, or a file is over a limit (XML-101 to XML-110).
     """
+    for _, raw in files:
+        require_size(raw, RDF_LIMITS)
     tables = [name for name, raw in files if not _is_xml(raw)]
     if tables and len(tables) < len(files):
         names = ", ".join(tables)

@@ -7,7 +7,7 @@ from datetime import datetime
 import msgspec
 
 from cimcare.exchange.audit import Action, Note
-from cimcare.exchange.ports import Records, Selection
+from cimcare.exchange.ports import Key, Records, Selection
 from cimcare.exchange.store import Store
 from cimcare.model.identity import MRID
 from cimcare.model.network import DeviceKind, Network
@@ -81,10 +81,11 @@ async def operate_device(store: Store, name: str, *, is_open: bool, actor: str, 
     return done
 
 
-async def each_device(records: Records) -> AsyncIterator[DeviceRecord]:
-    """All devices, page by page."""
+async def each_device(records: Records, feeder: str | None = None) -> AsyncIterator[DeviceRecord]:
+    """All devices, or those of a feeder, page by page."""
+    keys = ((Key("feeder", feeder),),) if feeder is not None else ()
     after = None
-    while page := await records.select(DEVICES, Selection(after=after, limit=_PAGE)):
+    while page := await records.select(DEVICES, Selection(keys=keys, after=after, limit=_PAGE)):
         for stored in page:
             yield stored.body
         after = page[-1].mrid

@@ -2,9 +2,11 @@
 
 import pytest
 
+from cimcare.codec import network
+from cimcare.codec.limits import Limits
 from cimcare.codec.network import parse_network
 from cimcare.codec.network_csv import parse_network_csv
-from cimcare.errors import Level
+from cimcare.errors import InputError, Level
 from cimcare.model.network import DeviceKind, Network, NetworkReading
 
 DEVICES = """device,kind,from,to,feeder,normally_open,open,x,y,mrid
@@ -153,3 +155,10 @@ def test_tables_and_xml_do_not_go_together() -> None:
     reading = parse_network([("devices.csv", DEVICES.encode()), ("model.xml", b"<rdf/>")])
     assert told(reading) == [("REF-120", "network", None)]
     assert parse_network([("devices.csv", DEVICES.encode())]).network is not None
+
+
+def test_a_table_has_a_limit_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wide one; what is cut off must not look like a whole network."""
+    monkeypatch.setattr(network, "RDF_LIMITS", Limits(max_bytes=len(DEVICES) - 1))
+    with pytest.raises(InputError, match="XML-103"):
+        parse_network([("devices.csv", DEVICES.encode())])

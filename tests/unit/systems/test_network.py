@@ -241,3 +241,14 @@ def test_operating_leads_to_what_an_import_of_the_result_would(network: Network,
             assert await kept(records) == await kept(now)
 
     asyncio.run(play())
+
+
+async def test_an_import_mends_what_another_release_has_kept_otherwise() -> None:
+    """After an upgrade the next import finds objects without the keys of today."""
+    records = await imported(TOWN)
+    stored = await find_device(records, "F1")
+    assert stored is not None
+    await records.save(DEVICES, msgspec.structs.replace(stored, keys=frozenset({Key("device", "F1")})))
+    done = await import_network(records, a_network(TOWN), LATER)
+    assert done.devices.examples == {"changed": ("F1",)}
+    assert await kept(records) == await kept(await imported(TOWN))

@@ -114,9 +114,13 @@ def names_of_device(name: str) -> tuple[Name, ...]:
 
 
 def device_keys(device: DeviceRecord) -> frozenset[Key]:
-    """Keys under which a device is found: names, `device` with the bare name, `upstream` with the mRID of the next."""
-    keys = stored_keys("name", (label_of(name) for name in device.names)) | {Key("device", device.name)}
-    return keys | {Key("upstream", device.upstream)} if device.upstream is not None else keys
+    """Keys of a device: its names, `device` with the bare name, `feeder`, and `upstream` with the mRID of the next."""
+    keys = {Key("device", device.name), *stored_keys("name", (label_of(name) for name in device.names))}
+    if device.feeder:
+        keys.add(Key("feeder", device.feeder))
+    if device.upstream is not None:
+        keys.add(Key("upstream", device.upstream))
+    return frozenset(keys)
 
 
 def point_keys(point: ServicePointRecord) -> frozenset[Key]:

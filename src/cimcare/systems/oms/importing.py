@@ -8,7 +8,7 @@ incidents keep the names of their devices.
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from itertools import islice
-from typing import TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import msgspec
 
@@ -17,7 +17,7 @@ from cimcare.exchange.ports import Collection, Key, Records, Selection, Stored
 from cimcare.model.identity import MRID
 from cimcare.model.network import Network
 from cimcare.systems.oms.devices import DEVICES, SERVICE_POINTS, ServicePointRecord, device_keys, point_keys
-from cimcare.systems.oms.parts import PARTS
+from cimcare.systems.oms.parts import PARTS, NetworkPart
 from cimcare.systems.oms.wiring import Wired, check_network, wire
 
 __all__ = [
@@ -133,9 +133,9 @@ async def plan_import(records: Records, network: Network, *, takes_states: bool 
         states[stored.mrid] = stored.body.is_open
     kept = () if takes_states else tuple(_that_differ(network, states))
     wired = wire(network, {} if takes_states else states)
-    devices = await _compare(records, DEVICES, _by_mrid(wired.devices), _same, lambda device: device.name)
-    points = await _compare(records, SERVICE_POINTS, _by_mrid(network.points), wired.point_of, _name_of_point)
-    parts = await _compare(records, PARTS, _by_mrid(wired.parts), _same, lambda part: part.mrid)
+    devices = await _compare(records, _DEVICES, _by_mrid(wired.devices), _same)
+    points = await _compare(records, _POINTS, _by_mrid(network.points), wired.point_of)
+    parts = await _compare(records, _PARTS, _by_mrid(wired.parts), _same)
     imported = Imported(
         devices=devices.difference,
         points=points.difference,
@@ -157,9 +157,9 @@ async def apply_plan(records: Records, plan: Plan, now: datetime) -> bool:
     if await find_revision(records) != plan.revision:
         return False
     if plan.imported.is_change:
-        await _write(records, DEVICES, plan.wired.devices, plan.devices, device_keys, now)
-        await _write(records, SERVICE_POINTS, plan.wired.points(), plan.points, point_keys, now)
-        await _write(records, PARTS, plan.wired.parts, plan.parts, lambda _: frozenset(), now)
+        await _write(records, _DEVICES, plan.wired.devices, plan.devices, now)
+        await _write(records, _POINTS, plan.wired.points(), plan.points, now)
+        await _write(records, _PARTS, plan.wired.parts, plan.parts, now)
         await raise_revision(records, now)
     return True
 
@@ -212,32 +212,42 @@ class _Tally:
         return Difference(**self.counts, examples=examples)
 
 
+class _Sort(NamedTuple, Generic[BodyT]):
+    """A sort of objects: where they are kept, under which keys, and how they are called."""
+
+    collection: Collection[BodyT]
+    keys_of: Callable[[BodyT], frozenset[Key]]
+    name_of: Callable[[BodyT], str]
+
+
+_DEVICES = _Sort(DEVICES, device_keys, lambda device: device.name)
+_POINTS = _Sort(SERVICE_POINTS, point_keys, _name_of_point)
+_PARTS: _Sort[NetworkPart] = _Sort(PARTS, lambda _: frozenset(), lambda part: part.mrid)
+
+
 async def _compare(
-    records: Records,
-    collection: Collection[BodyT],
-    wanted: Mapping[MRID, WantedT],
-    make: Callable[[WantedT], BodyT],
-    name_of: Callable[[BodyT], str],
+    records: Records, sort: _Sort[BodyT], wanted: Mapping[MRID, WantedT], make: Callable[[WantedT], BodyT]
 ) -> Changes:
     """What is new or altered, and what is gone. What is kept is read once, in the order in which it lies there."""
     tally = _Tally()
     seen: set[MRID] = set()
     saves: set[MRID] = set()
     drops: list[MRID] = []
-    async for stored in _all(records, collection):
+    async for stored in _all(records, sort.collection):
         source = wanted.get(stored.mrid)
         if source is None:
-            tally.count("removed", name_of(stored.body))
+            tally.count("removed", sort.name_of(stored.body))
             drops.append(stored.mrid)
             continue
         seen.add(stored.mrid)
-        is_same = make(source) == stored.body
-        tally.count("same" if is_same else "changed", name_of(stored.body))
+        body = make(source)
+        is_same = body == stored.body and sort.keys_of(body) == stored.keys
+        tally.count("same" if is_same else "changed", sort.name_of(body))
         if not is_same:
             saves.add(stored.mrid)
     for mrid, source in wanted.items():
         if mrid not in seen:
-            tally.count("added", name_of(make(source)))
+            tally.count("added", sort.name_of(make(source)))
             saves.add(mrid)
     return Changes(difference=tally.difference(), saves=frozenset(saves), drops=tuple(drops))
 
@@ -251,13 +261,9 @@ def _same(body: BodyT) -> BodyT:
 
 
 async def _write(
-    records: Records,
-    collection: Collection[BodyT],
-    wanted: Iterable[BodyT],
-    changes: Changes,
-    keys_of: Callable[[BodyT], frozenset[Key]],
-    now: datetime,
+    records: Records, sort: _Sort[BodyT], wanted: Iterable[BodyT], changes: Changes, now: datetime
 ) -> None:
+    collection, keys_of, _ = sort
     for page in _pages(body for body in wanted if _mrid_of(body) in changes.saves):
         known: dict[MRID, datetime] = {}
         if changes.difference.changed:
