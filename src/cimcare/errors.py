@@ -188,6 +188,7 @@ _TABLE = (
     _row("BUS-155", "work is carried out by its orders", "6.1"),
     _row("BUS-156", "dig notice without place or time", "5.8"),
     _row("BUS-157", "what lies where digging is planned", "0.0", 200, level=Level.INFORM, acts="nobody"),
+    _row("BUS-158", "crews cannot be read", "1.8"),
     _row("BUS-160", "consent missing", "7.7", 403),
     _row("BUS-161", "another switch of supplier waits", "6.1"),
     _row("BUS-162", "waits for its date", "0.0", 200, level=Level.INFORM, acts="nobody"),

@@ -102,6 +102,14 @@ def test_points_of_sale_work_as_shown(tmp_path: Path) -> None:
 
 
 @needs_curl
+def test_field_work_goes_as_shown(tmp_path: Path) -> None:
+    """A planner tries it with a hub of her own: the crews of the page would be missing on other pages."""
+    with hub_process(tmp_path, seed_town=True) as running:
+        (tmp_path / "cimcare.db").symlink_to(tmp_path / "hub.db")
+        assert run_page(DOCS / "guides/field-work.md", tmp_path, running.address) == 8
+
+
+@needs_curl
 def test_operation_is_as_shown(hub: HubProcess, hub_folder: Path, tmp_path: Path) -> None:
     """Commands that are looked up at night have to work, the copy of a running hub's database above all."""
     (tmp_path / "cimcare.db").symlink_to(hub_folder / "hub.db")

@@ -34,6 +34,7 @@ _COMMANDS = {
     "send": "cimcare.cli.sending",
     "serve": "cimcare.cli.running",
     "validate": "cimcare.cli.documents",
+    "work": "cimcare.cli.working",
 }
 
 

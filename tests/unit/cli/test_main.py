@@ -34,6 +34,7 @@ NAMED = [
     "send",
     "serve",
     "validate",
+    "work",
 ]
 
 
@@ -111,6 +112,9 @@ def test_all_commands_are_there() -> None:
         "schema compare",
         "schema export",
         "schema list",
+        "work board",
+        "work crews",
+        "work list",
     }
 
 

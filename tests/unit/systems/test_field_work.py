@@ -154,6 +154,7 @@ async def test_an_order_says_where_who_and_how_to_get_in(utility: Utility) -> No
     await utility.ask(Verb.CREATE, SR, wish(WorkKind.inspection, priority=Priority(rank=2), comment="Seal open."))
     (order,) = await orders_of(utility)
     (task,) = order.work_tasks
+    assert task.crew_eta == MONDAY.replace(hour=13)
     home = find_premises(3)
     assert task.work_location is not None
     assert (task.work_location.mrid, task.work_location.access_method) == (home.mrid("location"), "ring twice")

@@ -18,11 +18,13 @@ from cimcare.systems.identity import Label, label_of, labels_of, lookup_keys, mr
 
 __all__ = [
     "CREWS",
+    "MOST_CREWS",
     "CrewRecord",
     "Place",
     "Shift",
     "crew_named",
     "distance",
+    "duty_within",
     "has_skills",
     "is_on_duty",
     "load_crews",

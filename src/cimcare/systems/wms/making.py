@@ -4,6 +4,8 @@ Source: IEC 61968-8:2015, clause 5.5, and the members of IEC 61968-6 service ord
 request is ours.
 """
 
+from datetime import datetime
+
 import msgspec
 
 from cimcare.exchange.ports import ServingContext
@@ -29,14 +31,15 @@ async def build_order(
     request: Structure,
     order_type: OrderType,
     appointments: tuple[Appointment, ...],
+    eta: datetime | None,
 ) -> service_order.Work:
-    """The order of a type that follows from a request. What the directory of premises knows of the place is added."""
+    """The order of a type that follows from a request. What the directory of premises knows of the place is added.
+
+    `eta` is when a crew could come: IEC 61968-6 asks for it in every task. It is a plan, and a promise to nobody.
+    """
     task = service_order.WorkTask(
         mrid=MRID(context.new_id()),
-        # A promise to nobody: the window in which the crew is planned to come.
-        crew_eta=appointments[0].meeting_interval.start
-        if appointments and appointments[0].meeting_interval is not None
-        else None,
+        crew_eta=eta,
         instruction=_instruction(request),
         subject=getattr(request, "subject", None) or order_type.name.capitalize(),
         task_kind=order_type.task,
@@ -79,6 +82,11 @@ async def _place(context: ServingContext, request: Structure) -> service_order.S
     if place is None and known is None:
         return None
     made = recast(place, service_order.ServiceLocation) if place is not None else service_order.ServiceLocation()
+    # The points of an order have three dimensions, those of a request two: what is not said is on the ground.
+    points = tuple(
+        msgspec.structs.replace(one, z_position="0") if one.z_position is None else one for one in made.position_points
+    )
+    made = msgspec.structs.replace(made, position_points=points)
     if known is None:
         return made
     made = msgspec.structs.replace(made, mrid=made.mrid or known.mrid)

@@ -12,6 +12,7 @@ from cimcare.exchange.ports import Event, ServingContext, Stored
 from cimcare.model import work as shared_work
 from cimcare.model import work_request
 from cimcare.model.enumerations import WorkStatusKind, WorkTimeScheduleKind
+from cimcare.model.envelope import RequestMessage
 from cimcare.model.nouns import NOUNS, Noun
 from cimcare.model.structure import Structure
 from cimcare.model.values import DateTimeInterval
@@ -41,6 +42,10 @@ class Office(Generic[BodyT]):
         self._context = context
         self._calendar = calendar or Calendar(context.records, context.now)
         self._clause = NOUNS[kind.noun].clause
+
+    async def named(self, message: RequestMessage) -> RequestMessage:
+        """The message with what it means but does not name."""
+        return message
 
     async def open(self, said: Said[BodyT], body: BodyT) -> Verdict[BodyT]:
         """New work."""

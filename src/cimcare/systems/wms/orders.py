@@ -16,12 +16,13 @@ from cimcare.errors import Finding, finding_of
 from cimcare.exchange.ports import Event, ServingContext, Stored
 from cimcare.model import service_order
 from cimcare.model.enumerations import WorkStatusKind
+from cimcare.model.envelope import RequestMessage
 from cimcare.model.identity import MRID
 from cimcare.model.verbs import Verb
 from cimcare.model.work import Appointment, Crew
 from cimcare.rules.lifecycle import UNDER_WAY, is_begun, is_ended, work_transition
 from cimcare.systems.identity import has_identity, is_same
-from cimcare.systems.objects import Said, as_utc
+from cimcare.systems.objects import Said, as_utc, find_said, said_in
 from cimcare.systems.serving import Verdict, file_object
 from cimcare.systems.wms.appointments import Calendar, Window
 from cimcare.systems.wms.catalog import OrderType, type_of_order
@@ -56,10 +57,50 @@ class Orders(Office[service_order.Work]):
         super().__init__(SERVICE_ORDERS, context, calendar)
         self._touched: dict[Parent, str | None] = {}
 
+    async def named(self, message: RequestMessage) -> RequestMessage:
+        """The message with its tasks named: one without identity means the only task of its order, else it is new."""
+        if message.payload is None or self._context.removes:
+            return message
+        orders = {id(said.body): said for said in said_in(message, self._kind)}
+        content = []
+        for root in message.payload.content:
+            if isinstance(root, service_order.ServiceOrders):
+                works = [await self._with_tasks(orders[id(one)]) for one in root.work]
+                root = msgspec.structs.replace(root, work=tuple(works))
+            content.append(root)
+        payload = msgspec.structs.replace(message.payload, content=tuple(content))
+        return msgspec.structs.replace(message, payload=payload)
+
+    async def _with_tasks(self, said: Said[service_order.Work]) -> service_order.Work:
+        order = said.body
+        assert order is not None  # what stands in a payload is said by its value
+        if all(has_identity(task) for task in order.work_tasks):
+            return order
+        stored = await find_said(self._context.records, self._kind, said)
+        known = stored.body.work_tasks if isinstance(stored, Stored) else ()
+        only = known[0] if len(known) == 1 and has_identity(known[0]) else None
+        return self._with_named_tasks(order, only)
+
+    def _with_named_tasks(
+        self, order: service_order.Work, only: service_order.WorkTask | None = None
+    ) -> service_order.Work:
+        tasks = tuple(
+            task
+            if has_identity(task)
+            else msgspec.structs.replace(
+                task,
+                mrid=only.mrid if only is not None else MRID(self._context.new_id()),
+                names=only.names if only is not None else (),
+            )
+            for task in order.work_tasks
+        )
+        return msgspec.structs.replace(order, work_tasks=tasks)
+
     async def open(self, said: Said[service_order.Work], body: service_order.Work) -> Verdict[service_order.Work]:
         """A new order, scheduled if it comes with an appointment."""
         appointments = appointments_of(body)
         status = status_of(body) or (WorkStatusKind.scheduled if appointments else WorkStatusKind.waitingToBeScheduled)
+        body = self._with_named_tasks(body)
         body = msgspec.structs.replace(body, status_kind=status, last_modified_date_time=self._context.now)
         assert body.mrid is not None  # every new object has one
         parent = await parent_of(self._context.records, body)
@@ -272,7 +313,7 @@ class Orders(Office[service_order.Work]):
             if unproven is not None:
                 return unproven
         if status in UNDER_WAY:
-            body = _with_crews(body, crews)
+            body = self._with_named_tasks(_with_crews(body, crews))
         held = self._wanted(body, job)
         demand = demand_of(job, kind)
         if held != job.held:

@@ -290,7 +290,8 @@ class Requests(Office[BodyT]):
         appointments = appointments_of(core)
         held = held_by(core)
         made = []
-        for order_type in work_type.orders:
+        for order_type, demand in zip(work_type.orders, self._demands(core, work_type), strict=True):
+            window = held if held is not None else await self._calendar.find((demand,))
             order = await build_order(
                 self._context,
                 self._kind.noun,
@@ -298,6 +299,7 @@ class Requests(Office[BodyT]):
                 core,
                 order_type,
                 appointments[-1:] if held is not None else (),
+                window[0] if window is not None else None,
             )
             stored = await self._orders.adopt(order, Parent(self._kind.noun, mrid), held)
             made.append(stored.body)

@@ -101,4 +101,5 @@ async def end_dig_notices(context: ServingContext) -> Served:
             events.append(await office.expire(notice))
             ids.append(WORK_REQUESTS.id_of(notice.mrid))
     events.extend(await office.follow())
-    return Served(result=Result.OK, ids=tuple(ids), events=tuple(events))
+    has_more = len(due) == _AT_ONCE
+    return Served(result=Result.OK, ids=tuple(ids), events=tuple(events), has_more=has_more)

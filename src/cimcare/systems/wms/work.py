@@ -42,7 +42,9 @@ def _handlers_of(
     async def change_work(message: RequestMessage, context: ServingContext) -> Served:
         """Another window, contact or access note; a crew that is sent; or the progress that it reports."""
         office = make(context)
-        return await told(await change_each(message, context, kind, office.change), office, Verb.CHANGED)
+        return await told(
+            await change_each(await office.named(message), context, kind, office.change), office, Verb.CHANGED
+        )
 
     async def cancel_work(message: RequestMessage, context: ServingContext) -> Served:
         """Withdraw work that has not begun."""
