@@ -149,6 +149,7 @@ _TABLE = (
     _row("REF-128", "name made unique", "0.0", 200, level=Level.INFORM, acts="nobody"),
     _row("REF-129", "too many devices in a row", "1.8", acts="operator"),
     _row("REF-130", "device unknown, or without contacts", "2.15", 404, acts="operator"),
+    _row("REF-140", "meter unknown", "2.15", 404),
     # LIF-1xx: lifecycle
     _row("LIF-101", "state does not allow this verb", "6.1"),
     _row("LIF-102", "state change not allowed", "6.1"),
@@ -166,6 +167,8 @@ _TABLE = (
     _row("BUS-107", "appointment cannot be kept", "6.1"),
     _row("BUS-108", "agreement overlaps another", "6.1"),
     _row("BUS-109", "neither customer nor place", "5.8"),
+    # BUS-120 to BUS-129: grouping of tickets
+    _row("BUS-120", "where a ticket belongs", "0.0", 200, level=Level.INFORM, acts="nobody"),
     # BUS-130 to BUS-139: outages, their estimates and their restoration
     _row("BUS-130", "nobody is named who knows it", "5.8"),
     _row("BUS-131", "evidence does not cover all who are believed out", "6.1"),

@@ -133,11 +133,14 @@ def shown_in(served: Served, verb: Verb, noun: Noun) -> Structure:
 
 
 def ids_of(served: Served) -> list[str]:
-    return [one.value for one in served.ids]
+    """Objects that were served; the incidents that a reply about tickets names beside them are not among them."""
+    has_tickets = any(one.object_type == "TroubleTicket" for one in served.ids)
+    return [one.value for one in served.ids if not has_tickets or one.object_type != "Incident"]
 
 
 def codes_of(served: Served) -> list[str]:
-    return [finding.code for finding in served.findings]
+    """Codes of what was found wrong; BUS-120 says where a ticket belongs."""
+    return [finding.code for finding in served.findings if finding.code != "BUS-120"]
 
 
 def names(*given: str, scheme: str | None = None, authority: str | None = None) -> tuple[Name, ...]:

@@ -15,6 +15,7 @@ from cimcare.systems.oms.evidence import EVIDENCE
 from cimcare.systems.oms.importing import REVISIONS
 from cimcare.systems.oms.kinds import EXTENTS, INCIDENTS, REPORTS, TICKETS
 from cimcare.systems.oms.looking import get_incidents
+from cimcare.systems.oms.meters import METER_EVENTS, take_meter_events
 from cimcare.systems.oms.parts import PARTS
 from cimcare.systems.oms.quieting import regroup
 from cimcare.systems.oms.regrouping import REGROUPINGS
@@ -33,7 +34,7 @@ from cimcare.systems.oms.tickets import (
     hear_trouble_tickets_created,
 )
 
-__all__ = ["COLLECTIONS", "LISTENS", "SERVES", "TICKS", "get_incidents"]
+__all__ = ["COLLECTIONS", "LISTENS", "SERVES", "TICKS", "get_incidents", "take_meter_events"]
 
 
 SERVES: dict[tuple[Verb, Noun], Handler] = {
@@ -68,6 +69,7 @@ COLLECTIONS = (
     INCIDENTS.collection,
     REPORTS,
     EXTENTS,
+    METER_EVENTS,
     EVIDENCE,
     DECISIONS,
     REGROUPINGS,

@@ -36,7 +36,7 @@ from cimcare.systems.oms.places import Place, devices_of
 from cimcare.systems.oms.regrouping import Regrouping, Worklist, behind, next_page
 from cimcare.systems.oms.restored import outages_below, reconsider
 
-__all__ = ["IncidentBook", "incident_of", "reported_at"]
+__all__ = ["IncidentBook", "above", "incident_of", "reported_at"]
 
 _MOST_MOVED = 150
 """Premises that one message or one tick looks at beside its own: some 50 ms of work."""
@@ -227,10 +227,7 @@ class IncidentBook:
         """A ticket that is new, open, and not yet in any incident: in the one where it belongs."""
         self.decisions.cause = ticket.mrid
         at = reported_at(ticket.body, self._context.now)
-        report = await self._report(_key_of(ticket))
-        if report is not None and await self.find_open(report.incident) is None:
-            await self._forget(report)
-            report = None
+        report = await self.current_report(_key_of(ticket))
         if report is None:
             report = await self._first_report(ticket, place, at, asked)
         else:
@@ -238,7 +235,7 @@ class IncidentBook:
             after = msgspec.structs.replace(report, at=min(at, report.at), tickets=report.tickets + 1)
             if not report.path and _stated_by(ticket) != report.stated:
                 after = await self._recalled(after, ticket)
-            report = await self._alter(report, after, asked, "the call names it")
+            report = await self.rewrite(report, after, asked, "the call names it")
         return await self._linked(ticket, report.incident)
 
     async def alter(
@@ -250,14 +247,14 @@ class IncidentBook:
     ) -> Stored[TroubleTicket]:
         """A ticket with what has changed in it, in the incident where it belongs now."""
         self.decisions.cause = ticket.mrid
-        key, report = _key_of(ticket), await self._report(_key_of(before))
+        key, report = _key_of(ticket), await self.report_of(_key_of(before))
         if report is None or await self.find_open(report.incident) is None:
             return await self.enter(ticket, place, asked)
         if key != _key_of(before):
             await self._leave(before, report, "its tickets are of another place")
             return await self.enter(ticket, place, asked)
         after = await self._recalled(report, ticket)
-        report = await self._alter(report, after, asked, "somebody has moved a ticket into it", besides=ticket.mrid)
+        report = await self.rewrite(report, after, asked, "somebody has moved a ticket into it", besides=ticket.mrid)
         await self._take_hazards(report.incident, ticket)
         if report.incident == incident_of(before.body):
             return ticket
@@ -265,7 +262,7 @@ class IncidentBook:
 
     async def settle(self, ticket: Stored[TroubleTicket]) -> bool:
         """A ticket was resolved. It counts until its incident ends. Whether nothing more is open at its premises."""
-        report = await self._report(_key_of(ticket))
+        report = await self.report_of(_key_of(ticket))
         if report is None or report.incident != incident_of(ticket.body):
             return False
         after = msgspec.structs.replace(report, tickets=max(0, report.tickets - 1), settled=report.settled + 1)
@@ -275,7 +272,7 @@ class IncidentBook:
     async def withdraw(self, ticket: Stored[TroubleTicket]) -> None:
         """A ticket was cancelled: it should not have been, and counts no longer."""
         self.decisions.cause = ticket.mrid
-        report = await self._report(_key_of(ticket))
+        report = await self.report_of(_key_of(ticket))
         if report is not None and report.incident == incident_of(ticket.body):
             await self._leave(ticket, report, "its last ticket was cancelled")
 
@@ -287,13 +284,13 @@ class IncidentBook:
         The ticket comes back as it is to be saved. To move one that is stored and be done with it: `move`.
         """
         self.decisions.cause = ticket.mrid
-        report = await self._report(_key_of(ticket))
+        report = await self.report_of(_key_of(ticket))
         if report is None:
             at = reported_at(ticket.body, self._context.now)
             report = await self._first_report(ticket, Place(), at, incident, reason)
         elif report.incident != incident.mrid or not report.is_placed:
             after = msgspec.structs.replace(report, is_placed=True)
-            report = await self._alter(report, after, incident, reason, besides=ticket.mrid)
+            report = await self.rewrite(report, after, incident, reason, besides=ticket.mrid)
         return await self._linked(ticket, report.incident)
 
     async def move(self, ticket: Stored[TroubleTicket], incident: Stored[Incident], reason: str) -> None:
@@ -350,7 +347,7 @@ class IncidentBook:
 
     async def _look_again(self, report: ReportRecord, item: Regrouping) -> None:
         """A premises in the incident where it belongs by now."""
-        report = await self._report(report.premises) or report
+        report = await self.report_of(report.premises) or report
         incident = await self.find_open(item.incident)
         if incident is None or report.incident != item.incident or report.is_placed:
             return
@@ -387,11 +384,20 @@ class IncidentBook:
 
     # -------------------------------------------------------------------------------------------- reports
 
-    async def _report(self, key: str) -> ReportRecord | None:
+    async def report_of(self, key: str) -> ReportRecord | None:
+        """What is reported of a premises; None if nothing is."""
         if key not in self._reports:
             stored = await self._records.find(REPORTS, MRID(key))
             self._reports[key] = stored.body if stored is not None else None
         return self._reports[key]
+
+    async def current_report(self, key: str) -> ReportRecord | None:
+        """What is reported of a premises in an open incident. What was in one that has ended is forgotten."""
+        report = await self.report_of(key)
+        if report is not None and await self.find_open(report.incident) is None:
+            await self._forget(report)
+            return None
+        return report
 
     async def _first_report(
         self,
@@ -412,13 +418,14 @@ class IncidentBook:
             at=at,
             tickets=1,
             stated=stated,
-            is_critical=any(key.sort == "critical" for key in ticket.keys),
+            is_critical=any(key.sort == "critical" for key in ticket.keys)
+            or (supply.point is not None and supply.point.is_critical),
             is_placed=asked is not None,
         )
-        report = _above(report, supply, is_by_stated=is_by_stated)
-        return await self._admit(report, asked, reason)
+        report = above(report, supply, is_by_stated=is_by_stated)
+        return await self.admit(report, asked, reason)
 
-    async def _admit(self, report: ReportRecord, asked: Stored[Incident] | None, reason: str) -> ReportRecord:
+    async def admit(self, report: ReportRecord, asked: Stored[Incident] | None, reason: str) -> ReportRecord:
         """A report that is new: counted, and in an incident."""
         await self._judge.count(report, 1)
         await self._judge.settle(report)
@@ -446,13 +453,20 @@ class IncidentBook:
             feeder=feeder if feeder is not None and feeder.customers <= 1 else None,
         )
 
-    async def _alter(
+    async def drop(self, report: ReportRecord, reason: str) -> None:
+        """A report that should not have been: it leaves its incident and counts no longer."""
+        await self._put(report, None, reason)
+        await self._judge.count(report, -1)
+        await self._judge.settle(report)
+
+    async def rewrite(
         self,
         before: ReportRecord,
         after: ReportRecord,
         asked: Stored[Incident] | None,
         reason: str,
         besides: MRID | None = None,
+        settled_at: datetime | None = None,
     ) -> ReportRecord:
         """A report that has changed, in the incident that somebody asks for, failing that where it belongs by rule."""
         if asked is not None:
@@ -461,7 +475,7 @@ class IncidentBook:
         if is_recounted:
             await self._judge.count(before, -1)
             await self._judge.count(after, 1)
-        await self._put(before, after, reason)
+        await self._put(before, after, reason, settled_at=settled_at)
         if is_recounted:
             await self._judge.settle(before)
             await self._judge.settle(after)
@@ -481,12 +495,10 @@ class IncidentBook:
         """The premises without this ticket, which no longer belongs to it."""
         tickets = max(0, report.tickets - 1)
         if tickets == 0 and report.settled == 0 and report.off_at is None:
-            await self._put(report, None, reason)
-            await self._judge.count(report, -1)
-            await self._judge.settle(report)
+            await self.drop(report, reason)
             return
         after = await self._recalled(msgspec.structs.replace(report, tickets=tickets), None, besides=ticket.mrid)
-        await self._alter(report, after, None, reason, besides=ticket.mrid)
+        await self.rewrite(report, after, None, reason, besides=ticket.mrid)
 
     async def _recalled(
         self, report: ReportRecord, ticket: Stored[TroubleTicket] | None, besides: MRID | None = None
@@ -505,7 +517,7 @@ class IncidentBook:
         after = msgspec.structs.replace(report, at=min(instants, default=report.at), stated=stated)
         if stated != report.stated and (not report.path or report.is_by_stated):
             supply = await self._judge.find_supply(frozenset(), "", stated)
-            after = _above(after, supply, is_by_stated=True)
+            after = above(after, supply, is_by_stated=True)
         return after
 
     async def _tickets(self, report: ReportRecord) -> tuple[Stored[TroubleTicket], ...]:
@@ -614,7 +626,7 @@ def _stated_by(ticket: Stored[TroubleTicket]) -> str:
     return next(iter(devices_of(ticket.body)), "")
 
 
-def _above(report: ReportRecord, supply: Supply, *, is_by_stated: bool) -> ReportRecord:
+def above(report: ReportRecord, supply: Supply, *, is_by_stated: bool = False) -> ReportRecord:
     """The report with the devices above it."""
     path = supply.path
     own = supply.point.customers if supply.point is not None else 1

@@ -5,14 +5,15 @@ from collections.abc import Iterator
 import msgspec
 
 from cimcare.errors import Finding, finding_of
-from cimcare.exchange.ports import Key, Records, Stored
+from cimcare.exchange.ports import Key, Records, Selection, Stored
 from cimcare.model.structure import Structure
 from cimcare.model.trouble_ticket import TroubleTicket
-from cimcare.systems.identity import describe_identity, has_identity, label_of
+from cimcare.systems.identity import Label, describe_identity, has_identity, label_of, labels_of, lookup_keys, mrid_of
+from cimcare.systems.oms.devices import SERVICE_POINTS, ServicePointRecord
 from cimcare.systems.oms.kinds import DEVICE_NAMES
 from cimcare.systems.premises import PremisesRecord, find_premises, has_directory
 
-__all__ = ["Place", "devices_of", "find_place"]
+__all__ = ["Place", "devices_of", "find_place", "key_of_point"]
 
 _PLACE_SORTS = ("premises", "service-location", "usage-point")
 
@@ -54,6 +55,7 @@ async def find_place(records: Records, ticket: TroubleTicket, path: str) -> Plac
         homes = await find_premises(records, "customer", customer)
         if not stated and len(homes) == 1:
             return _known(homes[0])
+    point = await _point_of(records, stated)
     pointers = stated or ((("customer", customer),) if customer is not None and is_customer_given else ())
     key = f"{pointers[0][0]}:{describe_identity(pointers[0][1])}" if pointers else ""
     findings: list[Finding] = []
@@ -61,7 +63,29 @@ async def find_place(records: Records, ticket: TroubleTicket, path: str) -> Plac
         findings.append(_place_unknown(stated, len(homes), path))
         if customer is not None and is_customer_given and not homes:
             findings.append(_customer_unknown(customer, path))
-    return Place(key=key, keys=frozenset({Key("premises", key)} if key else ()), findings=tuple(findings))
+    keys = {Key("premises", key)} if key else set()
+    if point is not None:
+        key = key_of_point(point)
+        keys = {Key("premises", key), Key("usage-point", point.mrid)}
+    return Place(key=key, keys=frozenset(keys), findings=tuple(findings))
+
+
+def key_of_point(point: ServicePointRecord) -> str:
+    """The key of premises that only the network model knows, however they are named."""
+    return f"point:{point.mrid}"
+
+
+async def _point_of(records: Records, stated: tuple[tuple[str, Structure], ...]) -> ServicePointRecord | None:
+    """The point of supply that a place means, if it is one."""
+    keys: list[Key] = []
+    for sort, value in stated:
+        if sort in _PLACE_SORTS:
+            bare = (Label("", "", label.name) for label in labels_of(value))
+            keys.extend(lookup_keys(sort, mrid_of(value), bare))
+    if not keys:
+        return None
+    found = await records.select(SERVICE_POINTS, Selection(keys=(tuple(keys),), limit=2))
+    return found[0].body if len(found) == 1 else None
 
 
 def _stated_places(ticket: TroubleTicket) -> Iterator[tuple[str, Structure]]:

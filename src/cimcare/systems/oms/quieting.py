@@ -3,9 +3,11 @@
 from cimcare.exchange.ports import Served, ServingContext
 from cimcare.model.envelope import Result
 from cimcare.systems.oms.incidents import IncidentBook
-from cimcare.systems.oms.regrouping import is_quiet
+from cimcare.systems.oms.judgement import GroupingRules
+from cimcare.systems.oms.regrouping import Regrouping, is_quiet
+from cimcare.systems.oms.rules import RulesRecord, save_rules
 
-__all__ = ["regroup"]
+__all__ = ["put_rules_in_force", "regroup"]
 
 _MOST_ITEMS = 20
 
@@ -17,3 +19,13 @@ async def regroup(context: ServingContext) -> Served:
         return Served(result=Result.OK)
     events = await book.events()
     return Served(result=Result.OK, events=events, has_more=not await is_quiet(context.records))
+
+
+async def put_rules_in_force(context: ServingContext, rules: GroupingRules, by: str) -> RulesRecord | None:
+    """Other rules from now on; what is open is grouped anew by them, by the clock. None if they hold already."""
+    record = await save_rules(context.records, rules, by, context.now)
+    if record is not None:
+        book = IncidentBook(context)
+        book.work.add(Regrouping(why=f"rules of version {record.version} are in force"))
+        await book.work.keep()
+    return record

@@ -10,7 +10,7 @@ from datetime import datetime
 
 import msgspec
 
-from cimcare.errors import Finding
+from cimcare.errors import Finding, finding_of
 from cimcare.exchange.ports import Key, Served, ServingContext, Stored
 from cimcare.model.envelope import EventMessage, RequestMessage, Result
 from cimcare.model.identity import MRID
@@ -22,7 +22,9 @@ from cimcare.rules.lifecycle import check_transition
 from cimcare.systems.identity import is_same, labels_of, mrid_of
 from cimcare.systems.merging import difference, merge
 from cimcare.systems.objects import Said, as_utc, find_by_names, find_twin, refused, said_in, unknown, warning_of
-from cimcare.systems.oms.incidents import IncidentBook, reported_at
+from cimcare.systems.oms.estimates import say_estimate
+from cimcare.systems.oms.estimating import estimate_shown
+from cimcare.systems.oms.incidents import IncidentBook, incident_of, reported_at
 from cimcare.systems.oms.kinds import CANCELLED, INCIDENTS, OPEN, RESOLVED, TICKETS
 from cimcare.systems.oms.places import Place, find_place
 from cimcare.systems.oms.restored import SKEW, Evidence, EvidenceKind
@@ -53,14 +55,14 @@ async def create_trouble_tickets(message: RequestMessage, context: ServingContex
     """Take calls: each becomes an open ticket, and joins or opens an incident."""
     desk = _Desk(context)
     course = await create_each(message, context, TICKETS, desk.open)
-    return course.served(Verb.CREATED, await desk.book.events())
+    return await desk.answered(course.served(Verb.CREATED, await desk.book.events()))
 
 
 async def change_trouble_tickets(message: RequestMessage, context: ServingContext) -> Served:
     """Note what a second call adds: hazards, call-back wishes, another place."""
     desk = _Desk(context)
     course = await change_each(message, context, TICKETS, desk.change)
-    return course.served(Verb.CHANGED, await desk.book.events())
+    return await desk.answered(course.served(Verb.CHANGED, await desk.book.events()))
 
 
 async def cancel_trouble_tickets(message: RequestMessage, context: ServingContext) -> Served:
@@ -256,6 +258,39 @@ class _Desk:
         if wanted.resolved_date_time is None:
             wanted = msgspec.structs.replace(wanted, resolved_date_time=resolved)
         return await self._ended(stored, wanted, RESOLVED)
+
+    async def answered(self, served: Served) -> Served:
+        """The outcome, with the incident of each open ticket and what is known of its restoration time.
+
+        So whoever takes the call hears both in the reply: BUS-120 says them, and Reply/ID names the incidents too.
+        """
+        findings, ids = list(served.findings), list(served.ids)
+        for one in served.ids:
+            stored = await self._context.records.find(TICKETS.collection, MRID(one.value))
+            if stored is None or stored.state != OPEN:
+                continue
+            incident = await self.book.find_open(incident_of(stored.body))
+            if incident is None:
+                continue
+            extent = await self.book.extent(incident.mrid)
+            where = f"{extent.kind} {extent.device_name} suspected" if extent.kind else "its own premises"
+            if extent.is_pinned:
+                where = f"{extent.kind} {extent.device_name} confirmed"
+            etr = say_estimate(estimate_shown(incident.body))
+            findings.append(
+                finding_of(
+                    "BUS-120",
+                    "/Reply/ID",
+                    f"ticket {stored.mrid} is in incident {incident.mrid} ({where}). {etr}",
+                    "nothing more to be done; what changes is told in events",
+                    _CLAUSE,
+                    object_id=stored.mrid,
+                )
+            )
+            identifier = INCIDENTS.id_of(incident.mrid)
+            if identifier not in ids:
+                ids.append(identifier)
+        return msgspec.structs.replace(served, findings=tuple(findings), ids=tuple(ids))
 
     async def _ended(self, stored: Stored[TroubleTicket], wanted: TroubleTicket, state: str) -> _Verdict:
         body = msgspec.structs.replace(
