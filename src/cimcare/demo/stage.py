@@ -145,7 +145,7 @@ class Stage:
             correlation_id=(reply.header.correlation_id or "") if reply is not None else "",
             result=result,
             codes=codes,
-            ids=tuple(one.value for one in reply.reply.id) if reply is not None else (),
+            ids=_own_ids(reply, noun) if reply is not None else (),
             objects=_count(reply, noun),
             expected=expected,
             detail=detail,
@@ -156,7 +156,7 @@ class Stage:
             await self._note_events(stored)
         if reply is None or not step.went_as_expected:
             raise _StoppedError
-        return tuple(one.value for one in reply.reply.id) or _identities(reply, noun)
+        return _own_ids(reply, noun) or _identities(reply, noun)
 
     def _message(
         self,
@@ -223,6 +223,12 @@ class Stage:
                     stored_as=kept.sequence,
                 )
             )
+
+
+def _own_ids(reply: ResponseMessage, noun: Noun) -> tuple[str, ...]:
+    """Objects of the noun that a reply names; one about tickets names their incidents, too."""
+    own = NOUNS[noun].item_name
+    return tuple(one.value for one in reply.reply.id if one.object_type in (None, own))
 
 
 def _content(message: object, noun: Noun) -> tuple[object, ...]:

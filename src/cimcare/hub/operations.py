@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from cimcare.errors import Finding, finding_of
+from cimcare.errors import Finding, Level, finding_of
 from cimcare.exchange.dispatch import Dispatcher
 from cimcare.exchange.operations import (
     Step,
@@ -169,8 +169,12 @@ async def _attempt(
                     raise _Undone(served)
         except _Undone as undone:
             served = msgspec.structs.replace(undone.served, ids=(), events=())
-    findings = findings_of_step(step, served.findings, message.ARCHETYPE)
-    return _Run(step=step, served=msgspec.structs.replace(served, findings=findings), role=role)
+    # The reply to a set speaks of its operations: of what they have made, and of what was wrong with them.
+    own = NOUNS[step.noun].item_name
+    ids = tuple(one for one in served.ids if one.object_type in (None, own))
+    said = tuple(one for one in served.findings if one.level is not Level.INFORM)
+    findings = findings_of_step(step, said, message.ARCHETYPE)
+    return _Run(step=step, served=msgspec.structs.replace(served, findings=findings, ids=ids), role=role)
 
 
 def _not_attempted(step: Step, culprit: Step) -> _Run:

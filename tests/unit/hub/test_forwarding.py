@@ -99,7 +99,8 @@ def tickets(*names: str) -> TroubleTickets:
 
 
 def codes_of(answer: ResponseMessage | FaultMessage) -> list[str]:
-    return [error.code for error in answer.reply.error]
+    """Codes of a reply, without those that say where a ticket belongs."""
+    return [error.code for error in answer.reply.error if "BUS-120" not in (error.details or "")]
 
 
 # ------------------------------------------------------------------------------------------------- passed through
