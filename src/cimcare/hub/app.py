@@ -145,7 +145,8 @@ class Hub:
                     await seed_town(transaction.records, clock())
                     await seed_network(transaction.records, clock())
                     await seed_crews(transaction.records, clock())
-            await put_rules_in_force(store, NoticeRules(time_zone=settings.notices.time_zone), clock())
+            rules = NoticeRules(time_zone=settings.notices.time_zone, keep_days=settings.retention.notices_days)
+            await put_rules_in_force(store, rules, clock())
         except BaseException:
             await store.close()
             raise

@@ -198,6 +198,15 @@ class RetentionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     deliveries_days: Annotated[
         int, described("How long deliveries that have ended are kept.", unit="days", least=1, most=36500)
     ] = 30
+    notices_days: Annotated[
+        int,
+        described(
+            "How long notices to customers that have ended are kept, with call-backs and who was out.",
+            unit="days",
+            least=1,
+            most=36500,
+        ),
+    ] = 400
     every_minutes: Annotated[
         int,
         described(

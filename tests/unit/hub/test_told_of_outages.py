@@ -9,6 +9,7 @@ import pytest
 import structlog
 
 from cimcare.exchange.notices import ContactKind, Handed, HandOver, Outgoing
+from cimcare.exchange.ports import Selection
 from cimcare.hub.app import Hub
 from cimcare.model.enumerations import WorkStatusKind
 from cimcare.model.envelope import Header, Payload, RequestMessage, User
@@ -19,6 +20,7 @@ from cimcare.model.values import DateTimeInterval, Status
 from cimcare.model.verbs import Verb
 from cimcare.samples.northlake import Premises, find_premises
 from cimcare.store.opening import open_store
+from cimcare.systems.oms.kinds import INCIDENTS
 from tests.support.hub import hub_settings
 from tests.unit.hub.conftest import NOON
 from tests.unit.hub.test_calling import Desk
@@ -169,4 +171,23 @@ async def test_a_closed_ticket_by_crew_tells_its_caller(room: Room) -> None:
     room.later(hours=1)
     await room.order(Verb.CLOSE, incident)
     assert await room.told() == [("0", "powerRestored")]
+    assert await room.told() == []
+
+
+async def test_callers_of_incidents_that_grow_together_are_told_once(room: Room) -> None:
+    """Calls from many houses move the suspected device up, incidents merge, tickets move; each caller hears it once."""
+    homes = [find_premises(index) for index in range(20)]
+    for home in homes:
+        await room.call_from(home, "initialEtr")
+        room.later(seconds=20)
+    incidents = await room.store.reader.records.select(INCIDENTS.collection, Selection(states=("open",)))
+    assert len(incidents) < len(homes)  # they have grown together
+    room.later(minutes=5)
+    for incident in incidents:
+        await room.estimate(incident.mrid, NOON + timedelta(hours=3))
+
+    assert await room.told() == sorted((str(home.index), "initialEtr") for home in homes)
+    room.later(minutes=30)
+    for incident in incidents:
+        await room.order(Verb.CLOSE, incident.mrid, outage=IncidentOutage(actual_period=DateTimeInterval(end=room.now)))
     assert await room.told() == []

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cimcare.exchange.notices import ContactKind, Handed, HandOver, Outgoing
-from cimcare.exchange.ports import Selection, Stored
+from cimcare.exchange.ports import Collection, Key, Records, Selection, Stored
 from cimcare.model.enumerations import NotificationTriggerKind, WorkStatusKind
 from cimcare.model.identity import MRID
 from cimcare.model.incident import (
@@ -39,7 +40,7 @@ from cimcare.systems.cis.contacts import (
     next_allowed,
 )
 from cimcare.systems.cis.following import carry_on
-from cimcare.systems.cis.members import SHELF_SIZE
+from cimcare.systems.cis.members import FOLLOWED, MEMBERS, SHELF_SIZE
 from cimcare.systems.cis.notices import NOTICES, NoticeRecord
 from cimcare.systems.cis.outgoing import MOST_ATTEMPTS, claim_notices, settle_notice
 from cimcare.systems.etr import Etr, EtrStage, render_remark
@@ -599,6 +600,77 @@ async def test_many_members_are_told_in_slices() -> None:
 
     assert len(await bench.send()) == count
     assert len({notice.address for notice in bench.sent}) == count
+
+
+async def test_what_is_old_and_over_is_forgotten() -> None:
+    """Who was in the dark, and under which number, is kept no longer than it has to be; what goes on stays."""
+    bench = Bench()
+    other = mrid("INC-2")
+    await bench.ticket("T-1", Trigger.informDispatched)
+    await bench.ticket("T-2", Trigger.informDispatched, incident=other, contact="b@post.example")
+    await bench.ticket("T-3", Trigger.informDispatched, incident=other, contact="1", contact_type="phone")
+    await bench.incident(crew=WorkStatusKind.onSite)
+    await bench.incident(crew=WorkStatusKind.onSite, name=other)
+    await bench.send(channels=frozenset({ContactKind.EMAIL}))
+    await bench.incident(verb=Verb.CLOSED, restored_at=bench.now)
+    for days, expected in ((399, 3), (2, 0)):
+        bench.pass_time(days=days)
+        served = await cis.TICKS[-1](bench._context(bench._header(Verb.EXECUTE, Noun.INCIDENTS)))
+        assert served.has_more is False
+        assert len(await bench.states()) == expected
+    (call,) = await bench.records.select(CALL_BACKS, Selection())
+    assert call.state == "waiting"
+    assert [one.body.ticket for one in await bench.records.select(MEMBERS, Selection())] == ["T-2", "T-3"]
+    assert [one.mrid for one in await bench.records.select(FOLLOWED, Selection())] == [other]
+
+
+class Counted:
+    """Records that count how often they are asked, and how much they give."""
+
+    def __init__(self, records: Records) -> None:
+        self._records = records
+        self.work = 0
+
+    async def find(self, collection: Collection[Any], mrid: MRID) -> Stored[Any] | None:
+        self.work += 1
+        return await self._records.find(collection, mrid)
+
+    async def find_by_key(self, collection: Collection[Any], key: Key) -> tuple[Stored[Any], ...]:
+        found = await self._records.find_by_key(collection, key)
+        self.work += 1 + len(found)
+        return found
+
+    async def select(self, collection: Collection[Any], selection: Selection) -> tuple[Stored[Any], ...]:
+        found = await self._records.select(collection, selection)
+        self.work += 1 + len(found)
+        return found
+
+    async def save(self, collection: Collection[Any], stored: Stored[Any]) -> None:
+        self.work += 1
+        await self._records.save(collection, stored)
+
+    async def drop(self, collection: Collection[Any], mrid: MRID) -> None:
+        self.work += 1
+        await self._records.drop(collection, mrid)
+
+
+async def _costs(members: int) -> tuple[int, int]:
+    """Work for one more call, and for a word on the restoration time, with so many members of the incident."""
+    bench = Bench()
+    counted = Counted(bench.records)
+    bench.records = counted
+    for number in range(members):
+        await bench.ticket(f"T-{number}", Trigger.initialEtr, contact=f"{number}@post.example")
+    before = counted.work
+    await bench.ticket("T", Trigger.initialEtr, contact="one.more@post.example")
+    told = counted.work
+    await bench.incident(at(4))
+    return told - before, counted.work - told
+
+
+async def test_a_message_costs_the_same_however_many_are_out() -> None:
+    """The hundred-thousandth call of a storm, and a word on the restoration time of all of them."""
+    assert await _costs(2 * SHELF_SIZE) == await _costs(8 * SHELF_SIZE)
 
 
 # ------------------------------------------------------------------------------------------------------- property

@@ -21,6 +21,7 @@ from cimcare.systems.cis.contacts import NOTICE_RULES, PREFERENCES
 from cimcare.systems.cis.dates import keep_dates
 from cimcare.systems.cis.due import DUE
 from cimcare.systems.cis.following import ANNOUNCEMENTS
+from cimcare.systems.cis.forgetting import forget_notices
 from cimcare.systems.cis.hearing import incident_listeners, ticket_listeners
 from cimcare.systems.cis.intake import REPORTED
 from cimcare.systems.cis.kinds import (
@@ -60,7 +61,7 @@ LISTENS: dict[tuple[Verb, Noun], EventHandler] = {
 }
 """Events that this system takes."""
 
-TICKS: tuple[Tick, ...] = (keep_dates,)
+TICKS: tuple[Tick, ...] = (keep_dates, forget_notices)
 """What this system does by the clock."""
 
 COLLECTIONS = (

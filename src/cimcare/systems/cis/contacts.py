@@ -108,9 +108,14 @@ class Preferences(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NoticeRules(msgspec.Struct, frozen=True, kw_only=True):
-    """What holds for all notices: the time zone of the utility, in which hours are meant and instants are written."""
+    """What holds for all notices.
+
+    `time_zone` is that of the utility, in which hours are meant and instants are written. `keep_days` is how long what
+    has ended is kept.
+    """
 
     time_zone: str = "UTC"
+    keep_days: int = 400
 
 
 PREFERENCES: Collection[Preferences] = Collection("cis.Preferences", Preferences)

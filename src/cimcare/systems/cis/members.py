@@ -121,9 +121,11 @@ async def out_at(records: Records, place: str) -> tuple[Stored[Member], ...]:
     """
     found = []
     for member in await records.select(MEMBERS, Selection(keys=((Key("place", place),),), states=(OUT,), limit=100)):
-        followed = None if member.body.ticket is not None else await records.find(FOLLOWED, member.body.incident)
-        if followed is None or not followed.body.is_closed:
-            found.append(member)
+        if member.body.ticket is None:
+            followed = await records.find(FOLLOWED, member.body.incident)
+            if followed is None or followed.body.is_closed:
+                continue
+        found.append(member)
     return tuple(found)
 
 
