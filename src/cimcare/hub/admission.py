@@ -33,6 +33,9 @@ _REMEMBERED = 128
 """Messages by which the pace is known: several commits, since all messages of one commit are done at once."""
 
 _LEAST_KNOWN = 16
+_PATIENCE = 1.2
+"""What was let in and would then wait so many times longer than it may is refused all the same, when it is its turn."""
+
 _SILENCE_SECONDS = 1.0
 
 
@@ -90,8 +93,10 @@ class Admission:
         self._wait_seconds = wait_seconds
         self._now = now
         self._pace = Pace()
+        self._urgent = deque[bool](maxlen=_REMEMBERED)
+        self._urgent_done = 0
         self._numbers = count()
-        self._line: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._line: list[tuple[int, int, float, asyncio.Future[bool]]] = []
         self._waiting = 0
         self._begun_in_round = 0
         self._is_round_due = False
@@ -103,13 +108,16 @@ class Admission:
         for sign, priority in _SIGNS:
             if sign in raw:
                 has_place = self.in_work < self._limit + self._reserve
-                return Place(self, next(self._numbers), priority) if has_place else None
-        return Place(self, next(self._numbers), Priority.NORMAL) if self.is_free() else None
+                return Place(self, next(self._numbers), priority, self._now()) if has_place else None
+        return Place(self, next(self._numbers), Priority.NORMAL, self._now()) if self.is_free() else None
 
     def is_free(self, *, besides: int = 0) -> bool:
-        """Whether an ordinary message would get a place and its turn in time, `besides` places not counted."""
+        """Whether an ordinary message would get a place and its answer in time, `besides` places not counted.
+
+        Urgent ones that are still to come go before it, as many as there were of late.
+        """
         before = self.in_work - besides
-        return before < self._limit and before * self._pace.seconds(self._now()) <= self._wait_seconds
+        return before < self._limit and before * self._seconds_of_ordinary() <= self._wait_seconds
 
     def count(self, change: int) -> None:
         """So many more in work, or less."""
@@ -117,25 +125,31 @@ class Admission:
         if self._waiting and self._has_room():
             self._want_round()
 
-    def note(self) -> None:
+    def note(self, priority: Priority) -> None:
         """One is done, as far as those who wait are concerned."""
         self._pace.note(self._now())
+        is_urgent = priority is not Priority.NORMAL
+        self._urgent_done += is_urgent - (self._urgent[0] if len(self._urgent) == _REMEMBERED else 0)
+        self._urgent.append(is_urgent)
 
-    async def turn(self, priority: Priority, number: int) -> None:
-        """Wait until a message may be begun: at once if nobody waits, else behind the more urgent and the earlier."""
+    async def turn(self, priority: Priority, number: int, since: float) -> bool:
+        """Wait until a message may be begun: at once if nobody waits, else behind the more urgent and the earlier.
+
+        False if an ordinary message that has waited since then would have its answer much too late.
+        """
         if not self._waiting and self._has_room() and self._begun_in_round < self._slice():
             self._begun_in_round += 1
             self._want_round()
-            return
+            return True
         if not self._waiting:
             self._pace.start(self._now())
-        begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        heappush(self._line, (-priority, number, begun))
+        begun: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        heappush(self._line, (-priority, number, since, begun))
         self._waiting += 1
         if self._has_room():
             self._want_round()
         try:
-            await begun
+            return await begun
         except asyncio.CancelledError:
             if begun.cancelled():  # else it was its turn in the same moment
                 self._leave_line()
@@ -145,6 +159,11 @@ class Admission:
 
     def _has_room(self) -> bool:
         return self.in_work - self._waiting < _TOGETHER
+
+    def _seconds_of_ordinary(self) -> float:
+        """Seconds for one ordinary message, those included in which urgent ones are done."""
+        done = max(len(self._urgent), 1)
+        return self._pace.seconds(self._now()) * done / max(done - self._urgent_done, 1)
 
     def _slice(self) -> int:
         """How many may be begun in one round."""
@@ -161,15 +180,24 @@ class Admission:
         self._is_round_due = False
         self._begun_in_round = 0
         most = self._slice()
-        while self._waiting and self._has_room() and self._begun_in_round < most:
-            begun = heappop(self._line)[2]
+        refused = 0
+        while self._waiting and self._has_room() and self._begun_in_round < most and refused < _TOGETHER:
+            priority, _, since, begun = heappop(self._line)
             if begun.done():  # its message is gone
                 continue
-            self._begun_in_round += 1
+            is_late = priority == -Priority.NORMAL and self._is_late(since)
+            refused += is_late
+            self._begun_in_round += not is_late
             self._leave_line()
-            begun.set_result(None)
-        if self._begun_in_round:
+            begun.set_result(not is_late)
+        if self._begun_in_round or refused:
             self._want_round()
+
+    def _is_late(self, since: float) -> bool:
+        """Whether who waits since then would wait too long, with those before it that are begun and not done."""
+        now = self._now()
+        begun = self.in_work - self._waiting
+        return now - since + begun * self._pace.seconds(now) > _PATIENCE * self._wait_seconds
 
     def _leave_line(self) -> None:
         self._waiting -= 1
@@ -181,25 +209,26 @@ class Admission:
 class Place:
     """The place of one message, from its arrival until it is answered."""
 
-    def __init__(self, admission: Admission, number: int, assumed: Priority) -> None:
+    def __init__(self, admission: Admission, number: int, assumed: Priority, now: float) -> None:
         self._admission = admission
+        self._since = now
         self._number = number
         self._assumed = assumed
         self._is_noted = False
         admission.count(1)
 
-    async def turn(self) -> None:
-        """Wait until the message may be looked at."""
-        await self._admission.turn(self._assumed, self._number)
+    async def turn(self) -> bool:
+        """Wait until the message may be looked at. False if by now it is too late for it."""
+        return await self._admission.turn(self._assumed, self._number, self._since)
 
     async def keep(self, priority: Priority) -> bool:
         """Whether the message may stay now that it was read. Who only looked urgent goes back to its place."""
         if priority is not Priority.NORMAL or self._assumed is Priority.NORMAL:
             return True
+        self._assumed = priority
         if not self._admission.is_free(besides=1):
             return False
-        await self._admission.turn(priority, self._number)
-        return True
+        return await self._admission.turn(priority, self._number, self._since)
 
     def suspend(self) -> None:
         """The message begins to wait for somebody else, and takes nobody's place meanwhile."""
@@ -219,4 +248,4 @@ class Place:
         """Its turn is over. Once, however often it waits: what is left to do takes time, and is no further message."""
         if not self._is_noted:
             self._is_noted = True
-            self._admission.note()
+            self._admission.note(self._assumed)

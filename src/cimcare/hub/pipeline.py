@@ -90,7 +90,8 @@ class Pipeline:
             return self._too_busy(received.channel)
         self._metrics.set_waiting(self._admission.in_work)
         try:
-            await place.turn()
+            if not await place.turn():
+                return self._too_busy(received.channel)
             return await Passage(self._means, self.setup, received, place).run()
         finally:
             place.leave()

@@ -403,3 +403,66 @@ async def test_a_caller_that_goes_away_when_its_turn_comes_holds_nobody_up() -> 
     for place in places[1:]:
         place.leave()
     assert admission.in_work == 0
+
+
+# ------------------------------------------------------------------------------------------- what was let in too early
+
+
+def test_urgent_ones_still_to_come_are_thought_of() -> None:
+    """Of what is done in the time that an ordinary one waits, part goes to those that come behind it and before it."""
+
+    def most_let_in(*raws: bytes) -> int:
+        time = Time()
+        admission = an_admission(time, limit=1000, reserve=1000, wait_seconds=2.0)
+        admission._pace.start(0.0)
+        for number in range(120):  # 10 ms each
+            place = entered(admission, raws[number % len(raws)])
+            time.seconds += 0.01
+            place.leave()
+        number = 0
+        while admission.enter(PLAIN) is not None:
+            number += 1
+        return number
+
+    assert most_let_in(PLAIN) == pytest.approx(200, abs=3)
+    assert most_let_in(PLAIN, DANGER) == pytest.approx(100, abs=3), "every other one is done for somebody else"
+    assert most_let_in(PLAIN, PLAIN, PLAIN, DANGER) == pytest.approx(150, abs=3)
+
+
+async def test_who_was_let_in_and_waits_much_too_long_is_refused_in_the_end() -> None:
+    """The pace may fall after somebody was let in. Refused late is better than answered when nobody waits."""
+    time = Time()
+    admission = an_admission(time, limit=1000, reserve=1000, wait_seconds=10.0)
+    begun = [entered(admission) for _ in range(TOGETHER)]
+    for place in begun:
+        assert await place.turn()
+        await rounds(1)
+    ordinary, urgent, young = entered(admission), entered(admission, DANGER), None
+    waiting = [asyncio.create_task(place.turn()) for place in (ordinary, urgent)]
+    await rounds()
+    time.seconds = 12.5
+    young = entered(admission, DANGER)
+    later = asyncio.create_task(young.turn())
+    for place in begun[:4]:
+        place.leave()
+    await rounds(6)
+    assert [task.result() for task in waiting] == [False, True]
+    assert later.result()
+
+
+async def test_who_waits_a_little_longer_than_foreseen_is_served() -> None:
+    """Else each small delay would refuse somebody who has waited long already."""
+    time = Time()
+    admission = an_admission(time, limit=1000, wait_seconds=10.0)
+    begun = [entered(admission) for _ in range(TOGETHER)]
+    for place in begun:
+        assert await place.turn()
+        await rounds(1)
+    late = entered(admission)
+    waiting = asyncio.create_task(late.turn())
+    await rounds()
+    time.seconds = 10.5
+    for place in begun[:-1]:
+        place.leave()
+    await rounds(6)
+    assert waiting.result()
