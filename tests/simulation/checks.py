@@ -249,12 +249,19 @@ def _check_objects(evidence: Evidence) -> Iterator[str]:
 
 
 def _check_events(evidence: Evidence) -> Iterator[str]:
-    """G3: for each event and each subscriber whose filter it passes there is one delivery."""
+    """G3: for each event and each subscriber whose filter it passes there is one delivery.
+
+    No customer of a history has consented to anything, so a third party is told nothing.
+    """
     queued = Counter(
         (delivery.message, delivery.partner) for delivery in evidence.deliveries if delivery.kind is DeliveryKind.EVENT
     )
     partners = {peer.partner.name: peer.partner for peer in evidence.plan.peers}
     removed = evidence.plan.struck_by(TroubleKind.REMOVE)
+    outside = {name for name, partner in partners.items() if partner.is_third_party}
+    for message, name in queued:
+        if name in outside:
+            yield f"message {message} is told to {name}, a third party, without any consent"
     for entry in evidence.log:
         if entry.archetype != "EventMessage" or entry.repeat_of is not None or entry.outcome is Outcome.FAILED:
             continue
@@ -264,7 +271,11 @@ def _check_events(evidence: Evidence) -> Iterator[str]:
             continue  # an attempt that was kept with its dead letter
         for subscription in evidence.plan.settings.subscriptions:
             partner = partners[subscription.partner]
-            if _passes(subscription.filter, entry) and _speaker(entry) != partner.source:
+            if (
+                _passes(subscription.filter, entry)
+                and _speaker(entry) != partner.source
+                and partner.name not in outside
+            ):
                 count = queued[entry.sequence, partner.name]
                 if count > 1 or (not count and partner.name not in removed):
                     yield f"G3: {entry.verb} {entry.noun} {entry.message_id} has {count} deliveries to {partner.name}"

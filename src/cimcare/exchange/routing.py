@@ -55,16 +55,13 @@ class Routes:
             if matchers[each.name] or each.role is not None
         )
         self._hosts = frozenset(host for each in self.partners if (host := _host_of(each.url)))
-
-    @property
-    def third_parties(self) -> tuple[Partner, ...]:
+        self._outside = frozenset(each.source for each in self.partners if each.is_third_party)
+        self.third_parties = tuple(partner for partner, _, _ in self._listeners if partner.is_third_party)
         """Partners outside of the utility that may want events, each as it is allowed to see them."""
-        return tuple(partner for partner, _, _ in self._listeners if partner.is_third_party)
 
     def third_party(self, source: str) -> str:
         """The Header/Source itself if a partner outside of the utility speaks under it, else nothing."""
-        is_outside = any(each.is_third_party for each in self.partners if each.source == source)
-        return source if source and is_outside else ""
+        return source if source in self._outside else ""
 
     @property
     def has_receivers(self) -> bool:

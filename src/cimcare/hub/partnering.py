@@ -197,6 +197,11 @@ class _Reader:
                     why = f"it is for requests, and {partner.name} owns no noun"
                     self.together(table, key, f"without nouns that {partner.name} owns", f"owns, or no {key}", why)
             return
+        if partner.is_third_party:
+            key = "owns" if "owns" in table.places else "third_party"
+            found = f"a third party that owns {', '.join(partner.owns)}"
+            why = "requests go to the owner as they come, and would tell it what customers have not consented to"
+            self.together(table, key, found, "owns = [], or a partner inside of the utility", why)
         if partner.wire is Wire.WEBHOOK:
             key = "owns" if "owns" in table.places else "kind"
             found = f'kind "webhook" that owns {", ".join(partner.owns)}'

@@ -321,6 +321,10 @@ A = "[partners.a]\nurl = 'http://a'\n"
             'f.toml:3: systems.oms.kind: SET-114 kind "webhook" that owns TroubleTickets, Incidents',
         ),
         (
+            A + "third_party = true\nowns = ['Incidents']",
+            "f.toml:4: partners.a.owns: SET-114 a third party that owns Incidents",
+        ),
+        (
             A + "owns = ['Incidents']\nreplies = 'later'",
             'f.toml:4: partners.a.replies: SET-114 "later" without hub.address',
         ),

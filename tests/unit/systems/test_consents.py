@@ -19,7 +19,7 @@ from cimcare.systems.cis.consents import (
     withdraw,
 )
 from cimcare.systems.cis.disclosure import Scope
-from tests.unit.systems.utility import MONDAY, Utility, codes_of, mrid, names
+from tests.unit.systems.utility import MONDAY, Utility, codes_of, items_of, mrid, names
 
 CA = Noun.CUSTOMER_AGREEMENTS
 DAY = timedelta(days=1)
@@ -169,3 +169,52 @@ async def test_consents_of_parties_with_bars_in_their_names_are_two() -> None:
             said_by="x",
         )
     assert len(await list_consents(records, limit=10)) == 2
+
+
+async def test_a_get_without_a_filter_looks_at_a_bounded_number_of_customers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And says so; the list for reconciliation goes through all."""
+    from cimcare.systems.cis import permitting, sight
+
+    for module in (sight, permitting):
+        monkeypatch.setattr(module, "MOST_CUSTOMERS", 2)
+    utility = Utility()
+    for number in range(3):
+        await give(
+            utility.records,
+            customer=mrid(f"c-{number}"),
+            third_party="RETAIL",
+            scopes=[Scope.AGREEMENT],
+            from_at=MONDAY,
+            until_at=None,
+            now=MONDAY,
+            said_by="x",
+        )
+        body = CustomerAgreement(mrid=mrid(f"a-{number}"), customer=Customer(mrid=mrid(f"c-{number}")))
+        await utility.ask(Verb.CREATE, CA, body)
+    utility.third_party = "RETAIL"
+    served = await utility.ask(Verb.GET, CA)
+    assert [getattr(one, "mrid", None) for one in items_of(served.payload)] == ["a-0", "a-1"]
+    assert codes_of(served) == ["EXC-112"]
+    assert codes_of(await utility.ask(Verb.GET, CA, ids=("a-2",))) == []
+
+
+async def test_a_customer_known_by_number_alone_is_found_in_a_get_without_a_filter() -> None:
+    """The agreement names the number, the consent the mRID."""
+    utility = Utility()
+    both = Customer(mrid=mrid("c-1"), names=names("C-1", scheme="CustomerNumber"))
+    await utility.ask(Verb.CREATE, CA, CustomerAgreement(mrid=mrid("a-1"), customer=both))
+    number = Customer(names=names("C-1", scheme="CustomerNumber"))
+    await utility.ask(Verb.CREATE, CA, CustomerAgreement(mrid=mrid("a-2"), customer=number))
+    await give(
+        utility.records,
+        customer=mrid("c-1"),
+        third_party="RETAIL",
+        scopes=[Scope.AGREEMENT],
+        from_at=MONDAY,
+        until_at=None,
+        now=MONDAY,
+        said_by="x",
+    )
+    utility.third_party = "RETAIL"
+    served = await utility.ask(Verb.GET, CA)
+    assert [getattr(one, "mrid", None) for one in items_of(served.payload)] == ["a-1", "a-2"]

@@ -209,7 +209,7 @@ async def test_a_change_to_come_is_made_at_its_date(utility: Utility) -> None:
     assert (body.load_mgmt, state, body.last_modified_date_time) == ("LM-2", "active", APRIL)
 
 
-async def test_a_change_to_come_that_has_become_impossible_is_kept_with_its_reason(utility: Utility) -> None:
+async def test_a_change_to_come_that_has_become_impossible_is_told_in_a_remark(utility: Utility) -> None:
     """Meanwhile somebody else has signed for the place; that does not vanish in silence."""
     patch = CustomerAgreement(
         mrid=mrid("a-1"), service_locations=(ServiceLocation(mrid=mrid("p-2")),), status=Status(date_time=APRIL)
@@ -217,10 +217,19 @@ async def test_a_change_to_come_that_has_become_impossible_is_kept_with_its_reas
     assert (await utility.ask(Verb.CHANGE, CA, patch)).result is Result.OK
     await utility.ask(Verb.CREATE, CA, agreement("a-2", "p-2"))
     utility.now = APRIL
-    assert await told(utility) == []
-    (stored,) = await utility.records.select(DUE, Selection())
-    assert (stored.state, stored.body.reason) == ("refused", "overlaps agreement a-2 at the same place")
-    assert await told(utility) == []
+    shown = shown_in(await keep_dates(utility.context()), Verb.CHANGED, CA)
+    assert isinstance(shown, CustomerAgreement)
+    assert shown.status is not None
+    assert shown.status.remark == (
+        "change of 2026-04-01T00:00:00+00:00 not made: overlaps agreement a-2 at the same place"
+    )
+    body, state = await kept(utility, "a-1")
+    assert (body.service_locations, body.status, state) == (
+        (ServiceLocation(mrid=mrid("p-1")),),
+        shown.status,
+        "active",
+    )
+    assert (await told(utility), await waiting(utility)) == ([], 0)
 
 
 async def test_a_move_out_to_come_is_told_at_its_date(utility: Utility) -> None:

@@ -31,6 +31,7 @@ class Utility:
     def __init__(self, records: Records | None = None) -> None:
         self.records: Records = records or MemoryRecords()
         self.now = MONDAY
+        self.third_party = ""
         self._minted = 0
         self._serves: Mapping[tuple[Verb, Noun], Handler] = {**oms.SERVES, **wms.SERVES, **cis.SERVES}
 
@@ -96,7 +97,9 @@ class Utility:
         return Header(verb=verb, noun=noun, timestamp=at or self.now, message_id=MessageID("m"), source="bench")
 
     def _context(self, header: Header) -> ServingContext:
-        return ServingContext(records=self.records, now=self.now, new_id=self._mint, header=header)
+        return ServingContext(
+            records=self.records, now=self.now, new_id=self._mint, header=header, third_party=self.third_party
+        )
 
     def _mint(self) -> str:
         self._minted += 1

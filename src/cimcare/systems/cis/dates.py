@@ -14,7 +14,7 @@ from cimcare.model.values import Status
 from cimcare.model.verbs import Verb
 from cimcare.rules.lifecycle import AgreementState
 from cimcare.systems.cis.directory import settle_place
-from cimcare.systems.cis.due import DUE, REFUSED, DueKind, DueRecord, drop_due, schedule
+from cimcare.systems.cis.due import DUE, DueKind, DueRecord, drop_due, schedule
 from cimcare.systems.cis.kinds import AGREEMENTS
 from cimcare.systems.cis.switching import find_overlap
 from cimcare.systems.merging import difference, merge
@@ -30,7 +30,7 @@ _Told = tuple[Verb, CustomerAgreement]
 
 async def keep_dates(context: ServingContext) -> Served:
     """Do what is due by now, the oldest first, and no more than a transaction can bear; `ids` names what was done."""
-    wanted = Selection(states=("",), until=context.now, limit=_AT_ONCE)
+    wanted = Selection(until=context.now, limit=_AT_ONCE)
     found = await context.records.select(DUE, wanted)
     told: list[_Told] = []
     ids: list[ObjectID] = []
@@ -73,7 +73,7 @@ async def _do(context: ServingContext, due: Stored[DueRecord]) -> _Told | None:
         await drop_due(context.records, stored.mrid)
         return Verb.CLOSED, told_of_end(stored, now)
     if record.kind is DueKind.CHANGE and stored.state == AgreementState.ACTIVE:
-        return await _change(context, stored, due)
+        return await _change(context, stored, record)
     return None
 
 
@@ -88,22 +88,24 @@ async def _moved(
     return now
 
 
-async def _change(context: ServingContext, stored: Stored[CustomerAgreement], due: Stored[DueRecord]) -> _Told | None:
-    """Make the change as the agreement is now; where it is no longer possible it is kept, with the reason."""
-    assert due.body.change is not None
-    merged = merge(stored.body, due.body.change)
+async def _change(context: ServingContext, stored: Stored[CustomerAgreement], record: DueRecord) -> _Told:
+    """Make the change as the agreement is now; where it is no longer possible, the agreement says so in a remark."""
+    assert record.change is not None
+    merged = merge(stored.body, record.change)
     body = msgspec.structs.replace(merged, last_modified_date_time=context.now)
     now = await file_object(AGREEMENTS, body, context, state=stored.state, before=stored)
     other = await find_overlap(context.records, now)
-    if other is not None:
-        reason = f"overlaps agreement {other.mrid} at the same place"
-        kept = msgspec.structs.replace(due, state=REFUSED, body=msgspec.structs.replace(due.body, reason=reason))
-        await context.records.save(DUE, kept)
-        return None
-    await context.records.save(AGREEMENTS.collection, now)
-    await schedule(context.records, now, context.now)
-    await settle_place(context, now, AgreementState(now.state))
-    return Verb.CHANGED, _told(stored, now, with_state=False)
+    if other is None:
+        await context.records.save(AGREEMENTS.collection, now)
+        await schedule(context.records, now, context.now)
+        await settle_place(context, now, AgreementState(now.state))
+        return Verb.CHANGED, _told(stored, now, with_state=False)
+    remark = f"change of {record.at.isoformat()} not made: overlaps agreement {other.mrid} at the same place"
+    status = msgspec.structs.replace(stored.body.status or Status(), remark=remark)
+    body = msgspec.structs.replace(stored.body, status=status, last_modified_date_time=context.now)
+    kept = msgspec.structs.replace(stored, body=body, modified_at=context.now)
+    await context.records.save(AGREEMENTS.collection, kept)
+    return Verb.CHANGED, _told(stored, kept, with_state=True)
 
 
 def _told(before: Stored[CustomerAgreement], now: Stored[CustomerAgreement], *, with_state: bool) -> CustomerAgreement:

@@ -5,12 +5,13 @@ records of customer and account are made, or follow what an agreement says of th
 know is not made up: what feeds it is the network's to say.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TypeVar
 
 import msgspec
 
-from cimcare.exchange.ports import Collection, Key, NewID, Records, ServingContext, Stored
+from cimcare.exchange.ports import Collection, Key, NewID, Records, Selection, ServingContext, Stored
 from cimcare.model.customer_agreement import Customer, CustomerAccount, CustomerAgreement
 from cimcare.model.enumerations import CustomerKind, ServiceKind
 from cimcare.model.identity import MRID, Name
@@ -29,7 +30,7 @@ from cimcare.systems.premises import (
     need_keys,
 )
 
-__all__ = ["customers_of", "occupy", "settle_place", "vacate"]
+__all__ = ["customers_of", "keys_of_customers", "occupy", "settle_place", "vacate"]
 
 _WHO = ("customer", "account", "agreement")
 """Sorts of keys of the premises that mean who is supplied there."""
@@ -93,6 +94,21 @@ async def customers_of(records: Records, customer: Customer | None) -> tuple[MRI
         return (mrid,)
     found = await _find_by_names(records, CUSTOMERS, customer)
     return (found.mrid,) if found is not None else ()
+
+
+async def keys_of_customers(records: Records, customers: Sequence[MRID]) -> tuple[Key, ...]:
+    """Keys of objects that refer to one of these customers, by mRID or by a number that the directory knows.
+
+    A number may be that of several customers, if nobody says of which numbering it is: what is found this way has to be
+    held against `customers_of`.
+    """
+    if not customers:
+        return ()
+    found = await records.select(CUSTOMERS, Selection(mrids=tuple(customers), limit=len(customers)))
+    by_name = (
+        key for stored in found for key in lookup_keys("customer", None, [label_of(name) for name in stored.body.names])
+    )
+    return tuple(dict.fromkeys((*(Key("customer", customer) for customer in customers), *by_name)))
 
 
 def _is_electricity(agreement: CustomerAgreement) -> bool:

@@ -16,7 +16,6 @@ from cimcare.systems.objects import as_utc
 
 __all__ = [
     "DUE",
-    "REFUSED",
     "DueKind",
     "DueRecord",
     "drop_due",
@@ -25,9 +24,6 @@ __all__ = [
     "find_successor",
     "schedule",
 ]
-
-REFUSED = "refused"
-"""State of a change that could not be made when it was due; it stays, with its reason, until somebody looks."""
 
 
 class DueKind(StrEnum):
@@ -51,7 +47,6 @@ class DueRecord(msgspec.Struct, frozen=True, kw_only=True):
     change: CustomerAgreement | None = None
     predecessor: MRID | None = None
     former_end: datetime | None = None
-    reason: str = ""
 
 
 DUE: Collection[DueRecord] = Collection("cis.Due", DueRecord)

@@ -19,13 +19,11 @@ from cimcare.model.identity import MRID, Name
 from cimcare.model.values import Status
 from cimcare.rules.lifecycle import AgreementState
 from cimcare.systems.cis.consents import ConsentRecord, find_consent, list_consents
-from cimcare.systems.cis.directory import customers_of
+from cimcare.systems.cis.directory import customers_of, keys_of_customers
 from cimcare.systems.cis.kinds import AGREEMENTS
 from cimcare.systems.cis.links import LINKS
 from cimcare.systems.cis.sight import Sight
 from cimcare.systems.cis.switching import period_of
-from cimcare.systems.identity import label_of, lookup_keys
-from cimcare.systems.premises import CUSTOMERS
 
 __all__ = ["GONE", "HIDDEN", "CursorError", "Listed", "ReconciliationPage", "digest_of", "reconcile"]
 
@@ -160,7 +158,7 @@ class _Walk:
         is_held = consent.holds_at(self._now)
         if not is_held and (self._since is None or not consent.ended_between(self._since, self._now)):
             return None
-        keys = await self._keys_of(consent.customer)
+        keys = await keys_of_customers(self._records, (consent.customer,))
         wanted = Selection(keys=(keys,), after=start, limit=self._limit)
         while True:
             page = await self._records.select(AGREEMENTS.collection, wanted)
@@ -210,12 +208,6 @@ class _Walk:
             gone_at = link.body.gone_at
             if gone_at is not None and gone_at > since:
                 self._items.append(Listed(mrid=link.mrid, names=link.body.names, state=GONE, modified_at=gone_at))
-
-    async def _keys_of(self, customer: MRID) -> tuple[Key, ...]:
-        """Keys of a customer, also for agreements that name it by number alone."""
-        stored = await self._records.find(CUSTOMERS, customer)
-        labels = [label_of(name) for name in stored.body.names] if stored is not None else []
-        return lookup_keys("customer", customer, labels)
 
 
 class _Place(msgspec.Struct, frozen=True, array_like=True):

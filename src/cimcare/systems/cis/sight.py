@@ -28,6 +28,7 @@ from cimcare.model.nouns import Noun, PayloadRoot
 from cimcare.model.structure import Extension
 from cimcare.model.verbs import Verb
 from cimcare.systems.cis.consents import CONSENTS, ConsentRecord, scopes_of
+from cimcare.systems.cis.directory import keys_of_customers
 from cimcare.systems.cis.disclosure import Scope, cut, tells_nothing
 from cimcare.systems.cis.kinds import AGREEMENTS
 from cimcare.systems.cis.links import find_basis, remember
@@ -234,7 +235,8 @@ class VeiledRecords:
 
     async def _customers(self) -> tuple[Key, ...]:
         consents = await self._consents(MOST_CUSTOMERS)
-        return tuple(Key("customer", one.body.customer) for one in consents if one.body.holds_at(self._now))
+        holding = [one.body.customer for one in consents if one.body.holds_at(self._now)]
+        return await keys_of_customers(self._records, holding)
 
     async def _consents(self, limit: int) -> tuple[Stored[ConsentRecord], ...]:
         mine = (Key("third-party", self._third_party),)
