@@ -510,6 +510,18 @@ async def test_the_clock_sends_the_most_urgent_first_and_only_whom_it_may(utilit
     assert await state_of(utility, SO, "light") is waiting
 
 
+async def test_an_urgent_order_is_not_behind_the_many_that_came_before(utility: Utility) -> None:
+    """In a storm the list is long, and the hospital calls last."""
+    many = [job(f"o-{number}", kind=WorkKind.repair, priority=Priority(rank=5)) for number in range(60)]
+    await utility.ask(Verb.CREATE, SO, *many)
+    utility.pass_time(minutes=1)
+    late = job("hospital", kind=WorkKind.repair, priority=Priority(rank=1), request_date_time=utility.now)
+    await utility.ask(Verb.CREATE, SO, late)
+    await tick(utility)
+    assert await state_of(utility, SO, "hospital") is W.dispatched
+    assert sum([await state_of(utility, SO, one.mrid or "") is W.dispatched for one in many]) == 1
+
+
 async def test_work_without_appointment_takes_no_time_that_was_promised(utility: Utility) -> None:
     """A window that is full of promises has none left for who just comes along."""
     visit = Appointment(meeting_interval=DateTimeInterval(start=TUESDAY.replace(hour=8), end=TUESDAY.replace(hour=12)))

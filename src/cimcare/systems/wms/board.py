@@ -13,8 +13,9 @@ from cimcare.model.enumerations import WorkStatusKind
 from cimcare.model.identity import MRID
 from cimcare.rules.lifecycle import is_ended
 from cimcare.systems.wms.appointments import WINDOWS, interval_of
+from cimcare.systems.wms.catalog import ORDER_TYPES, OTHER_ORDER
 from cimcare.systems.wms.crews import CrewRecord, duty_within, is_on_duty, load_crews, name_of_crew
-from cimcare.systems.wms.jobs import JOBS, TO_SEND
+from cimcare.systems.wms.jobs import JOBS, LAST_RANK, skills_key
 from cimcare.systems.wms.kinds import SERVICE_ORDERS
 
 __all__ = ["OPEN_STATES", "Board", "CrewView", "OrderView", "WindowView", "list_orders", "load_board", "view_crew"]
@@ -23,6 +24,11 @@ OPEN_STATES = tuple(one.value for one in WorkStatusKind if not is_ended(one))
 """States of orders that have not ended."""
 
 _DAYS = 7
+_WAITING = tuple(
+    skills_key(skills, rank)
+    for skills in sorted({OTHER_ORDER.skills, *(one.skills for one in ORDER_TYPES.values())}, key=sorted)
+    for rank in range(LAST_RANK + 1)
+)
 _MOST_TO_SEND = 1000
 
 
@@ -104,7 +110,7 @@ async def load_board(records: Records, now: datetime) -> Board:
     for crew in crews:
         order = await records.find(SERVICE_ORDERS.collection, crew.order) if crew.order is not None else None
         shown.append((view_crew(crew, now), await _view_order(records, order) if order is not None else None))
-    due = await records.select(JOBS, Selection(states=(TO_SEND,), until=now, limit=_MOST_TO_SEND))
+    due = await records.select(JOBS, Selection(keys=(_WAITING,), until=now, limit=_MOST_TO_SEND))
     day = now.replace(hour=0, minute=0, second=0, microsecond=0)
     loads = await records.select(WINDOWS, Selection(since=day, until=day + timedelta(days=_DAYS)))
     windows = []

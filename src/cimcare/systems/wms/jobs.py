@@ -16,7 +16,20 @@ from cimcare.systems.wms.appointments import Demand, Window
 from cimcare.systems.wms.catalog import OrderType
 from cimcare.systems.wms.crews import Place
 
-__all__ = ["DONE", "JOBS", "NOTICE", "SENT", "TO_SEND", "JobRecord", "Parent", "demand_of", "save_job", "skills_key"]
+__all__ = [
+    "DONE",
+    "JOBS",
+    "LAST_RANK",
+    "NOTICE",
+    "NOTICES",
+    "SENT",
+    "TO_SEND",
+    "JobRecord",
+    "Parent",
+    "demand_of",
+    "save_job",
+    "skills_key",
+]
 
 TO_SEND = "to send"
 """A crew is to be sent, from the instant on at which the job is due."""
@@ -26,6 +39,8 @@ DONE = "done"
 """Nobody has to be sent (any more)."""
 NOTICE = "notice"
 """No order but a dig notice, which is due when its time is over."""
+NOTICES = Key("notice", "open")
+"""Key of all dig notices that have not ended."""
 
 LAST_RANK = 9
 """Rank of an order that does not say how urgent it is."""
@@ -66,9 +81,9 @@ def demand_of(job: JobRecord, kind: OrderType) -> Demand:
     return Demand(work=job.slot, part=kind.name or job.mrid, skills=kind.skills, minutes=kind.minutes)
 
 
-def skills_key(skills: frozenset[str]) -> Key:
-    """Key of all jobs that ask for exactly these skills."""
-    return Key("skills", " ".join(sorted(skills)))
+def skills_key(skills: frozenset[str], rank: int) -> Key:
+    """Key of all jobs to send a crew to that ask for exactly these skills and are as urgent: ranks go from 0 to 9."""
+    return Key("skills", f"{min(max(rank, 0), LAST_RANK)} {' '.join(sorted(skills))}")
 
 
 async def save_job(
@@ -88,7 +103,7 @@ async def save_job(
     else:
         waits = (WorkStatusKind.waitingToBeScheduled, WorkStatusKind.scheduled)
         state = TO_SEND if status in waits else DONE
-    stored = Stored(
-        mrid=job.mrid, body=job, created_at=due_at, modified_at=now, state=state, keys=frozenset({skills_key(skills)})
-    )
+    # Only what waits is looked for, so that the look does not grow with what was done.
+    keys = frozenset({skills_key(skills, job.rank)}) if state == TO_SEND else frozenset[Key]()
+    stored = Stored(mrid=job.mrid, body=job, created_at=due_at, modified_at=now, state=state, keys=keys)
     await records.save(JOBS, stored)

@@ -19,7 +19,7 @@ from cimcare.model.structure import Structure
 from cimcare.systems.identity import labels_of, mrid_of
 from cimcare.systems.objects import as_utc
 from cimcare.systems.premises import PREMISES
-from cimcare.systems.wms.jobs import JOBS, NOTICE, JobRecord
+from cimcare.systems.wms.jobs import JOBS, NOTICE, NOTICES, JobRecord
 from cimcare.systems.wms.making import premises_of
 from cimcare.systems.wms.office import schedules_of
 
@@ -59,7 +59,9 @@ async def keep_notice(context: ServingContext, mrid: MRID, core: Structure) -> N
     if end is None:
         return
     job = JobRecord(mrid=mrid, type="dig notice", slot=mrid)
-    stored = Stored(mrid=mrid, body=job, created_at=end, modified_at=context.now, state=NOTICE)
+    stored = Stored(
+        mrid=mrid, body=job, created_at=end, modified_at=context.now, state=NOTICE, keys=frozenset({NOTICES})
+    )
     await context.records.save(JOBS, stored)
 
 

@@ -1,22 +1,22 @@
 """What the work management does by the clock: gives due orders to free crews, and ends dig notices whose time is over.
 
 Orders with an appointment are due when it begins, others when they were asked for. For each set of skills for which a
-crew is free the oldest due orders are looked at, the most urgent of these first (the least rank), then the oldest. An
+crew is free the due orders are looked at, the most urgent first (the least rank, of 0 to 9), then the oldest. An
 order with an appointment gets the crew that is put down for it if that one is free, else the nearest; any other gets
 the nearest that has room left in the window now; urgent ones need no room. Orders of no type of the catalogue are for
 people.
 """
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from cimcare.exchange.ports import Event, Selection, Served, ServingContext, Stored
 from cimcare.model import service_order
 from cimcare.model.envelope import ObjectID, Result
 from cimcare.systems.wms.appointments import Calendar, Window, windows_in
 from cimcare.systems.wms.catalog import ORDER_TYPES, OrderType
-from cimcare.systems.wms.crews import CrewRecord, has_skills, load_crews
-from cimcare.systems.wms.jobs import JOBS, NOTICE, TO_SEND, JobRecord, demand_of, skills_key
+from cimcare.systems.wms.crews import CrewRecord, has_skills, is_on_duty, load_crews
+from cimcare.systems.wms.jobs import JOBS, LAST_RANK, NOTICES, TO_SEND, JobRecord, demand_of, skills_key
 from cimcare.systems.wms.kinds import SERVICE_ORDERS, WORK_REQUESTS
 from cimcare.systems.wms.orders import Orders, nearest_first
 from cimcare.systems.wms.requests import Requests
@@ -24,7 +24,8 @@ from cimcare.systems.wms.requests import Requests
 __all__ = ["dispatch_orders", "end_dig_notices"]
 
 _LOOKED_AT = 20
-"""Due orders of one set of skills that one tick looks at."""
+"""Due orders of one set of skills and one rank that one tick looks at."""
+_URGENT = frozenset(one.skills for one in ORDER_TYPES.values() if one.is_urgent)
 _AT_ONCE = 20
 """Notices that one tick ends."""
 
@@ -37,7 +38,7 @@ async def dispatch_orders(context: ServingContext) -> Served:
     events: list[Event] = []
     ids: list[ObjectID] = []
     for skills in sorted({one.skills for one in ORDER_TYPES.values()}, key=sorted):
-        for stored in await _due(context, skills) if any(has_skills(one, skills) for one in free.values()) else ():
+        for stored in await _due(context, skills, sum(_is_ready(one, skills, context.now) for one in free.values())):
             job, order_type = stored.body, ORDER_TYPES.get(stored.body.type)
             order = await context.records.find(SERVICE_ORDERS.collection, job.mrid)
             if order is None or order_type is None:
@@ -55,10 +56,21 @@ async def dispatch_orders(context: ServingContext) -> Served:
     return Served(result=Result.OK, ids=tuple(ids), events=tuple(events))
 
 
-async def _due(context: ServingContext, skills: frozenset[str]) -> Sequence[Stored[JobRecord]]:
-    wanted = Selection(states=(TO_SEND,), keys=((skills_key(skills),),), until=context.now, limit=_LOOKED_AT)
-    due = await context.records.select(JOBS, wanted)
-    return sorted(due, key=lambda one: (one.body.rank, one.created_at, one.mrid))
+def _is_ready(crew: CrewRecord, skills: frozenset[str], now: datetime) -> bool:
+    """Whether a crew may be sent now to anything that asks for these skills."""
+    return has_skills(crew, skills) and (is_on_duty(crew, now) or (crew.is_on_call and skills in _URGENT))
+
+
+async def _due(context: ServingContext, skills: frozenset[str], crews: int) -> Sequence[Stored[JobRecord]]:
+    """What is due and asks for these skills, the most urgent first, then the oldest; none if there are no crews."""
+    due: list[Stored[JobRecord]] = []
+    for rank in range(LAST_RANK + 1):
+        if not crews or len(due) >= crews + _LOOKED_AT:
+            break
+        key = skills_key(skills, rank)
+        wanted = Selection(states=(TO_SEND,), keys=((key,),), until=context.now, limit=_LOOKED_AT)
+        due.extend(await context.records.select(JOBS, wanted))
+    return due
 
 
 async def _choose(
@@ -90,7 +102,7 @@ async def _choose(
 
 async def end_dig_notices(context: ServingContext) -> Served:
     """End dig notices whose time is over."""
-    due = await context.records.select(JOBS, Selection(states=(NOTICE,), until=context.now, limit=_AT_ONCE))
+    due = await context.records.select(JOBS, Selection(keys=((NOTICES,),), until=context.now, limit=_AT_ONCE))
     office = Requests(WORK_REQUESTS, context)
     events: list[Event] = []
     ids: list[ObjectID] = []
