@@ -176,6 +176,7 @@ _TABLE = (
     _row("BUS-133", "somebody in it is still without supply", "6.1"),
     _row("BUS-134", "cannot have been restored then", "1.8"),
     _row("BUS-135", "an outage goes on there", "6.1", level=Level.WARNING),
+    _row("BUS-136", "an outage above it goes on", "6.1"),
     # BUS-140 to BUS-149: call intake, notices and call-backs
     _row("BUS-140", "call-back not available", "6.1", 409),
     _row("BUS-141", "call cannot be taken", "5.8"),

@@ -176,8 +176,15 @@ class ControlRoom(Utility):
         return tuple(stored.body for stored in found)
 
     async def dark(self) -> set[str]:
-        """Points of which a restoration has not been said, among those with an interruption."""
-        return {one.point for one in await self.interruptions() if one.ended_at is None}
+        """Points with an interruption of which nobody has said since that they have supply."""
+        last: dict[str, InterruptionRecord] = {}
+        for one in await self.interruptions():
+            known = last.get(one.point)
+            if known is None or (
+                known.ended_at is not None and (one.ended_at is None or one.ended_at > known.ended_at)
+            ):
+                last[one.point] = one
+        return {point for point, one in last.items() if one.evidence is None}
 
     def minutes(self, count: float) -> datetime:
         return MONDAY + timedelta(minutes=count)

@@ -5,7 +5,8 @@ from datetime import timedelta
 import pytest
 
 from cimcare.model.envelope import Result
-from cimcare.model.incident import TroubleTicketIdentity
+from cimcare.model.identity import Name, NameType
+from cimcare.model.incident import IncidentLocation, TroubleTicketIdentity
 from cimcare.model.nouns import Noun
 from cimcare.model.verbs import Verb
 from cimcare.systems.oms.interruptions import Interval, duration_of
@@ -104,6 +105,54 @@ async def test_a_named_point_counts_once_however_often_it_is_named(room: Control
     assert (await room.state("I"), await room.extent("I")) == ("open", 1)
     served = await room.close("I", kind="meter", restored_at=room.now, points=("UP11-1", "UP11-1"))
     assert codes_of(served) == ["BUS-131"]
+
+
+async def test_a_meter_does_not_resolve_the_ticket_of_another_house(room: ControlRoom) -> None:
+    """A dispatcher has put a caller from elsewhere into the outage; the two meters of its transformer know nothing."""
+    await room.outage("I", "T11")
+    await room.call("H22-1", "T1")
+    await room.say("I", trouble_tickets=(TroubleTicketIdentity(mrid=mrid("T1")),))
+    room.pass_time(minutes=10)
+    served = await room.close("I", kind="meter", restored_at=room.now, points=("UP11-1", "UP11-2"))
+    assert (served.result, codes_of(served)) == (Result.FAILED, ["BUS-131"])
+    await room.tick()
+    assert (await room.state("I"), await room.state("T1")) == ("open", "open")
+
+
+async def test_a_close_by_meters_that_somebody_contradicts_is_refused(room: ControlRoom) -> None:
+    """One of the two houses has called since."""
+    await room.outage("I", "T11")
+    room.pass_time(minutes=10)
+    await room.call("H11-1", "T1", incident="I")
+    served = await room.close("I", kind="meter", restored_at=room.minutes(5), points=("UP11-1", "UP11-2"))
+    assert (served.result, codes_of(served)) == (Result.FAILED, ["BUS-131"])
+    assert await room.state("I") == "open"
+
+
+async def test_what_was_said_of_one_place_does_not_count_for_another(room: ControlRoom) -> None:
+    """The outage turns out to be at another transformer than the one that was restored."""
+    await room.outage("I", "F1")
+    await room.call("H11-1", "T1", incident="I")
+    room.pass_time(minutes=10)
+    await room.say("I", kind="crew", who="crew 7", restored_at=room.now, points=("UP12-1", "UP12-2"))
+    place = IncidentLocation(names=(Name(name="T11", name_type=NameType(name="Device")),))
+    await room.say("I", kind="crew", who="crew 7", location=place)
+    assert (await room.state("I"), await room.extent("I")) == ("open", 2)
+    await room.hang_up("T1")
+    assert (await room.state("I"), await room.extent("I")) == ("open", 1)
+
+
+async def test_a_house_counts_for_itself_and_for_no_other(room: ControlRoom) -> None:
+    """One that was restored before an outage below began is not counted for a neighbour of that one."""
+    await room.outage("I", "F1")
+    room.pass_time(minutes=10)
+    await room.say("I", kind="meter", restored_at=room.now, points=("UP11-1",))
+    await room.outage("N", "T11")
+    await room.call("H12-1", "T1", incident="I")
+    await room.hang_up("T1")
+    assert await room.state("I") == "open"
+    await room.say("I", kind="meter", restored_at=room.now, points=("UP12-2",))
+    assert await room.state("I") == "closed"
 
 
 async def test_the_word_of_a_crew_covers_all_below_the_device(room: ControlRoom) -> None:
@@ -265,10 +314,33 @@ async def test_a_nested_outage_that_was_false_does_not_keep_anybody_out(room: Co
     assert await room.dark() == {"UP11-1", "UP11-2"}
     room.pass_time(minutes=30)
     assert (await room.ask(Verb.CANCEL, INC, ids=("N",))).result is Result.OK
-    await room.tick()
-    assert await room.dark() == set()
     (own,) = [one.interval for one in await room.interruptions("UP11-1")]
     assert own == Interval(room.minutes(0), room.minutes(30))
+    await room.call("H11-1", "T1")
+    status = (await room.ticket("T1")).status
+    assert status is not None
+    assert (status.reason, "incident F" in (status.remark or "")) == ("stillOut", True)
+
+
+async def test_what_lies_below_an_outage_that_goes_on_is_not_back(room: ControlRoom) -> None:
+    """The fuse is in again, and the feeder above it is still out: nobody behind the fuse has supply."""
+    await room.outage("F", "B")
+    await room.outage("N", "F1")
+    await room.call("H11-1", "T1", incident="N")
+    room.pass_time(minutes=30)
+    served = await room.close("N", kind="crew", who="crew 7")
+    assert (served.result, codes_of(served), served.events) == (Result.FAILED, ["BUS-136"], ())
+    await room.close("F")
+    assert (await room.close("N", kind="crew", who="crew 7")).result is Result.OK
+
+
+async def test_a_point_that_has_supply_is_back_in_every_outage(room: ControlRoom) -> None:
+    """A meter below the fuse that has voltage is out neither by the fuse nor by the feeder."""
+    await room.outage("F", "B")
+    await room.outage("N", "F1")
+    room.pass_time(minutes=30)
+    await room.say("N", kind="meter", restored_at=room.now, points=("UP11-1",))
+    assert (await room.extent("F"), await room.extent("N")) == (7, 3)
 
 
 # ----------------------------------------------------------------------------------------------------- still out

@@ -12,7 +12,7 @@ from datetime import datetime
 import msgspec
 
 from cimcare.errors import Finding
-from cimcare.exchange.ports import Event, Served, ServingContext, Stored
+from cimcare.exchange.ports import Event, Key, Selection, Served, ServingContext, Stored
 from cimcare.model.enumerations import WorkStatusKind
 from cimcare.model.envelope import RequestMessage
 from cimcare.model.identity import MRID
@@ -24,12 +24,22 @@ from cimcare.systems.etr import parse_remark
 from cimcare.systems.identity import describe_identity, labels_of, lookup_keys, mrid_of
 from cimcare.systems.merging import merge
 from cimcare.systems.objects import Said, as_utc, find_said, find_twin, refused, said_in, said_or_named_in, warning_of
-from cimcare.systems.oms.devices import DeviceRecord, ServicePointRecord, find_device, find_supply
+from cimcare.systems.oms.devices import DEVICES, DeviceRecord, ServicePointRecord, find_device, find_supply
 from cimcare.systems.oms.estimates import NOTHING_SAID, Estimate, EstimateSource, Stage
 from cimcare.systems.oms.estimating import estimate_shown, judge_estimate, keep_estimate, with_estimate
 from cimcare.systems.oms.incidents import IncidentBook
 from cimcare.systems.oms.kinds import CANCELLED, DEVICE_NAMES, INCIDENTS, OPEN, TICKETS, ExtentRecord
-from cimcare.systems.oms.restored import SKEW, Evidence, EvidenceKind, named_in, outages_below, read_evidence, start_of
+from cimcare.systems.oms.restored import (
+    SKEW,
+    Evidence,
+    EvidenceKind,
+    count_lacking,
+    named_in,
+    outages_above,
+    outages_below,
+    read_evidence,
+    start_of,
+)
 from cimcare.systems.oms.restoring import MOST_LATE, Restorer, is_later
 from cimcare.systems.serving import Course
 
@@ -240,12 +250,13 @@ class _Desk:
         excepted = await self._excepted(current, at)
         warnings: tuple[Finding, ...] = ()
         if not evidence.kind.covers_device:
-            extent = await self._book.extent(current.mrid)
-            lacking = await self._uncovered(current, extent, points, excepted)
+            lacking = await self._uncovered(current, points, excepted, evidence, at)
             if lacking:
                 return _refusal(self._not_covered(said, evidence, lacking))
             warnings = await self._restore_points(said, current, points, evidence, at)
             current = await self._book.find_open(current.mrid) or current
+        elif (above := await self._kept_out(current, at)) is not None:
+            return _refusal(self._out_above(said, above))
         elif len(await self._restorer.late_tickets(current.mrid, at)) > MOST_LATE:
             return _refusal(self._contradicted(said, at))
         current = await self._book.save(current, _copied(current.body, body))
@@ -276,24 +287,48 @@ class _Desk:
             return ()
         return await outages_below(self._records, extent.device, but=incident.mrid, since_before=at)
 
+    async def _kept_out(self, incident: Stored[Incident], at: datetime) -> Stored[Incident] | None:
+        """An open outage above the device of an incident that keeps somebody below it out; None if there is none."""
+        extent = await self._book.extent(incident.mrid)
+        if extent.device is None or not extent.path:
+            return None
+        path = await self._records.select(DEVICES, Selection(mrids=extent.path, limit=len(extent.path)))
+        devices = tuple(stored.body for stored in path)
+        for one in await outages_above(self._records, devices, but=incident.mrid, since_before=at):
+            if await count_lacking(self._records, one.mrid, extent.device, ()):
+                return one
+        return None
+
     async def _uncovered(
         self,
         incident: Stored[Incident],
-        extent: ExtentRecord,
         points: tuple[UsagePointIdentity, ...],
         excepted: tuple[ExtentRecord, ...],
+        evidence: Evidence,
+        at: datetime,
     ) -> int:
         """Customers who are believed out, and for whom neither these points speak nor what was said before."""
-        believed = extent.customers if extent.device is not None else extent.premises
-        covered = extent.restored + sum(max(one.customers, one.premises) for one in excepted)
+        extent = await self._book.extent(incident.mrid)
+        out = {one.device for one in excepted if one.device is not None}
+        named: set[str] = set()
+        heard: set[Key] = set()
         for point in points:
             found = await self._point(incident, point)
             if found is None:
                 continue
-            record, key = found
-            if await self._restorer.is_out(incident, key):
-                covered += record.customers if record is not None else 1
-        return max(0, believed - covered)
+            record, key, path = found
+            tickets = await self._restorer.open_tickets(incident.mrid, point, record)
+            is_many = record is not None and record.customers > 1 and evidence.kind is EvidenceKind.CALLBACK
+            is_below = any(device.mrid in out for device in path)
+            if is_many or is_below or any(is_later(ticket, at) for ticket in tickets):
+                continue
+            named.add(key)
+            heard |= {one for ticket in tickets for one in ticket.keys if one.sort == "premises"}
+        silent = max(0, extent.dark - len(heard))
+        if extent.device is None:
+            return silent
+        lacking = await count_lacking(self._records, incident.mrid, extent.device, excepted, frozenset(named))
+        return max(lacking, silent)
 
     async def _restore_points(
         self,
@@ -312,9 +347,8 @@ class _Desk:
             if found is None:
                 warnings.append(self._not_its_point(said, point))
                 continue
-            record, key = found
-            path = await self._restorer.devices_above(record)
-            if not excepted.isdisjoint(path):
+            record, key, path = found
+            if any(device.mrid in excepted for device in path):
                 warnings.append(self._point_goes_on(said, point, "an outage below goes on there"))
                 continue
             tickets = await self._restorer.open_tickets(incident.mrid, point, record)
@@ -325,8 +359,7 @@ class _Desk:
             if customers > 1 and evidence.kind is EvidenceKind.CALLBACK:
                 warnings.append(self._point_goes_on(said, point, "one of its several customers has spoken"))
                 continue
-            device = record.device if record is not None else None
-            await self._restorer.restore_point(incident, key, customers, at, evidence, device)
+            await self._restorer.restore_point(incident, key, customers, at, evidence, path)
             for ticket in tickets:
                 resolved = await self._restorer.resolve(ticket, at, f"restored, by {evidence}")
                 await self._book.settle(resolved)
@@ -336,8 +369,8 @@ class _Desk:
 
     async def _point(
         self, incident: Stored[Incident], point: UsagePointIdentity
-    ) -> tuple[ServicePointRecord | None, str] | None:
-        """The point in the model and the key of its interruptions; None if it is not of this incident."""
+    ) -> tuple[ServicePointRecord | None, str, tuple[DeviceRecord, ...]] | None:
+        """The point in the model, the key of its interruptions, the way up; None if it is not of this incident."""
         keys = frozenset(lookup_keys("usage-point", mrid_of(point), labels_of(point)))
         bare = frozenset(
             lookup_keys("usage-point", None, (label._replace(type="", authority="") for label in labels_of(point)))
@@ -345,12 +378,12 @@ class _Desk:
         supply = await find_supply(self._records, keys | bare)
         extent = await self._book.extent(incident.mrid)
         if supply.point is not None and any(device.mrid == extent.device for device in supply.path):
-            return supply.point, supply.point.mrid
+            return supply.point, supply.point.mrid, supply.path
         tickets = await self._restorer.open_tickets(incident.mrid, point, supply.point)
         if not tickets:
             return None
-        key, _, _ = await self._restorer.point_of(tickets[0])
-        return supply.point, key
+        key, _, path = await self._restorer.point_of(tickets[0])
+        return supply.point, key, path
 
     async def _take_tickets(
         self, said: Said[Incident], incident: Stored[Incident], body: Incident
@@ -460,9 +493,16 @@ class _Desk:
         return refused("BUS-130", said, INCIDENTS, f"{what}, and nobody is named who knows it", _WHO, _CLAUSE)
 
     def _not_covered(self, said: Said[Incident], evidence: Evidence, lacking: int) -> Finding:
-        found = f"{evidence} speaks for single points, and {lacking} more customers are believed out"
+        found = f"{evidence} speaks for single points, and at least {lacking} more customers are believed out"
         accepted = "the word of an operator or a crew, or a change with the points that have supply again"
         return refused("BUS-131", said, INCIDENTS, found, accepted, _CLAUSE)
+
+    def _out_above(self, said: Said[Incident], above: Stored[Incident]) -> Finding:
+        place = above.body.location
+        where = describe_identity(place) if place is not None else above.mrid
+        found = f"restored below {where}, where an outage goes on (incident {above.mrid})"
+        accepted = "a close of that one first, or a change with the points that have supply again"
+        return refused("BUS-136", said, INCIDENTS, found, accepted, _CLAUSE)
 
     def _contradicted(self, said: Said[Incident], at: datetime) -> Finding:
         found = f"more than {MOST_LATE} tickets were reported after {at.isoformat()}"

@@ -34,7 +34,7 @@ from cimcare.systems.oms.kinds import (
 from cimcare.systems.oms.opening import Openings
 from cimcare.systems.oms.places import Place, devices_of
 from cimcare.systems.oms.regrouping import Regrouping, Worklist, behind, next_page
-from cimcare.systems.oms.restored import outages_below, reconsider
+from cimcare.systems.oms.restored import count_lacking, outages_below, reconsider
 
 __all__ = ["IncidentBook", "above", "incident_of", "reported_at"]
 
@@ -217,7 +217,10 @@ class IncidentBook:
         at = self._context.now
         below = await outages_below(self._records, extent.device, but=incident.mrid, since_before=at)
         excepted = sum(max(one.customers, one.premises) for one in below)
-        return extent.restored + excepted >= max(extent.customers, extent.premises)
+        if extent.restored + excepted < max(extent.customers, extent.premises):
+            return False
+        # The numbers say so. Now each point, since a number may stand for a point twice and for another not at all.
+        return await count_lacking(self._records, incident.mrid, extent.device, below) == 0
 
     # -------------------------------------------------------------------------------------------- tickets
 

@@ -16,7 +16,14 @@ from cimcare.systems.oms.decisions import Decisions
 from cimcare.systems.oms.devices import DeviceRecord, names_of_device
 from cimcare.systems.oms.estimating import VALIDITIES, expect_estimate
 from cimcare.systems.oms.kinds import CLOSED, OPEN, ExtentRecord
-from cimcare.systems.oms.restored import PENDING, RESTORATIONS, save_word, start_of, word_of_callbacks
+from cimcare.systems.oms.restored import (
+    PENDING,
+    RESTORATIONS,
+    count_restored_below,
+    save_word,
+    start_of,
+    word_of_callbacks,
+)
 from cimcare.systems.oms.shelf import Shelf
 
 __all__ = ["SERVICE", "UNRESOLVED", "Openings"]
@@ -83,6 +90,10 @@ class Openings:
     ) -> Stored[Incident]:
         """Give an open incident another device, or none; `members` are those of its extent."""
         extent = await self.extent(incident.mrid)
+        wanted = device.mrid if device is not None else None
+        if extent.restored and wanted != extent.device:  # what was said of other points does not count here
+            restored = await count_restored_below(self._context.records, incident.mrid, wanted)
+            extent = msgspec.structs.replace(extent, restored=restored)
         blank = {"device": None, "device_name": "", "kind": "", "customers": 0, "critical_below": 0, "service": ""}
         extent = _at_device(msgspec.structs.replace(extent, **{**blank, "is_adrift": False, **members}), device)
         body = msgspec.structs.replace(
@@ -109,7 +120,8 @@ class Openings:
             end = at or extent.settled_at or now
             outage = msgspec.structs.replace(outage, actual_period=DateTimeInterval(start=start_of(incident), end=end))
             if await self._context.records.find(RESTORATIONS, incident.mrid) is None:
-                await save_word(self._context.records, word_of_callbacks(incident, end), PENDING, now)
+                word = await word_of_callbacks(self._context.records, incident, extent, end)
+                await save_word(self._context.records, word, PENDING, now)
         else:
             outage = msgspec.structs.replace(outage, cancelled_date_time=now)
         status = msgspec.structs.replace(incident.body.status or Status(), date_time=now, value=state)

@@ -6,6 +6,7 @@ point was without supply and since when it has it again.
 Source: guarantee G12; IEC 61968-8:2015, clause 5.3 for the messages; the evidence and its reach are our rule.
 """
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -18,8 +19,9 @@ from cimcare.model.incident import Incident
 from cimcare.model.values import Status
 from cimcare.systems.etr import parse_remark
 from cimcare.systems.objects import as_utc
+from cimcare.systems.oms.devices import DEVICES, DeviceRecord, ServicePointRecord, points_below
 from cimcare.systems.oms.interruptions import Interval
-from cimcare.systems.oms.kinds import EXTENTS, OPEN, ExtentRecord
+from cimcare.systems.oms.kinds import EXTENTS, INCIDENTS, OPEN, ExtentRecord
 
 __all__ = [
     "DONE",
@@ -35,10 +37,14 @@ __all__ = [
     "Part",
     "RestorationRecord",
     "Restored",
+    "count_lacking",
+    "count_restored_below",
+    "devices_below",
     "find_interruption",
     "find_restored",
     "is_planned",
     "named_in",
+    "outages_above",
     "outages_below",
     "read_evidence",
     "reconsider",
@@ -53,6 +59,8 @@ PENDING, DONE = "pending", "done"
 GOING_ON, ENDED = "going on", "ended"
 """States of an interruption."""
 
+
+_PAGE = 500
 
 SKEW = timedelta(minutes=5)
 """How far the clock of who says something may be ahead of ours; what lies further in the future is refused."""
@@ -113,7 +121,8 @@ class InterruptionRecord(msgspec.Struct, frozen=True, kw_only=True, omit_default
     """One point without supply: by which incident, from when, and until when if that is known.
 
     `point` is the mRID of the usage point, failing that the key of the premises. The mRID of the record is
-    `<incident>/<point>`, so that no incident interrupts a point twice.
+    `<incident>/<point>`, so that no incident interrupts a point twice. With an end and no evidence the outage is over
+    and nobody has said that this point has supply: another outage, or a caller, says that it has none.
     """
 
     point: str
@@ -191,14 +200,21 @@ def is_planned(incident: Stored[Incident]) -> bool:
     return outage is not None and outage.is_planned is True
 
 
-def word_of_callbacks(incident: Stored[Incident], at: datetime) -> RestorationRecord:
+async def word_of_callbacks(
+    records: Records, incident: Stored[Incident], extent: ExtentRecord, at: datetime
+) -> RestorationRecord:
     """The end of an outage of which all who were believed out have said, each of them alone, that supply is back."""
-    evidence = Evidence(kind=EvidenceKind.CALLBACK, who="all who were believed out")
+    below: tuple[ExtentRecord, ...] = ()
+    if extent.device is not None:
+        below = await outages_below(records, extent.device, but=incident.mrid, since_before=at)
     return RestorationRecord(
         incident=incident.mrid,
         at=at,
         started_at=start_of(incident),
-        evidence=evidence,
+        evidence=Evidence(kind=EvidenceKind.CALLBACK, who="all who were believed out"),
+        device=extent.device,
+        device_name=extent.device_name,
+        excepted=tuple(one.device for one in below if one.device is not None),
         is_planned=is_planned(incident),
     )
 
@@ -231,16 +247,83 @@ async def outages_below(
     return tuple(one for one in below if devices.isdisjoint(one.path))
 
 
+async def count_lacking(
+    records: Records,
+    incident: MRID,
+    device: MRID,
+    excepted: Sequence[ExtentRecord],
+    named: frozenset[str] = frozenset(),
+) -> int:
+    """Customers below a device of whom nobody has said that supply is back; the first ones found, 0 if there are none.
+
+    Those below an outage of its own do not count, nor do the points `named`. Looks at points until one is lacking.
+    """
+    devices_out = frozenset(one.device for one in excepted if one.device is not None)
+    forgiven = sum(max(one.premises, 1) for one in excepted if one.device is None)
+    after: MRID | None = None
+    while True:
+        page = await points_below(records, device, after, _PAGE)
+        known = await records.select(
+            INTERRUPTIONS, Selection(mrids=tuple(MRID(f"{incident}/{point.mrid}") for point in page), limit=_PAGE)
+        )
+        back = {stored.body.point for stored in known if stored.body.ended_at is not None} if page else set()
+        below = await devices_below(records, page, devices_out)
+        lacking = 0
+        for point in page:
+            if point.mrid not in back and point.mrid not in named and point.device not in below:
+                lacking += max(point.customers, 1)
+        forgiven, lacking = max(0, forgiven - lacking), max(0, lacking - forgiven)
+        if lacking or len(page) < _PAGE:
+            return lacking
+        after = page[-1].mrid
+
+
+async def devices_below(
+    records: Records, points: Sequence[ServicePointRecord], tops: frozenset[MRID]
+) -> frozenset[MRID]:
+    """Of the devices of these points, those that are at or below one of `tops`."""
+    devices = tuple({point.device for point in points if point.device is not None})
+    if not tops or not devices:
+        return frozenset()
+    found = await records.select(DEVICES, Selection(mrids=devices, limit=len(devices)))
+    return frozenset(one.mrid for one in found if not tops.isdisjoint((one.mrid, *one.body.path)))
+
+
+async def count_restored_below(records: Records, incident: MRID, device: MRID | None) -> int:
+    """Customers of an incident of whom somebody has said that supply is back, as far as they are below a device."""
+    total = 0
+    wanted = Selection(keys=((Key("incident", incident),),), states=(ENDED,), limit=_PAGE)
+    while True:
+        page = await records.select(INTERRUPTIONS, wanted)
+        for stored in page:
+            own = stored.body.device
+            if device is None or own is None:
+                total += stored.body.customers if device is None else 0
+                continue
+            above = await records.find(DEVICES, own)
+            if own == device or (above is not None and device in above.body.path):
+                total += stored.body.customers
+        if len(page) < wanted.limit:
+            return total
+        wanted = msgspec.structs.replace(wanted, after=page[-1].mrid)
+
+
 async def reconsider(records: Records, device: MRID, now: datetime) -> None:
-    """An outage of a device was not true: words that excepted it hold below it too, and are gone through again."""
+    """An outage of a device was not true: words that excepted it hold below it too."""
     for stored in await records.select(RESTORATIONS, Selection(keys=((Key("excepted", device),),))):
-        word = stored.body
-        below: tuple[ExtentRecord, ...] = ()
-        if word.device is not None:
-            below = await outages_below(records, word.device, but=word.incident, since_before=word.at)
-        excepted = tuple(one.device for one in below if one.device is not None and one.device != device)
-        again = msgspec.structs.replace(word, excepted=excepted, part=Part.POINTS, after=None)
-        await save_word(records, again, PENDING, now)
+        excepted = tuple(one for one in stored.body.excepted if one != device)
+        await save_word(records, msgspec.structs.replace(stored.body, excepted=excepted), stored.state, now)
+
+
+async def outages_above(
+    records: Records, path: Sequence[DeviceRecord], *, but: MRID, since_before: datetime
+) -> tuple[Stored[Incident], ...]:
+    """Open outages of these devices that began before an instant; `but` is not looked at."""
+    keys = tuple(Key("device", device.name) for device in path)
+    if not keys:
+        return ()
+    wanted = Selection(keys=(keys,), states=(OPEN,), until=since_before)
+    return tuple(one for one in await records.select(INCIDENTS.collection, wanted) if one.mrid != but)
 
 
 async def find_interruption(records: Records, incident: MRID, point: str) -> Stored[InterruptionRecord] | None:
@@ -278,7 +361,7 @@ async def find_restored(
     found: list[Restored] = []
     for stored in await records.find_by_key(INTERRUPTIONS, Key("point", point)) if point else ():
         one = stored.body
-        if one.ended_at is not None and since <= one.ended_at <= until:
+        if one.ended_at is not None and one.evidence is not None and since <= one.ended_at <= until:
             found.append(
                 Restored(incident=one.incident, at=one.ended_at, started_at=one.started_at, evidence=one.evidence)
             )

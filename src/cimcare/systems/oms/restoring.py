@@ -21,7 +21,7 @@ from cimcare.model.values import Status
 from cimcare.model.verbs import Verb
 from cimcare.systems.identity import labels_of, lookup_keys, mrid_of
 from cimcare.systems.merging import difference, merge
-from cimcare.systems.oms.devices import DEVICES, ServicePointRecord, find_supply, points_below
+from cimcare.systems.oms.devices import DeviceRecord, ServicePointRecord, find_supply, points_below
 from cimcare.systems.oms.estimating import load_rules, note_duration
 from cimcare.systems.oms.incidents import IncidentBook, incident_of, reported_at
 from cimcare.systems.oms.kinds import CLOSED, EXTENTS, OPEN, RESOLVED, TICKETS, ExtentRecord
@@ -36,9 +36,11 @@ from cimcare.systems.oms.restored import (
     Part,
     RestorationRecord,
     Restored,
+    devices_below,
     find_interruption,
     find_restored,
     is_planned,
+    outages_above,
     save_interruption,
     save_word,
     start_of,
@@ -75,46 +77,76 @@ class Restorer:
         customers: int,
         at: datetime,
         evidence: Evidence,
-        device: MRID | None = None,
-    ) -> int:
-        """The point has supply again. Gives the customers who were not known to have it; 0 if that was known."""
+        path: Sequence[DeviceRecord] = (),
+    ) -> None:
+        """Somebody says that a point has supply again: no outage on its way to the source keeps it out.
+
+        Args:
+            incident: The one of which somebody speaks.
+            point: mRID of the usage point, failing that the key of the premises.
+            customers: How many are there.
+            at: Since when.
+            evidence: Who says it.
+            path: Devices above, nearest first; outages that are open there have not got this point any more.
+        """
+        device = path[0].mrid if path else None
+        above = await outages_above(self._records, path, but=incident.mrid, since_before=at)
+        for one in (incident, *above):
+            await self._end_for(one, point, customers, at, evidence, device)
+        going_on = Selection(keys=((Key("point", point),),), states=(GOING_ON,))
+        for stored in await self._records.select(INTERRUPTIONS, going_on):
+            ended_at = max(at, stored.body.started_at)
+            ended = msgspec.structs.replace(stored.body, ended_at=ended_at, evidence=evidence)
+            await save_interruption(self._records, ended, self._context.now)
+
+    async def _end_for(
+        self,
+        incident: Stored[Incident],
+        point: str,
+        customers: int,
+        at: datetime,
+        evidence: Evidence,
+        device: MRID | None,
+    ) -> None:
+        """One incident does not keep the point out any more."""
         known = await find_interruption(self._records, incident.mrid, point)
         if known is not None and known.body.ended_at is not None:
-            return 0
-        own = InterruptionRecord(
+            return
+        start = start_of(incident)
+        row = InterruptionRecord(
             point=point,
             incident=incident.mrid,
-            started_at=start_of(incident),
+            started_at=start,
             customers=customers,
             is_planned=is_planned(incident),
             device=device,
         )
-        going_on = Selection(keys=((Key("point", point),),), states=(GOING_ON,))
-        others = await self._records.select(INTERRUPTIONS, going_on)
-        for one in (own if known is None else known.body, *(stored.body for stored in others)):
-            ended = msgspec.structs.replace(one, ended_at=max(at, one.started_at), evidence=evidence)
-            await save_interruption(self._records, ended, self._context.now)
+        row = row if known is None else known.body
+        ended = msgspec.structs.replace(row, ended_at=max(at, row.started_at), evidence=evidence)
+        await save_interruption(self._records, ended, self._context.now)
         await self._book.count_restored(incident.mrid, customers)
-        return customers
 
-    async def settle(self, ticket: Stored[TroubleTicket], at: datetime, evidence: Evidence) -> int:
-        """The premises of a ticket have supply again, as far as the incident of the ticket goes."""
+    async def settle(self, ticket: Stored[TroubleTicket], at: datetime, evidence: Evidence) -> None:
+        """The premises of a ticket have supply again, by the word of its caller or of who speaks for them."""
         mrid = incident_of(ticket.body)
         incident = await self._book.find(mrid) if mrid is not None else None
         if incident is None:
-            return 0
-        point, customers, device = await self.point_of(ticket)
+            return
+        point, customers, path = await self.point_of(ticket)
         if customers > 1 and not evidence.kind.covers_device:
-            return 0  # the point stands for several customers, of whom one has spoken
-        return await self.restore_point(incident, point, customers, at, evidence, device)
+            return  # the point stands for several customers, of whom one has spoken
+        await self.restore_point(incident, point, customers, at, evidence, path)
 
-    async def point_of(self, ticket: Stored[TroubleTicket]) -> tuple[str, int, MRID | None]:
-        """The point that a ticket means: its usage point in the model, failing that its premises; and who is there."""
+    async def point_of(self, ticket: Stored[TroubleTicket]) -> tuple[str, int, tuple[DeviceRecord, ...]]:
+        """The point that a ticket means: its usage point in the model, failing that its premises; who is there; above.
+
+        One look at the model.
+        """
         supply = await find_supply(self._records, ticket.keys)
-        device = supply.device.mrid if supply.device is not None else None
         if supply.point is not None:
-            return supply.point.mrid, supply.point.customers, device
-        return next((key.value for key in sorted(ticket.keys) if key.sort == "premises"), ticket.mrid), 1, device
+            return supply.point.mrid, supply.point.customers, supply.path
+        key = next((key.value for key in sorted(ticket.keys) if key.sort == "premises"), ticket.mrid)
+        return key, 1, supply.path
 
     async def open_tickets(
         self, incident: MRID, named: UsagePointIdentity, point: ServicePointRecord | None
@@ -127,18 +159,6 @@ class Restorer:
                 keys.add(Key("service-location", point.location_mrid))
         wanted = Selection(keys=((Key("incident", incident),), tuple(sorted(keys))), states=(OPEN,))
         return await self._records.select(TICKETS.collection, wanted) if keys else ()
-
-    async def is_out(self, incident: Stored[Incident], point: str) -> bool:
-        """Whether nobody has said so far that a point of the incident has supply again."""
-        known = await find_interruption(self._records, incident.mrid, point)
-        return known is None or known.body.ended_at is None
-
-    async def devices_above(self, point: ServicePointRecord | None) -> frozenset[MRID]:
-        """The device of a point and all above it; none where the model does not know it."""
-        if point is None or point.device is None:
-            return frozenset()
-        stored = await self._records.find(DEVICES, point.device)
-        return frozenset({point.device, *(stored.body.path if stored is not None else ())})
 
     async def resolve(self, ticket: Stored[TroubleTicket], at: datetime, remark: str) -> Stored[TroubleTicket]:
         """Resolve a ticket and note what is to be told of it. It is not taken out of its incident."""
@@ -225,9 +245,8 @@ class Restorer:
         """The word that the caller of a new ticket contradicts: supply was said to be back there, not long ago."""
         at = reported_at(ticket.body, self._context.now)
         rules = await load_rules(self._records)
-        supply = await find_supply(self._records, ticket.keys)
-        point = (await self.point_of(ticket))[0]
-        path = tuple(device.mrid for device in supply.path)
+        point, _, above = await self.point_of(ticket)
+        path = tuple(device.mrid for device in above)
         since = at - min(rules.still_out, at - _FIRST)
         return await find_restored(self._records, point, path, since=since, until=at)
 
@@ -235,9 +254,13 @@ class Restorer:
         """The interruption of the premises goes on since it truly began, and the ticket says so. It is not saved."""
         mrid = incident_of(ticket.body)
         assert mrid is not None  # every open ticket is in an incident
-        point, customers, device = await self.point_of(ticket)
+        point, customers, path = await self.point_of(ticket)
         begun = InterruptionRecord(
-            point=point, incident=mrid, started_at=said.started_at, customers=customers, device=device
+            point=point,
+            incident=mrid,
+            started_at=said.started_at,
+            customers=customers,
+            device=path[0].mrid if path else None,
         )
         known = await find_interruption(self._records, mrid, point)
         if known is not None and known.body.ended_at is not None:
@@ -250,17 +273,12 @@ class Restorer:
         return msgspec.structs.replace(ticket, body=msgspec.structs.replace(ticket.body, status=status))
 
     async def forget(self, ticket: Stored[TroubleTicket]) -> None:
-        """A ticket was cancelled: nothing went on because of it, and what was said of its premises holds there too."""
+        """A ticket was cancelled: nothing went on because of it."""
         point, _, _ = await self.point_of(ticket)
         going_on = Selection(keys=((Key("point", point),),), states=(GOING_ON,))
         for one in await self._records.select(INTERRUPTIONS, going_on):
-            word = await self._records.find(RESTORATIONS, one.body.incident)
             if one.body.incident == incident_of(ticket.body):
                 await self._records.drop(INTERRUPTIONS, one.mrid)
-            elif word is not None:
-                ended_at = max(word.body.at, one.body.started_at)
-                ended = msgspec.structs.replace(one.body, ended_at=ended_at, evidence=word.body.evidence)
-                await save_interruption(self._records, ended, self._context.now)
 
 
 def is_later(ticket: Stored[TroubleTicket], at: datetime) -> bool:
@@ -360,41 +378,39 @@ class _Passage:
     async def _points(self, incident: Stored[Incident]) -> MRID | None:
         """Note for points of the model that they have supply again; the last one, None if there are no more."""
         word = self._word
-        if word.device is None or not word.evidence.kind.covers_device:
+        if word.device is None:
             return None
         page = await points_below(self._records, word.device, word.after, _PAGE)
-        dark = await self._dark(page)
-        for point in page:
-            if point.mrid in dark:
-                await self._goes_on(incident, point)
-            else:
-                await self._restorer.restore_point(
-                    incident, point.mrid, point.customers, word.at, word.evidence, point.device
-                )
+        if not word.evidence.kind.covers_device:
+            page_out = page  # who had supply has said so; the outage is over for the others all the same
+        else:
+            dark = await self._dark(page)
+            page_out = tuple(point for point in page if point.mrid in dark)
+            for point in page:
+                if point.mrid not in dark:
+                    await self._restorer.restore_point(incident, point.mrid, point.customers, word.at, word.evidence)
+        for point in page_out:
+            await self._over(incident, point)
         return page[-1].mrid if len(page) == _PAGE else None
 
-    async def _goes_on(self, incident: Stored[Incident], point: ServicePointRecord) -> None:
-        """The point was out by this outage too, and is not back: another one keeps it out."""
+    async def _over(self, incident: Stored[Incident], point: ServicePointRecord) -> None:
+        """The outage is over for a point, and nobody has said that it has supply: something else keeps it out."""
         if await find_interruption(self._records, incident.mrid, point.mrid) is None:
-            begun = InterruptionRecord(
+            row = InterruptionRecord(
                 point=point.mrid,
                 incident=incident.mrid,
                 started_at=self._word.started_at,
+                ended_at=max(self._word.at, self._word.started_at),
                 customers=point.customers,
                 is_planned=self._word.is_planned,
                 device=point.device,
             )
-            await save_interruption(self._records, begun, self._context.now)
+            await save_interruption(self._records, row, self._context.now)
 
     async def _dark(self, page: Sequence[ServicePointRecord]) -> frozenset[MRID]:
         """Points of a page that are below an outage that goes on, or whose premises still have an open ticket."""
         word = self._word
-        devices = tuple({point.device for point in page if point.device is not None})
-        below: set[MRID] = set()
-        if word.excepted and devices:
-            for stored in await self._records.select(DEVICES, Selection(mrids=devices, limit=len(devices))):
-                if not frozenset(word.excepted).isdisjoint((stored.mrid, *stored.body.path)):
-                    below.add(stored.mrid)
+        below = await devices_below(self._records, page, frozenset(word.excepted))
         dark = {point.mrid for point in page if point.device in below}
         by_key = {Key("usage-point", point.mrid): point.mrid for point in page}
         by_key |= {
