@@ -24,7 +24,7 @@ from cimcare.systems.oms.devices import SERVICE_POINTS, ServicePointRecord, find
 from cimcare.systems.oms.incidents import IncidentBook, above
 from cimcare.systems.oms.kinds import ReportRecord
 from cimcare.systems.oms.places import key_of_point
-from cimcare.systems.oms.restored import Evidence, EvidenceKind
+from cimcare.systems.oms.restored import Evidence, EvidenceKind, InterruptionRecord, save_interruption
 from cimcare.systems.oms.restoring import Restorer, is_later
 from cimcare.systems.premises import PremisesRecord, find_premises
 
@@ -85,7 +85,10 @@ async def take_meter_events(events: tuple[MeterEvent, ...], context: ServingCont
             continue
         taken += len(group)
         new = [one for one in group if await _keep(one, meter, context)]
-        for event in _lasting(new):
+        lasting, brief = _lasting(new)
+        for start, end in brief:
+            await _note_brief(meter, start, end, context)
+        for event in lasting:
             await (_off(event, meter, book, context) if event.is_off else _on(event, meter, book, restorer, context))
     result = Result.OK if not findings else Result.PARTIAL if taken else Result.FAILED
     if taken:
@@ -104,16 +107,30 @@ def _by_point(events: Iterable[MeterEvent]) -> list[tuple[int, list[MeterEvent]]
     return sorted(groups.values(), key=lambda one: one[1][0].at)
 
 
-def _lasting(events: list[MeterEvent]) -> list[MeterEvent]:
-    """Events without interruptions for a moment that have begun and ended among them."""
+def _lasting(events: list[MeterEvent]) -> tuple[list[MeterEvent], list[tuple[datetime, datetime]]]:
+    """Events without interruptions for a moment that have begun and ended among them; and those, from when to when."""
     lasting: list[MeterEvent] = []
+    brief: list[tuple[datetime, datetime]] = []
     for event in events:
         last = lasting[-1] if lasting else None
         if not event.is_off and last is not None and last.is_off and event.at - last.at <= MOMENTARY:
-            lasting.pop()
+            brief.append((lasting.pop().at, event.at))
         else:
             lasting.append(event)
-    return lasting
+    return lasting, brief
+
+
+async def _note_brief(meter: _Meter, start: datetime, end: datetime, context: ServingContext) -> None:
+    """An interruption for a moment is no outage, and counts in the index of momentary ones."""
+    row = InterruptionRecord(
+        point=meter.point.mrid if meter.point is not None else meter.key,
+        incident=MRID(f"momentary@{start.isoformat()}"),
+        started_at=start,
+        ended_at=end,
+        customers=meter.point.customers if meter.point is not None else 1,
+        device=meter.point.device if meter.point is not None else None,
+    )
+    await save_interruption(context.records, row, context.now)
 
 
 async def _find_meter(records: Records, named: str) -> _Meter | None:
@@ -186,6 +203,7 @@ async def _on(
         return
     is_alone = report.tickets == 0 and report.settled == 0
     if is_alone and report.off_at is not None and event.at - report.off_at <= MOMENTARY:
+        await _note_brief(meter, report.off_at, event.at, context)
         await book.drop(report, "its meter was without supply for a moment only")
         return
     incident = await book.find_open(report.incident)
@@ -198,9 +216,8 @@ async def _on(
     evidence = Evidence(kind=EvidenceKind.METER, who=context.header.source or meter.name)
     point = meter.point.mrid if meter.point is not None else meter.key
     customers = meter.point.customers if meter.point is not None else 1
-    await restorer.restore_point(
-        incident, point, customers, event.at, evidence, report.path[0] if report.path else None
-    )
+    supply = await find_supply(context.records, meter.keys)
+    await restorer.restore_point(incident, point, customers, event.at, evidence, supply.path)
     if report.off_at is not None:
         after = msgspec.structs.replace(report, on_at=event.at)
         await book.rewrite(report, after, None, "its meter has supply again", settled_at=event.at)
