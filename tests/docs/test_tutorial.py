@@ -94,6 +94,14 @@ def test_the_guide_names_every_scope_with_its_members() -> None:
 
 
 @needs_curl
+def test_meters_report_as_shown(tmp_path: Path) -> None:
+    """Beside a hub of its own, in which nobody else has called."""
+    with hub_process(tmp_path, seed_town=True) as running:
+        (tmp_path / "cimcare.db").symlink_to(tmp_path / "hub.db")
+        assert run_page(DOCS / "guides/meter-events.md", tmp_path, running.address) == 5
+
+
+@needs_curl
 def test_points_of_sale_work_as_shown(tmp_path: Path) -> None:
     """Who writes the program of a kiosk copies the receipt from here."""
     with hub_process(tmp_path, seed_town=True) as running:

@@ -25,6 +25,7 @@ _COMMANDS = {
     "demo": "cimcare.cli.running",
     "ledger": "cimcare.cli.balancing",
     "messages": "cimcare.cli.stored",
+    "meter-events": "cimcare.cli.metering",
     "network": "cimcare.cli.network",
     "notices": "cimcare.cli.calling",
     "outages": "cimcare.cli.outages",
@@ -48,7 +49,7 @@ class _Commands(click.Group):
         module = _COMMANDS.get(cmd_name)
         if module is None:
             return None
-        command: Any = getattr(importlib.import_module(module), cmd_name)
+        command: Any = getattr(importlib.import_module(module), cmd_name.replace("-", "_"))
         return command if isinstance(command, click.Command) else None
 
 

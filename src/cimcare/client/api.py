@@ -29,6 +29,7 @@ async def ask_api(
     body: object = None,
     method: str = "POST",
     actor: str = "",
+    key: str = "",
     timeout_seconds: float = 30.0,
 ) -> ApiAnswer:
     """Ask a hub over a connection of its own.
@@ -39,6 +40,7 @@ async def ask_api(
         body: What is sent as JSON; nothing if None.
         method: Method of HTTP.
         actor: Who asks, for the records of the hub.
+        key: By which a repeat is known, where that is served.
         timeout_seconds: Longest time for all of it.
 
     Raises:
@@ -50,6 +52,8 @@ async def ask_api(
         headers["Content-Type"] = "application/json"
     if actor:
         headers["X-Actor"] = quote(actor, safe=" !#$&'()*+,-./:;=?@_~")
+    if key:
+        headers["Idempotency-Key"] = key
     sent = None if body is None else msgspec.json.encode(body)
     try:
         async with (

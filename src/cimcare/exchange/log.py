@@ -35,6 +35,9 @@ class Direction(StrEnum):
 class Transport(StrEnum):
     """How a message came or went. `internal` is from one built-in system to another.
 
+    `rest-table` is a table with rows, such as meter events, which is no message of the standard; its archetype is
+    `Table`, and that of its answer `TableAnswer`.
+
     `filtered` is what a third party is sent in the place of an event or reply: the same, as far as it may see it.
     """
 
@@ -43,6 +46,7 @@ class Transport(StrEnum):
     SOAP_TYPED = "soap-typed"
     REST_XML = "rest-xml"
     REST_JSON = "rest-json"
+    REST_TABLE = "rest-table"
     INTERNAL = "internal"
     FILTERED = "filtered"
 

@@ -29,6 +29,7 @@ from cimcare.hub.filters import (
     read_object_filters,
 )
 from cimcare.hub.market_pages import MarketPages
+from cimcare.hub.meter_pages import MeterPages
 from cimcare.hub.metrics import Metrics
 from cimcare.hub.openapi import build_openapi
 from cimcare.hub.operator_pages import OperatorPages
@@ -45,6 +46,7 @@ __all__ = ["build_api"]
 _RESOURCES = (
     "messages",
     "events",
+    "meter-events",
     "subscriptions",
     "deliveries",
     "partners",
@@ -71,6 +73,7 @@ def build_api(
     operating: OperatorPages,
     alarms: AlarmPages,
     customers: CustomerPages,
+    meters: MeterPages,
     metrics: Metrics,
     is_ready: Callable[[], Awaitable[str]],
     services: list[str],
@@ -88,6 +91,7 @@ def build_api(
         operating: The pages for operators and auditors.
         alarms: The pages for alarms.
         customers: The pages for who talks with customers.
+        meters: Where meter events are taken.
         metrics: Counters.
         is_ready: Why messages cannot be taken now; empty if they can.
         services: Names of the strongly typed services, for the first page.
@@ -109,6 +113,7 @@ def build_api(
             *operating.routes(),
             *alarms.routes(),
             *customers.routes(),
+            *meters.routes(),
             Route("/api/v1/{noun}", pages.list_objects),
             Route("/api/v1/{noun}/{mrid:path}", pages.get_object),
         ],

@@ -24,6 +24,8 @@ from cimcare.hub.delivery import Couriers, CourierTimes
 from cimcare.hub.events import Events
 from cimcare.hub.following import Follower
 from cimcare.hub.market_pages import MarketPages
+from cimcare.hub.meter_pages import MeterPages
+from cimcare.hub.metering import Metering
 from cimcare.hub.metrics import Metrics
 from cimcare.hub.notice_settings import open_channels
 from cimcare.hub.notifying import Notifier, put_rules_in_force
@@ -44,6 +46,7 @@ from cimcare.schema.wsdl import GENERIC, SERVICES, operation_name
 from cimcare.store.opening import open_store
 from cimcare.systems.cis import seed_town
 from cimcare.systems.cis.contacts import NoticeRules
+from cimcare.systems.oms.meters import take_meter_events
 from cimcare.systems.oms.town import seed_network
 from cimcare.systems.wms import seed_crews
 from cimcare.transport.http import AsgiApp, MessageEndpoints
@@ -208,6 +211,15 @@ class Hub:
             on_change=follower.look,
         )
         acting = Acting(store=store, setup=lambda: pipeline.setup, clock=clock, new_id=new_id, on_put=couriers.wake)
+        metering = Metering(
+            store=store,
+            setup=lambda: pipeline.setup,
+            take=take_meter_events,
+            window=timedelta(days=settings.hub.repeat_window_days),
+            clock=clock,
+            new_id=new_id,
+            on_put=couriers.wake,
+        )
         upkeep = Upkeep(
             store=store,
             settings=settings,
@@ -254,6 +266,12 @@ class Hub:
                 OperatorPages(store.reader, circuits.all, clock),
                 upkeep.pages,
                 CustomerPages(store.reader, calling),
+                MeterPages(
+                    metering,
+                    most_bytes=settings.limits.max_bytes,
+                    receive_seconds=settings.hub.receive_seconds,
+                    retry_after_seconds=settings.hub.retry_after_seconds,
+                ),
                 metrics,
                 _readiness(pipeline, queries, settings),
                 list(TYPED_SERVICES),

@@ -18,6 +18,7 @@ from cimcare.hub.filters import (
     STREAM_FILTERS,
 )
 from cimcare.hub.market_openapi import describe_market
+from cimcare.hub.meter_openapi import describe_metering
 from cimcare.hub.openapi_parts import Json, json_answer, page_of, parameters, path_parameter, problem
 from cimcare.hub.operator_openapi import describe_operating
 from cimcare.hub.partner_keys import OF_SUBSCRIPTIONS
@@ -90,6 +91,9 @@ def build_openapi() -> Json:
     market_paths, market_schemas = describe_market(_REFERENCE)
     paths |= market_paths
     schemas |= market_schemas
+    meter_paths, meter_schemas = describe_metering(_REFERENCE)
+    paths |= meter_paths
+    schemas |= meter_schemas
     paths |= _alarm_paths(alarm)
     paths |= _operations()
     return {
