@@ -39,7 +39,7 @@ def _acknowledged_before_the_commit() -> Iterator[None]:
     original = MemoryStore._new_waiter
 
     def new_waiter(store: MemoryStore) -> Any:
-        original(store).add_done_callback(lambda waiter: waiter.exception())
+        original(store).add_done_callback(lambda waiter: waiter.cancelled() or waiter.exception())
         done = asyncio.get_running_loop().create_future()
         done.set_result(None)
         return done

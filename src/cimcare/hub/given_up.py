@@ -5,7 +5,7 @@ Source: guarantee G5.
 
 from datetime import datetime
 
-from cimcare.errors import CimcareError, finding_of
+from cimcare.errors import ERRORS, CimcareError, Finding, finding_of
 from cimcare.exchange.outbox import Delivery, DeliveryKind
 from cimcare.exchange.partners import Partner
 from cimcare.exchange.patterns import Asked, build_reply
@@ -61,10 +61,13 @@ async def tell_given_up(
         message_id=header.message_id,
         correlation_id=header.correlation_id,
     )
+    findings: tuple[Finding, ...] = (finding_of(code, "/", f"{delivery.partner}: {reason}", _INSTEAD, "guarantee G5"),)
+    if routes.third_party(header.source or ""):  # who must not read what the owner said of objects of others
+        findings = (finding_of(code, "/", ERRORS[code].title, _INSTEAD, "guarantee G5"),)
     reply = build_reply(
         asked,
         result=Result.FAILED,
-        findings=(finding_of(code, "/", f"{delivery.partner}: {reason}", _INSTEAD, "guarantee G5"),),
+        findings=findings,
         source=owner.source if owner is not None else delivery.partner,
         now=now,
         message_id=new_id(),

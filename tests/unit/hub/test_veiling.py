@@ -16,6 +16,7 @@ from cimcare.exchange.audit import Action
 from cimcare.exchange.log import Transport
 from cimcare.exchange.outbox import DeliveryState
 from cimcare.exchange.partners import Partner, Replies, Retry, Wire
+from cimcare.exchange.sending import Sent
 from cimcare.exchange.subscriptions import Filter, Subscription
 from cimcare.hub.auditing import verify
 from cimcare.model.customer_agreement import (
@@ -61,7 +62,7 @@ from cimcare.model.verbs import Verb
 from cimcare.systems.cis.consents import give, withdraw
 from cimcare.systems.cis.disclosure import Scope
 from tests.support.channels import CHANNELS, answer_of
-from tests.support.sender import replied, reply_to
+from tests.support.sender import Given, fault, replied, reply_to
 from tests.unit.hub.conftest import NOON
 from tests.unit.hub.test_delivery import Delivering, a_create
 from tests.unit.systems.utility import names
@@ -728,5 +729,30 @@ async def test_an_event_of_a_remote_customer_system_is_cut(tmp_path: Path, is_pa
             assert isinstance(given.message, EventMessage)
             assert given.message.payload is not None
             assert [one.mrid for one in bodies(given.message.payload.content[0])] == ["a-1"]
+    finally:
+        await hub.hub.close()
+
+
+@pytest.mark.parametrize("is_later", [False, True])
+async def test_the_words_of_a_remote_customer_system_are_not_passed_on(tmp_path: Path, is_later: bool) -> None:
+    """Its fault quotes what it sees, at once or when the request is given up."""
+    hub = await opened(tmp_path, CIS, RETAIL)
+    try:
+
+        def blamed(given: Given) -> Sent:
+            return msgspec.structs.replace(fault()(given), failure=f"{SECRET} lives there", blames_us=True)
+
+        hub.sender.answers["cis"] = [blamed]
+        later = {"async_reply_flag": True, "reply_address": "http://retail.example/replies"} if is_later else {}
+        asked = message(Verb.GET, source="RETAIL", ids=("a-1",), **later)
+        if is_later:
+            await done(hub, asked)
+            await hub.until_given("retail", 1)
+            answer = hub.sender.to("retail")[0].message
+        else:
+            answer = await hub.ask(asked)  # type: ignore[assignment]
+        assert isinstance(answer, ResponseMessage)
+        assert answer.reply.result is Result.FAILED
+        assert SECRET.encode() not in render_message(answer)
     finally:
         await hub.hub.close()

@@ -52,6 +52,8 @@ OPEN: frozenset[tuple[Verb, Noun]] = frozenset(
 
 _TOLD_IN_FULL = frozenset({"REF-101", "REF-103", "BUS-160", "BUS-162", "BUS-163"})
 _ABOUT_OBJECTS = ("BUS-", "LIF-", "REF-")
+_WORDS_OF_OTHERS = frozenset({"EXC-117", "EXC-125"})
+"""Findings that quote what another system said."""
 
 
 def is_open(verb: Verb, noun: str) -> bool:
@@ -60,14 +62,14 @@ def is_open(verb: Verb, noun: str) -> bool:
 
 
 def discreet(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """Findings as a third party reads them: what they say about objects could be about those of others."""
+    """Findings as a third party reads them: what they say could be about objects of others, or quote who sees those."""
     return tuple(
         msgspec.structs.replace(
             one,
             found=ERRORS[one.code].title,
             accepted="another request; a third party is not told more",
         )
-        if one.code.startswith(_ABOUT_OBJECTS) and one.code not in _TOLD_IN_FULL
+        if one.code in _WORDS_OF_OTHERS or (one.code.startswith(_ABOUT_OBJECTS) and one.code not in _TOLD_IN_FULL)
         else one
         for one in findings
     )
