@@ -5,7 +5,7 @@ from datetime import timedelta
 import msgspec
 import pytest
 
-from cimcare.exchange.ports import Selection, Stored
+from cimcare.exchange.ports import Key, Selection, Stored
 from cimcare.model.customer_agreement import (
     Customer,
     CustomerAccount,
@@ -23,6 +23,7 @@ from cimcare.model.values import DateTimeInterval, ElectronicAddress, TelephoneN
 from cimcare.model.verbs import Verb
 from cimcare.samples.northlake import PREMISES_COUNT, Premises, find_premises, name_of
 from cimcare.systems.cis import keep_dates, seed_town
+from cimcare.systems.cis.callers import find_callers
 from cimcare.systems.cis.town import is_vacant
 from cimcare.systems.premises import ACCOUNTS, CUSTOMERS, PREMISES, PremisesRecord
 from cimcare.systems.premises import find_premises as find_in_directory
@@ -107,6 +108,37 @@ async def test_a_move_in_makes_the_records_of_customer_and_account(utility: Util
     assert (customer.body.kind, customer.body.special_need) == (CustomerKind.residential, "home dialysis")
     assert account is not None
     assert (account.body.customer, account.body.agreements) == ("c-1", ("a-1",))
+
+
+async def test_who_has_moved_in_is_recognised_when_they_call(utility: Utility) -> None:
+    """By name, telephone and number, from that day on; and who has left is not."""
+
+    async def found(asked: str) -> list[str]:
+        callers, _ = await find_callers(utility.records, asked)
+        return [one.mrid for one in callers]
+
+    for asked in ("Ada Newman", "555 0142000", "C-9001", "AC-9001"):
+        assert await found(asked) == []
+    phone = TelephoneNumber(area_code="555", local_number="0142000")
+    ada = Organisation(names=names("Ada Newman"), phone1=phone)
+    customer = Customer(mrid=mrid("c-1"), names=names("C-9001", scheme="CustomerNumber"), organisation=ada)
+    await utility.ask(Verb.CREATE, CA, move_in(VACANT, customer=customer))
+    for asked in ("Ada Newman", "555 0142000", "C-9001", "AC-9001"):
+        assert await found(asked) == [VACANT.mrid("location")]
+    married = Customer(mrid=mrid("c-1"), organisation=Organisation(names=names("Ada Oldfield")))
+    await utility.ask(Verb.CHANGE, CA, CustomerAgreement(mrid=mrid("a-1"), customer=married))
+    assert await found("Ada Newman") == []
+    assert await found("Ada Oldfield") == [VACANT.mrid("location")]
+    await utility.ask(Verb.CLOSE, CA, CustomerAgreement(mrid=mrid("a-1")))
+    for asked in ("Ada Oldfield", "555 0142000", "C-9001"):
+        assert await found(asked) == []
+
+
+async def test_a_special_need_of_a_new_customer_is_in_the_list_of_those(utility: Utility) -> None:
+    """The list that is called first in a storm."""
+    await utility.ask(Verb.CREATE, CA, move_in(VACANT))
+    found = await utility.records.find_by_key(CUSTOMERS, Key("special-need", "yes"))
+    assert "c-1" in [one.mrid for one in found]
 
 
 async def test_a_customer_known_by_number_gets_no_second_record(utility: Utility) -> None:

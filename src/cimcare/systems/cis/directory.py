@@ -1,7 +1,8 @@
 """The directory of premises follows the agreements: who moves in is found there, and who moves out is not.
 
 The record of the premises names the customer, account and agreement of supply with electricity that holds there now;
-records of customer and account are made, or follow what an agreement says of them. A place that the directory does not
+records of customer and account are made, or follow what an agreement says of them. What callers are recognised by
+follows too. A place that the directory does not
 know is not made up: what feeds it is the network's to say.
 """
 
@@ -73,6 +74,9 @@ async def occupy(records: Records, agreement: Stored[CustomerAgreement], now: da
             is_critical=customer is not None and customer.body.special_need is not None,
         )
         await _save_premises(records, premises, record, frozenset(keys), now)
+    if customer is not None:  # who may be found by another name or number from now on, wherever else they are supplied
+        for premises in await records.find_by_key(PREMISES, Key("customer", customer.mrid)):
+            await index_premises(records, premises)
 
 
 async def vacate(records: Records, agreement: MRID, now: datetime) -> None:
