@@ -158,8 +158,8 @@ async def test_a_merger_is_told_with_few_messages(town: Utility) -> None:
     assert events_of(served) == [
         ("created", "TroubleTickets", 2),
         ("changed", "Incidents", 1),
-        ("canceled", "Incidents", 1),
         ("changed", "TroubleTickets", 1),
+        ("canceled", "Incidents", 1),
     ]
     survivor = shown_in(served, Verb.CHANGED, Noun.INCIDENTS)
     assert isinstance(survivor, Incident)

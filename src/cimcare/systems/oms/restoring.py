@@ -21,7 +21,7 @@ from cimcare.model.values import Status
 from cimcare.model.verbs import Verb
 from cimcare.systems.identity import labels_of, lookup_keys, mrid_of
 from cimcare.systems.merging import difference, merge
-from cimcare.systems.oms.devices import DeviceRecord, ServicePointRecord, find_supply, points_below
+from cimcare.systems.oms.devices import DeviceRecord, ServicePointRecord, find_supply, point_keys, points_below
 from cimcare.systems.oms.estimating import load_rules, note_duration
 from cimcare.systems.oms.incidents import IncidentBook, incident_of, reported_at
 from cimcare.systems.oms.kinds import CLOSED, EXTENTS, OPEN, RESOLVED, TICKETS, ExtentRecord
@@ -54,6 +54,7 @@ STILL_OUT = "stillOut"
 MOST_LATE = 200
 """Tickets reported after the instant of a restoration that are set apart at once; more of them contradict it."""
 
+_GOES_ON = "the outage there goes on, though the one above it is over"
 _FIRST = datetime.min.replace(tzinfo=UTC)
 _SLICE = 100
 _PAGE = 250
@@ -154,9 +155,7 @@ class Restorer:
         """Open tickets of an incident that mean this point, as it is named or as the model knows it."""
         keys = set(lookup_keys("usage-point", mrid_of(named), labels_of(named)))
         if point is not None:
-            keys.add(Key("usage-point", point.mrid))
-            if point.location_mrid is not None:
-                keys.add(Key("service-location", point.location_mrid))
+            keys |= place_keys(point)
         wanted = Selection(keys=((Key("incident", incident),), tuple(sorted(keys))), states=(OPEN,))
         return await self._records.select(TICKETS.collection, wanted) if keys else ()
 
@@ -190,6 +189,9 @@ class Restorer:
         """
         for late in await self.late_tickets(incident.mrid, at):
             await self._set_apart(late, incident, evidence, at)
+        for one in excepted:
+            if one.device is not None:
+                await self._hand_over(incident, one.device)
         current = await self._book.find_open(incident.mrid)
         if current is None:
             return
@@ -210,6 +212,33 @@ class Restorer:
         if extent.kind and not is_planned(incident):
             await note_duration(self._records, extent.kind, at - start_of(incident), self._context.now)
         await self._book.end(current, CLOSED, f"restored, by {evidence}{but}", at)
+
+    async def _hand_over(self, incident: Stored[Incident], device: MRID) -> None:
+        """Tickets below an outage that goes on belong to it, before anybody hears that the one above is over.
+
+        The cost follows the size of the outage below, and not that of the one above.
+        """
+        target = await self.open_at(device)
+        after: MRID | None = None
+        while target is not None:
+            page = await points_below(self._records, device, after, _PAGE)
+            keys = tuple(sorted(key for point in page for key in place_keys(point)))
+            wanted = Selection(keys=((Key("incident", incident.mrid),), keys), states=(OPEN,))
+            for ticket in await self._records.select(TICKETS.collection, wanted) if keys else ():
+                fresh = await self._records.find(TICKETS.collection, ticket.mrid)
+                if fresh is not None and incident_of(fresh.body) == incident.mrid:
+                    await self._book.move(fresh, target, _GOES_ON)
+            if len(page) < _PAGE:
+                return
+            after = page[-1].mrid
+
+    async def open_at(self, device: MRID) -> Stored[Incident] | None:
+        """The open incident of a device."""
+        wanted = Selection(keys=((Key("above", device),),), states=(OPEN,))
+        for stored in await self._records.select(EXTENTS, wanted):
+            if stored.body.device == device:
+                return await self._book.find_open(stored.mrid)
+        return None
 
     async def late_tickets(self, incident: MRID, at: datetime) -> tuple[Stored[TroubleTicket], ...]:
         """Open tickets that were reported after an instant, `MOST_LATE` and one more at most."""
@@ -279,6 +308,11 @@ class Restorer:
         for one in await self._records.select(INTERRUPTIONS, going_on):
             if one.body.incident == incident_of(ticket.body):
                 await self._records.drop(INTERRUPTIONS, one.mrid)
+
+
+def place_keys(point: ServicePointRecord) -> frozenset[Key]:
+    """Keys under which tickets of a point are found."""
+    return frozenset(key for key in point_keys(point) if key.sort != "device")
 
 
 def is_later(ticket: Stored[TroubleTicket], at: datetime) -> bool:
@@ -351,9 +385,9 @@ class _Passage:
                 continue  # it went with another ticket of its premises
             supply = await find_supply(self._records, ticket.keys)
             nested = next((one.mrid for one in supply.path if one.mrid in word.excepted), None)
-            target = await self._open_at(nested) if nested is not None else None
+            target = await self._restorer.open_at(nested) if nested is not None else None
             if target is not None:
-                await self._book.move(fresh, target, "the outage there goes on, though the one above it is over")
+                await self._book.move(fresh, target, _GOES_ON)
                 continue
             if not await self._is_out_elsewhere(fresh):  # else its points go on, see below
                 await self._restorer.settle(fresh, word.at, word.evidence)
@@ -366,14 +400,6 @@ class _Passage:
         keys = tuple(key for key in ticket.keys if key.sort == "premises")
         found = await self._records.select(TICKETS.collection, Selection(keys=(keys,), states=(OPEN,)))
         return any(incident_of(one.body) != self._word.incident for one in found)
-
-    async def _open_at(self, device: MRID) -> Stored[Incident] | None:
-        """The open incident of a device."""
-        wanted = Selection(keys=((Key("above", device),),), states=(OPEN,))
-        for stored in await self._records.select(EXTENTS, wanted):
-            if stored.body.device == device:
-                return await self._book.find_open(stored.mrid)
-        return None
 
     async def _points(self, incident: Stored[Incident]) -> MRID | None:
         """Note for points of the model that they have supply again; the last one, None if there are no more."""
@@ -412,12 +438,7 @@ class _Passage:
         word = self._word
         below = await devices_below(self._records, page, frozenset(word.excepted))
         dark = {point.mrid for point in page if point.device in below}
-        by_key = {Key("usage-point", point.mrid): point.mrid for point in page}
-        by_key |= {
-            Key("service-location", point.location_mrid): point.mrid
-            for point in page
-            if point.location_mrid is not None
-        }
+        by_key = {key: point.mrid for point in page for key in place_keys(point)}
         if by_key:
             wanted = Selection(keys=(tuple(by_key),), states=(OPEN,))
             for ticket in await self._records.select(TICKETS.collection, wanted):

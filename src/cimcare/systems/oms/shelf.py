@@ -144,7 +144,7 @@ class Shelf:
         await self._context.records.save(EXTENTS, stored)
 
     def events(self) -> tuple[Event, ...]:
-        """What was opened, then what has changed, then what has ended, then tickets that have moved."""
+        """What was opened, then what has changed, then tickets that have moved, then what has ended."""
         told: dict[Verb, list[Incident]] = {
             verb: [] for verb in (Verb.CREATED, Verb.CHANGED, Verb.CANCELED, Verb.CLOSED)
         }
@@ -169,9 +169,11 @@ class Shelf:
                 told[verb].append(INCIDENTS.told(shown, stored.body, with_state=True))
             elif before is not None:
                 told[Verb.CHANGED].append(INCIDENTS.told(shown, stored.body))
-        events = [INCIDENTS.event(verb, page) for verb, bodies in told.items() for page in _pages(bodies)]
-        events += [TICKETS.event(Verb.CHANGED, page) for page in _pages(list(self._moved.values()))]
-        return tuple(events)
+        moved = [TICKETS.event(Verb.CHANGED, page) for page in _pages(list(self._moved.values()))]
+        events = {verb: [INCIDENTS.event(verb, page) for page in _pages(bodies)] for verb, bodies in told.items()}
+        # Who hears that an incident has ended has heard before which tickets are no longer of it.
+        events[Verb.CHANGED] += moved
+        return tuple(event for own in events.values() for event in own)
 
 
 def _with_points(shown: Incident, at: datetime, points: tuple[UsagePointIdentity, ...]) -> Incident:
