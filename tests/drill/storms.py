@@ -1,0 +1,240 @@
+"""Storms: what breaks, who calls, what crews do and say, in any order; truth kept apart from what the hub is told."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import NamedTuple, TypeVar
+
+from cimcare.model.enumerations import WorkStatusKind
+from cimcare.model.envelope import ResponseMessage, Result
+from cimcare.model.incident import Incident
+from cimcare.model.nouns import Noun
+from cimcare.model.trouble_ticket import TroubleTicket
+from cimcare.model.verbs import Verb
+from tests.drill.desk import Desk, a_wish, said
+from tests.drill.places import Northlake
+from tests.drill.play import belongs, device_of, mrid_of, state_of
+from tests.drill.world import World
+
+T = TypeVar("T")
+
+__all__ = ["DEVICES", "KINDS", "Claim", "Move", "Storm"]
+
+DEVICES = ("TX-1101", "TX-1106", "TX-1110", "F-111", "F-112", "F-113", "R-11", "CB-11", "F-124", "SW-12", "CB-12")
+"""What may break."""
+
+KINDS = (
+    "break",
+    "call",
+    "call",
+    "call",
+    "call",
+    "again",
+    "restore",
+    "restore",
+    "lie",
+    "part",
+    "answer",
+    "mend",
+    "send",
+)
+"""What may happen; calls more often than the rest."""
+
+
+class Move(NamedTuple):
+    """One thing that happens, `minutes` after the one before. `choice` says to which of those in question."""
+
+    kind: str
+    choice: int
+    minutes: int
+
+
+class Claim(NamedTuple):
+    """That somebody said these points have supply again."""
+
+    at: datetime
+    points: frozenset[str]
+
+
+class Storm:
+    """A storm over Northlake, and the hub that has to get through it. Only what is said by messages reaches the hub."""
+
+    def __init__(self, desk: Desk, world: World, places: Northlake) -> None:
+        self.desk = desk
+        self.world = world
+        self.still = World(places.network)
+        """The network as it stands without any fault, as the model has it."""
+        self.places = places
+        self.claims: list[Claim] = []
+        self.calls: dict[str, tuple[str, datetime]] = {}
+        self._place_of = {places.point_name(str(number)): str(number) for number in range(200)}
+
+    # --------------------------------------------------------------------------------------------------- what happens
+
+    async def happen(self, move: Move) -> None:
+        """One move, after its time."""
+        await self.desk.move(self.desk.now + timedelta(minutes=move.minutes))
+        await getattr(self, f"_{move.kind}")(move.choice)
+        await self.desk.tick()
+
+    async def _break(self, choice: int) -> None:
+        self.world.fail(DEVICES[choice % len(DEVICES)], at=self.desk.now)
+
+    async def _mend(self, choice: int) -> None:
+        if self.world.failed:
+            self.world.mend(_one_of(sorted(self.world.failed), choice), at=self.desk.now)
+
+    async def _call(self, choice: int) -> None:
+        """Some who are dark call."""
+        dark = sorted(self.world.dark())
+        for number in range(min(len(dark), 1 + choice % 5)):
+            await self._call_from(_one_of(dark, (choice + number) * 37))
+
+    async def _again(self, choice: int) -> None:
+        """Somebody who has called and is dark calls again."""
+        dark = self.world.dark()
+        known = sorted({point for point, _ in self.calls.values() if point in dark})
+        if known:
+            await self._call_from(_one_of(known, choice))
+
+    async def _call_from(self, point: str) -> None:
+        label = f"t{len(self.calls)}"
+        place = self._place_of[point]
+        self.calls[label] = (point, self.desk.now)
+        _taken(
+            await self.desk.call_in(
+                label,
+                self.places.location(place),
+                wants=a_wish("powerRestored", "sms", self.places.contact(place, "sms")),
+            )
+        )
+
+    async def _restore(self, choice: int) -> None:
+        """A crew mends what is broken around an incident, and says so."""
+        incident = await self._open(choice)
+        if incident is not None:
+            points = await self._covered(incident)
+            broken = [name for name in self.world.failed if not points.isdisjoint(self.still.below(name))]
+            if broken:
+                self.world.mend(*broken, at=self.desk.now)
+            await self._close(incident, points)
+
+    async def _lie(self, choice: int) -> None:
+        """A crew says that it has mended what it has not."""
+        incident = await self._open(choice)
+        if incident is not None:
+            await self._close(incident, await self._covered(incident))
+
+    async def _close(self, incident: Incident, points: frozenset[str]) -> None:
+        self.claims.append(Claim(self.desk.now, points))
+        word = said(mrid_of(incident), evidence="crew", by="CREW-11", restored_at=self.desk.now)
+        _taken(await self.desk.change_incident(word, verb=Verb.CLOSE))
+
+    async def _part(self, choice: int) -> None:
+        """A crew has brought back a part of those who are out."""
+        incident = await self._open(choice)
+        if incident is None:
+            return
+        points = sorted(await self._covered(incident))
+        part = points[: 1 + choice % len(points)] if points else []
+        self.claims.append(Claim(self.desk.now, frozenset(part)))
+        named = [self.places.point(self._place_of[point]) for point in part]
+        word = said(mrid_of(incident), evidence="crew", by="CREW-12", restored_at=self.desk.now, restored=named)
+        _taken(await self.desk.change_incident(word))
+
+    async def _answer(self, choice: int) -> None:
+        """Somebody who has called is called back, and says how it is."""
+        tickets = await self.desk.tickets()
+        label = _one_of(sorted(tickets), choice) if tickets else ""
+        if not label:
+            return
+        point = self.calls[label][0]
+        if point in self.world.dark():
+            await self._call_from(point)
+            return
+        own = [one for name, one in tickets.items() if self.calls[name][0] == point and _state(one) == "open"]
+        if own:
+            self.claims.append(Claim(self.desk.now, frozenset({point})))
+        for ticket in own:
+            closed = TroubleTicket(mrid=ticket.mrid, resolved_date_time=self.desk.now)
+            _taken(await self.desk.ask(Verb.CLOSE, Noun.TROUBLE_TICKETS, closed, source="CALL-CENTRE"))
+
+    async def _send(self, choice: int) -> None:
+        """A crew is sent, and thinks that it takes an hour."""
+        incident = await self._open(choice)
+        if incident is not None:
+            at = self.desk.now + timedelta(minutes=30 + choice % 90)
+            word = said(mrid_of(incident), evidence="crew", by="CREW-11", etr=at, crew=WorkStatusKind.dispatched)
+            _taken(await self.desk.change_incident(word))
+
+    async def end(self) -> None:
+        """All is mended, and the crews go from one incident to the next until none is left."""
+        await self.desk.move(self.desk.now + timedelta(minutes=30))
+        if self.world.failed:
+            self.world.mend(*self.world.failed, at=self.desk.now)
+        for _ in range(60):
+            incident = await self._open(0)
+            if incident is None:
+                return
+            await self._close(incident, await self._covered(incident))
+            await self.desk.tick()
+        raise AssertionError("incidents are left however often crews end them")
+
+    # -------------------------------------------------------------------------------------------------------- what is
+
+    async def _open(self, choice: int) -> Incident | None:
+        found = [one for one in await self.desk.incidents() if state_of(one) == "open"]
+        return _one_of(found, choice) if found else None
+
+    async def _covered(self, incident: Incident) -> frozenset[str]:
+        """Points below the device of an incident, and those of its tickets."""
+        tickets = await self.desk.tickets()
+        own = {self.calls[label][0] for label, ticket in tickets.items() if belongs(ticket, incident)}
+        device = device_of(incident)
+        is_known = device in self.still.known and incident.location is not None and incident.location.type != "service"
+        return frozenset(own) | (self.still.below(device) if is_known else frozenset())
+
+    # ---------------------------------------------------------------------------------------------------- what is told
+
+    def untrue(self) -> list[str]:
+        """Notices that nothing justified: of supply that was not there, and that nobody had said was there."""
+        found = []
+        for notice in self.places.notices(self.desk):
+            point = self.places.point_name(notice.place)
+            if notice.trigger != "powerRestored" or point not in self.world.dark(notice.at):
+                continue
+            called = [at for where, at in self.calls.values() if where == point and at <= notice.at]
+            claims = [claim.at for claim in self.claims if point in claim.points and claim.at <= notice.at]
+            if not claims or (called and max(claims) < max(called)):
+                found.append(f"{notice.place} was told at {notice.at:%H:%M} that supply is back: {notice.text}")
+        return found
+
+    def twice(self) -> list[str]:
+        """Notices that somebody got more than once, and supply that came back more often than anybody said."""
+        found, seen = [], set()
+        restored: dict[str, int] = {}
+        for one in self.desk.phones.sent:
+            known = (one.notice.address, one.notice.incident, one.notice.trigger, one.notice.text)
+            if known in seen:
+                found.append(f"{one.notice.address} was told twice: {one.notice.text}")
+            seen.add(known)
+            if one.notice.trigger == "powerRestored":
+                place = self.places.place_of(one.notice.address, one.notice.text)
+                restored[place] = restored.get(place, 0) + 1
+        for place, times in restored.items():
+            point = self.places.point_name(place)
+            claims = {claim.at for claim in self.claims if point in claim.points}
+            if times > len(claims):
+                found.append(f"{place} was told {times} times that supply is back, which was said {len(claims)} times")
+        return found
+
+
+def _one_of(among: Sequence[T], choice: int) -> T:
+    return among[choice % len(among)]
+
+
+def _taken(reply: ResponseMessage) -> None:
+    assert reply.reply.result is Result.OK, [(one.code, one.reason, one.details) for one in reply.reply.error]
+
+
+def _state(ticket: TroubleTicket) -> str:
+    return (ticket.status.value if ticket.status else None) or ""

@@ -1,0 +1,66 @@
+"""Random storms: whatever happens in whatever order, what the hub tells and counts holds against the world."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.drill.beliefs import believed, count
+from tests.drill.desk import Desk, open_desk, settings_of
+from tests.drill.places import Northlake
+from tests.drill.scenario import instant
+from tests.drill.storms import KINDS, Move, Storm
+from tests.drill.world import World
+
+PLACES = Northlake()
+MOVES = st.lists(
+    st.builds(Move, st.sampled_from(KINDS), st.integers(0, 999), st.integers(1, 40)), min_size=5, max_size=30
+)
+
+
+async def check(storm: Storm, desk: Desk) -> None:
+    """What holds at the end of every storm."""
+    assert storm.untrue() == []
+    assert storm.twice() == []
+    tickets, incidents = await desk.tickets(), await desk.incidents()
+    assert sorted(tickets) == sorted(storm.calls), "a call was lost, or made twice"
+    assert {ticket.status.value for ticket in tickets.values() if ticket.status} <= {"resolved"}
+    out = believed(World(PLACES.network), PLACES, incidents, tickets, await desk.events())
+    expected = count(out, {point.name: point.customers for point in PLACES.network.points})
+    found = await PLACES.indices(desk, desk.now)
+    assert (round(found.customer_minutes), found.interruptions, found.momentary) == expected
+
+
+@settings(max_examples=settings.default.max_examples // 3)
+@given(moves=MOVES)
+async def test_any_storm_ends_without_a_lie_of_the_utility_and_each_minute_counts_once(moves: list[Move]) -> None:
+    """What no scenario of the table has thought of."""
+    async with open_desk(settings_of("memory:"), instant("06:00")) as desk:
+        storm = Storm(desk, World(PLACES.network), PLACES)
+        storm.world.fail("F-112", at=desk.now)
+        for move in moves:
+            await storm.happen(move)
+        await storm.end()
+        await check(storm, desk)
+
+
+@settings(max_examples=settings.default.max_examples // 10)
+@given(moves=MOVES, every=st.integers(2, 6))
+async def test_a_hub_that_is_begun_anew_amid_the_storm_does_not_lose_the_thread(
+    tmp_path_factory: pytest.TempPathFactory, moves: list[Move], every: int
+) -> None:
+    """Storms are when power fails in the control room too. All that counts is on disk."""
+    database = f"sqlite:///{tmp_path_factory.mktemp('storm') / 'hub.db'}"
+    world, at = World(PLACES.network), instant("06:00")
+    world.fail("F-112", at=at)
+    claims, calls, sent = [], {}, []
+    pieces = [moves[start : start + every] for start in range(0, len(moves), every)]
+    for number, piece in enumerate(pieces):
+        async with open_desk(settings_of(database), at, life=number) as desk:
+            storm = Storm(desk, world, PLACES)
+            storm.claims, storm.calls, desk.phones.sent = claims, calls, sent
+            for move in piece:
+                await storm.happen(move)
+            if number == len(pieces) - 1:
+                await storm.end()
+                await check(storm, desk)
+            at = desk.now
