@@ -14,10 +14,9 @@ import msgspec
 import pytest
 
 from cimcare.codec.network import parse_network
-from cimcare.exchange.ports import Selection, Served, ServingContext
+from cimcare.exchange.ports import Selection
 from cimcare.model.incident import Incident, IncidentHazard, UsagePointIdentity
-from cimcare.model.network import MeterEvent, Network
-from cimcare.model.nouns import Role
+from cimcare.model.network import Network
 from cimcare.model.trouble_ticket import (
     CustomerAgreementPlace,
     ServiceLocationIdentity,
@@ -31,10 +30,10 @@ from cimcare.systems.cis.callbacks import CALL_BACKS, CallBackState
 from cimcare.systems.etr import Etr, render_remark
 from cimcare.systems.oms.importing import import_network
 from cimcare.systems.oms.indices import Indices
-from cimcare.systems.oms.meters import take_meter_events
 from cimcare.systems.oms.operating import operate
 from cimcare.systems.oms.reliability import load_reliability
 from tests.drill.desk import Desk
+from tests.support.hub import Response
 
 __all__ = ["FEEDERS", "FeederPlaces", "Northlake", "Notice", "Places", "places_of"]
 
@@ -96,16 +95,12 @@ class Places:
         async with desk.store.transaction() as transaction:
             await operate(transaction.records, name, desk.now, is_open=is_open)
 
-    async def meter_events(self, desk: Desk, *, off: Iterable[str], on: Iterable[str], at: datetime) -> None:
-        """What meters say, as the door for their events hands it on."""
-        events = [MeterEvent(point=self.point_name(place), is_off=True, at=at) for place in off]
-        events += [MeterEvent(point=self.point_name(place), is_off=False, at=at) for place in on]
-
-        async def take(context: ServingContext) -> Served:
-            return await take_meter_events(tuple(events), context)
-
-        served = await desk.hub.upkeep.ticking._acting.act(Role.OMS, take)
-        assert served.findings == ()
+    async def meter_events(self, desk: Desk, *, off: Iterable[str], on: Iterable[str], at: datetime) -> Response:
+        """Give the hub a table of what meters say."""
+        said = [(place, "off") for place in off] + [(place, "on") for place in on]
+        rows = [f"{self.point_name(place)},{state},{at.isoformat()}" for place, state in said]
+        table = "\n".join(["point,state,at", *rows]).encode()
+        return await desk.rest("/api/v1/meter-events", table, method="POST", content_type="text/csv")
 
     def with_estimate(
         self, change: Incident, *, stage: str, confidence: int | None, valid: datetime | None, evidence: str, by: str

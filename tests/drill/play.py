@@ -72,7 +72,9 @@ class Player:
             replies.append(await self._again(label, given))
         if step.meters is not None:
             stated = instant(step.meters.at) if step.meters.at else at
-            await self.places.meter_events(self.desk, off=step.meters.off, on=step.meters.on, at=stated)
+            answer = await self.places.meter_events(self.desk, off=step.meters.off, on=step.meters.on, at=stated)
+            if answer.status != 200:
+                self._differs(f"meter events are answered {answer.status}: {answer.body.decode()}")
         replies += [await self._end(label, Verb.CANCEL) for label in step.withdraws]
         for label, target in step.moves.items():
             replies.append(await self._move(label, target))
