@@ -1,6 +1,6 @@
 """What every implementation of `Records` has to do; the memory store is the reference."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
@@ -9,10 +9,12 @@ import msgspec
 import pytest
 
 from cimcare.exchange.ports import Collection, Key, Records, Selection, Stored
+from cimcare.exchange.store import Store
 from cimcare.model.identity import MRID
 from cimcare.model.structure import Extension
 from cimcare.model.trouble_ticket import TroubleTicket
 from cimcare.store.opening import open_store
+from tests.support.steps import steps_of
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
@@ -142,6 +144,43 @@ async def test_many_are_saved_as_each_alone(opened: Opened, count: int) -> None:
             assert _mrids(await records.find_by_key(METERS, Key("name", mrid))) == [mrid]
             assert await records.find_by_key(METERS, Key("name", f"old {mrid}")) == ()
         assert len(await records.find_by_key(METERS, Key("kept", "k"))) == len(mrids)
+
+
+@pytest.mark.parametrize("store_kind", ["sqlite"])
+async def test_a_page_costs_the_same_wherever_it_begins(store: Store) -> None:
+    """An import makes a million objects in one instant, and the next one looks at each of them."""
+    mrids = [f"m-{at:05}" for at in range(20_000)]
+    async with store.transaction() as transaction:
+        await transaction.records.save_all(METERS, [_meter(mrid) for mrid in mrids])
+
+    def page_behind(at: int) -> Callable[[], Awaitable[None]]:
+        async def read() -> None:
+            async with store.transaction() as transaction:
+                found = await transaction.records.select(METERS, Selection(after=MRID(mrids[at]), limit=10))
+            assert _mrids(found) == mrids[at + 1 : at + 11]
+
+        return read
+
+    early = await steps_of(store, page_behind(10))
+    assert await steps_of(store, page_behind(19_900)) <= 1.5 * early
+
+
+async def test_pages_go_on_through_instants(opened: Opened) -> None:
+    """The last of one instant and the first of the next are on one page, and none is left out."""
+    every = [_meter(f"m-{at}", minutes=at // 4, state="odd" if at % 2 else "even") for at in range(11)]
+    async with opened as records:
+        await records.save_all(METERS, list(reversed(every)))
+        for limit in (1, 3, 4, 20):
+            for states in ((), ("odd",)):
+                whole = await records.select(METERS, Selection(states=states))
+                found: list[Stored[Meter]] = []
+                while page := await records.select(
+                    METERS, Selection(after=found[-1].mrid if found else None, states=states, limit=limit)
+                ):
+                    found += page
+                assert tuple(found) == whole
+        assert await records.select(METERS, Selection(after=MRID("m-3"), limit=0)) == ()
+        assert await records.select(METERS, Selection(after=MRID("gone"))) == ()
 
 
 async def test_a_dropped_object_is_gone_from_every_way_of_finding(opened: Opened) -> None:

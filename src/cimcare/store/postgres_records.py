@@ -24,7 +24,7 @@ _HAS_ONE_OF = (
     "id = ANY(ARRAY(SELECT record_id FROM unnest(${}::text[], ${}::text[]) AS wanted (sort, value) JOIN record_keys"
     " ON collection = $1 AND record_keys.sort = wanted.sort AND record_keys.value = wanted.value))"
 )
-_COMES_AFTER = "(created_at, id) > (SELECT created_at, id FROM records WHERE collection = $1 AND mrid = ${})"
+_PLACE = "SELECT created_at, id FROM records WHERE collection = $1 AND mrid = $2"
 # Nobody else writes meanwhile, so what the subquery sees is what the update replaces.
 _UPDATE = (
     "UPDATE records SET state = $3, created_at = $4, modified_at = $5, keys = $6, body = $7"
@@ -109,7 +109,11 @@ class PostgresRecords:
         if selection.until is not None:
             wanted("created_at <= ${}", to_micros(selection.until))
         if selection.after is not None:
-            wanted(_COMES_AFTER, as_key(selection.after))
+            # Looked up beforehand: what is compared with a subquery is not looked up in the index.
+            place = await self._session.fetch_one(_PLACE, collection.name, as_key(selection.after))
+            if place is None:
+                return ()
+            wanted("(created_at, id) > (${}::bigint, ${}::bigint)", place["created_at"], place["id"])
         values.append(selection.limit)
         rows = await self._session.fetch(
             f"{_SELECT} WHERE {' AND '.join(conditions)} ORDER BY created_at, id LIMIT ${len(values)}", *values

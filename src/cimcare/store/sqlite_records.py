@@ -34,7 +34,7 @@ _ONE_OF = (
 )
 _IS_ONE_OF = f"id IN ({_ONE_OF})"
 _HAS_ONE_OF = f"EXISTS ({_ONE_OF} AND record_id = records.id)"
-_COMES_AFTER = "({0}created_at, {0}id) > (SELECT created_at, id FROM records WHERE collection = ? AND mrid = ?)"
+_PLACE = "SELECT created_at, id FROM records WHERE collection = ? AND mrid = ?"
 
 _encode = msgspec.json.Encoder().encode
 _keys_of = msgspec.json.Decoder(frozenset[Key]).decode
@@ -84,14 +84,30 @@ class SqliteRecords:
         if selection.until is not None:
             conditions.append(f"{by_other}created_at <= ?")
             values.append(to_micros(selection.until))
-        if selection.after is not None:
-            conditions.append(_COMES_AFTER.format(by_other))
-            values.extend((collection.name, selection.after))
-        values.append(selection.limit)
-        rows: list[_Row] = self._session.all(
-            f"{_SELECT} WHERE {' AND '.join(conditions)} ORDER BY {by_other}created_at, {by_other}id LIMIT ?", values
-        )
+        order = f"ORDER BY {by_other}created_at, {by_other}id LIMIT ?"
+        rows: list[_Row] = []
+        for condition, place in self._starts(collection.name, selection.after, is_narrow=bool(by_other)):
+            wanted = [*conditions, condition] if condition else conditions
+            statement = f"{_SELECT} WHERE {' AND '.join(wanted)} {order}"
+            rows += self._session.all(statement, (*values, *place, selection.limit - len(rows)))
+            if len(rows) >= selection.limit:
+                break
         return tuple(_stored_of(collection, row) for row in rows)
+
+    def _starts(self, collection: str, after: MRID | None, *, is_narrow: bool) -> list[tuple[str, tuple[int, ...]]]:
+        """Conditions under which a page is looked for, one after another: where it begins.
+
+        Behind an object in its instant, and then in later instants: one comparison of both columns would walk over all
+        objects of the instant, and an import makes very many in one. Few objects are just held against it.
+        """
+        if after is None:
+            return [("", ())]
+        place: tuple[int, int] | None = self._session.one(_PLACE, (collection, after))
+        if place is None:
+            return []
+        if is_narrow:
+            return [("(+created_at, +id) > (?, ?)", place)]
+        return [("created_at = ? AND id > ?", place), ("created_at > ?", place[:1])]
 
     async def save(self, collection: Collection[BodyT], stored: Stored[BodyT]) -> None:
         """Insert the object, or replace the one with its mRID."""

@@ -15,13 +15,16 @@ from cimcare.exchange.audit import START, Action, AuditRow, Note, hash_of_messag
 from cimcare.exchange.ledger import Account, Ends, Line, hour_of
 from cimcare.exchange.log import Direction, Expiry, LogSelection, Outcome
 from cimcare.exchange.outbox import Delivery, DeliveryKind, DeliverySelection, DeliveryState, Priority
+from cimcare.exchange.ports import Selection
 from cimcare.exchange.store import Reader, Store, StoreError, Transaction
+from cimcare.model.identity import MRID
 from cimcare.store import postgres_outbox
 from cimcare.store.instants import to_micros
 from cimcare.store.memory import MemoryStore
 from cimcare.store.postgres import PostgresStore
+from cimcare.store.postgres_session import ReadingSession, Row, Value
 from tests.support.gate import COMMIT, Gate, cut, operator
-from tests.support.stored import NOON, a_delivery, an_entry
+from tests.support.stored import NOON, THINGS, a_delivery, a_thing, an_entry
 
 LATER = NOON + timedelta(minutes=1)
 HOUR = hour_of(NOON)
@@ -565,6 +568,28 @@ async def test_claiming_reads_no_more_rows_when_more_wait(store: PostgresStore) 
         rows = await looked_at(connection, postgres_outbox._CLAIM, *wanted)
         assert set(rows) <= {"ix_deliveries_fresh", "ix_deliveries_tried", "pk_deliveries"}
         assert 8 <= sum(rows.values()) <= 50, rows
+
+
+async def test_a_page_of_objects_reads_no_more_rows_wherever_it_begins(
+    store: PostgresStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An import makes a million objects in one instant, and the next one looks at each of them."""
+    assert store._connection is not None
+    async with store.transaction() as transaction:
+        await transaction.records.save_all(THINGS, [a_thing(f"m-{at:05}") for at in range(5000)])
+    await store._connection.execute("ANALYZE")
+    asked: list[tuple[str, tuple[Value, ...]]] = []
+    real = ReadingSession.fetch
+
+    async def fetch(session: ReadingSession, statement: str, *values: Value) -> list[Row]:
+        asked.append((statement, values))
+        return await real(session, statement, *values)
+
+    monkeypatch.setattr(ReadingSession, "fetch", fetch)
+    found = await store.reader.records.select(THINGS, Selection(after=MRID("m-04900"), limit=10))
+    assert [one.mrid for one in found] == [f"m-{at:05}" for at in range(4901, 4911)]
+    statement, values = asked[-1]
+    assert sum((await looked_at(store._connection, statement, *values)).values()) <= 20
 
 
 async def test_what_may_be_forgotten_is_found_along_the_whole_log(store: PostgresStore) -> None:

@@ -379,8 +379,9 @@ _KEY, _OTHER = (Key("name", "n1"),), (Key("name", "n2"), Key("name", "n3"))
         ),
         (Selection(since=NOON), "ix_records_collection_created_at_id (collection=? AND created_at>?)"),
         (Selection(), "ix_records_collection_created_at_id (collection=?)"),
+        (Selection(after=MRID("m1"), limit=0), "(collection=? AND created_at=? AND id>?)"),
     ],
-    ids=["keys", "several groups", "page of keys", "mrids", "mrids and keys", "since", "all"],
+    ids=["keys", "several groups", "page of keys", "mrids", "mrids and keys", "since", "all", "page of all"],
 )
 async def test_objects_are_looked_up_by_what_is_asked_for(
     store: SqliteStore, monkeypatch: pytest.MonkeyPatch, selection: Selection, plan: str
