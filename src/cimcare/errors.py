@@ -137,10 +137,10 @@ _TABLE = (
     _row("REF-108", "several names without a type", "1.8", level=Level.WARNING),
     _row("REF-109", "identifier without text", "5.8"),
     _row("REF-110", "nothing there to remove", "2.15"),
-    # REF-120 to REF-130: the network
+    # REF-120 to REF-130: the network, and tables
     _row("REF-120", "table or file of no known form", "1.8", acts="operator"),
-    _row("REF-121", "value of a network file missing or unreadable", "1.8", acts="operator"),
-    _row("REF-122", "identity used twice in the network", "1.8", acts="operator"),
+    _row("REF-121", "value of a file missing or unreadable", "1.8", acts="operator"),
+    _row("REF-122", "identity used twice", "1.8", acts="operator"),
     _row("REF-123", "reference of a network file leads nowhere", "1.8", acts="operator"),
     _row("REF-124", "network without a source", "1.8", acts="operator"),
     _row("REF-125", "no way to a source", "1.8", level=Level.WARNING, acts="operator"),

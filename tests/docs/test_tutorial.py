@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from docs.tables import ROOT
 
+from cimcare.codec.directory_csv import DIRECTORY_COLUMNS
 from cimcare.store.opening import open_store
 from cimcare.systems.cis.disclosure import MEMBERS
 from tests.docs.snippets import is_like, needs_curl, read_snippets, run_page
@@ -69,6 +70,16 @@ def test_a_system_is_connected_as_shown(tmp_path: Path) -> None:
     with hub_process(tmp_path) as running:
         (tmp_path / "cimcare.db").symlink_to(tmp_path / "hub.db")
         assert run_page(DOCS / "guides/connect-a-system.md", tmp_path, running.address) == 6
+
+
+async def test_customers_are_brought_as_shown(tmp_path: Path) -> None:
+    """The first thing that a utility without a customer system has to do; the page names each column as it is read."""
+    store = await open_store(f"sqlite:///{tmp_path / 'cimcare.db'}")
+    await store.close()
+    page = DOCS / "guides/customers.md"
+    assert run_page(page, tmp_path, "") == 3
+    for column, text in DIRECTORY_COLUMNS.items():
+        assert f"| `{column}` | {text} |" in page.read_text("utf-8")
 
 
 def test_calls_are_taken_and_customers_told_as_shown(tmp_path: Path) -> None:

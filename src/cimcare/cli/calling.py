@@ -5,20 +5,22 @@ What changes something goes to a running hub (`--to`); what is read comes from i
 
 import asyncio
 from collections.abc import Callable, Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
+from uuid import uuid4
 
 import click
 import msgspec
 
-from cimcare.cli.input import fail, find_user
-from cimcare.cli.place import INSTANT, Place, ask, place_options
+from cimcare.cli.input import actor_option, fail, find_user, read_file
+from cimcare.cli.place import INSTANT, Place, act, ask, place_options
 from cimcare.cli.sending import require_http
 from cimcare.client import NoAnswerError
 from cimcare.client.api import ApiAnswer, ask_api
+from cimcare.codec.directory_csv import parse_directory_csv
 from cimcare.exchange.ports import Key, Selection
-from cimcare.exchange.store import Reader
+from cimcare.exchange.store import Reader, Store
 from cimcare.hub.customer_pages import find_customer
 from cimcare.hub.customer_views import (
     CallBackView,
@@ -29,6 +31,7 @@ from cimcare.hub.customer_views import (
     view_customer,
     view_notice,
 )
+from cimcare.hub.directory import LoadedDirectory, load_directory
 from cimcare.model.enumerations import NotificationTriggerKind, TroubleReportingKind
 from cimcare.systems.cis.callbacks import CALL_BACKS, CallBackAnswer
 from cimcare.systems.cis.contacts import PREFERENCE_KINDS
@@ -38,6 +41,8 @@ from cimcare.systems.premises import CUSTOMERS
 __all__ = ["call", "callbacks", "customers", "notices"]
 
 T = TypeVar("T")
+
+_LONGEST_TABLE = 512 * 1024 * 1024
 
 _TRIGGERS = click.Choice([one.value for one in NotificationTriggerKind])
 _LIMIT = click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="Most items.")
@@ -260,6 +265,39 @@ def list_customers(place: Place, *, special_need: bool, limit: int, as_json: boo
         lambda one: f"{one.number}  {one.name}  {one.telephone}{'  ' + one.special_need if one.special_need else ''}",
         as_json=as_json,
     )
+
+
+@customers.command("import")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--dry-run", is_flag=True, help="Only look whether the table can be read.")
+@actor_option
+@click.pass_obj
+def import_customers(place: Place, file: Path, *, dry_run: bool, actor: str | None) -> None:
+    """Bring premises, customers and accounts up to the table in FILE (CSV), also beside a running hub.
+
+    What the table does not name stays as it is. Exit code 1: something in it is wrong, and nothing was written.
+    """
+    rows, findings = parse_directory_csv(str(file), read_file(str(file), most=_LONGEST_TABLE))
+    for finding in findings:
+        click.echo(finding.describe(), err=True)
+    if findings:
+        raise SystemExit(1)
+    if dry_run:
+        click.echo(f"premises: {len(rows)}; nothing was written")
+        return
+
+    async def load(store: Store) -> LoadedDirectory:
+        return await load_directory(
+            store,
+            rows,
+            file=file.name,
+            actor=actor or find_user(),
+            clock=lambda: datetime.now(UTC),
+            new_id=lambda: str(uuid4()),
+        )
+
+    done = act(place, load)
+    click.echo(f"premises: {done.added} added, {done.changed} changed, {done.same} as they were")
 
 
 @customers.command("show")

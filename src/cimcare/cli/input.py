@@ -22,16 +22,16 @@ _MOST_BYTES = Limits().max_bytes + 1
 """No document may be longer, so one byte more is enough to see that it is, also where a file has no end."""
 
 
-def read_file(name: str) -> bytes:
-    """Bytes of a file, of standard input for `-`, as many as a document may have and one more.
+def read_file(name: str, *, most: int = _MOST_BYTES) -> bytes:
+    """Bytes of a file, of standard input for `-`; `most` are as many as a document may have and one more.
 
     Ends the program with code 2 if it cannot be read.
     """
     if name == "-":
-        return sys.stdin.buffer.read(_MOST_BYTES)
+        return sys.stdin.buffer.read(most)
     try:
         with Path(name).open("rb") as file:
-            return file.read(_MOST_BYTES)
+            return file.read(most)
     except OSError as error:
         fail(f"{name}: cannot be read ({error.strerror}); name a file that exists, or - for standard input", code=2)
 

@@ -58,6 +58,7 @@ class Action(StrEnum):
     FILTER = "filter"
     NETWORK = "network"
     OPERATE = "operate"
+    DIRECTORY = "directory"
     ALARM = "alarm"
     START = "start"
     STOP = "stop"

@@ -140,3 +140,18 @@ def test_customers_with_special_needs_and_preferences(run: Run, hub: Place) -> N
     wrong = run("customers", "prefer", mrid, "--contact", "sms:1", "--earliest", "8", "--to", hub.address)
     assert wrong.exit_code == 1
     assert run("customers", "--database", hub.database, "show", "nobody").exit_code == 1
+
+
+def test_a_directory_is_loaded_beside_a_running_hub(run: Run, hub: Place, tmp_path: Path) -> None:
+    """And found by the next caller."""
+    table = tmp_path / "table.csv"
+    table.write_text("premises,street,house_number,customer,name\nX-1,Elm Street,7,X-C,Zora Quill\n")
+    loaded = run("customers", "--database", hub.database, "import", table, "--actor", "kim")
+    assert loaded.stdout == "premises: 1 added, 0 changed, 0 as they were\n"
+    taken = run("call", "--caller", "zora elm", "--to", hub.address)
+    assert "Your report for 7 Elm Street is taken." in taken.stdout
+    table.write_text("premises\nX-1\nX-1\n")
+    refused = run("customers", "--database", hub.database, "import", table)
+    assert refused.exit_code == 1
+    assert "REF-122" in refused.stderr
+    assert run("customers", "--database", hub.database, "import", tmp_path / "none").exit_code == 2

@@ -60,6 +60,7 @@ def test_all_commands_are_there() -> None:
         "callbacks claim",
         "callbacks list",
         "callbacks next",
+        "customers import",
         "customers list",
         "customers prefer",
         "customers show",
