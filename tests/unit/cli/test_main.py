@@ -25,6 +25,7 @@ NAMED = [
     "demo",
     "ledger",
     "messages",
+    "meter-events",
     "network",
     "notices",
     "outages",
