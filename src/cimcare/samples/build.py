@@ -72,7 +72,6 @@ _FORMS: dict[Verb, Form] = {
     Verb.CANCELED: Form.CANCELED,
     Verb.CLOSE: Form.CLOSE,
     Verb.CLOSED: Form.CLOSED,
-    Verb.CLOSE: Form.CLOSED,
     Verb.DELETE: Form.IDENTITY,
     Verb.DELETED: Form.IDENTITY,
     Verb.REPLY: Form.FULL,
@@ -130,12 +129,10 @@ def build_message(noun: Noun, verb: Verb, *, seed: int = 0, now: datetime | None
         return EventMessage(header=header, payload=_payload(scene, verb))
     if verb is Verb.GET:
         return RequestMessage(header=header, request=_get(scene))
-    if verb is Verb.CLOSE and noun is Noun.SERVICE_ORDERS:  # what the crew has done and read belongs to it
-        return RequestMessage(header=header, request=Request(id=(_object_id(scene),)), payload=_payload(scene, verb))
     if verb in {Verb.CANCEL, Verb.CLOSE, Verb.DELETE}:
-        # Nobody closes an incident without saying who knows that it is over.
-        says_who = verb is Verb.CLOSE and noun is Noun.INCIDENTS
-        payload = _payload(scene, verb) if says_who else None
+        # Nobody closes an incident without saying who knows that it is over, nor an order without what was read.
+        says_more = verb is Verb.CLOSE and noun in {Noun.INCIDENTS, Noun.SERVICE_ORDERS}
+        payload = _payload(scene, verb) if says_more else None
         return RequestMessage(header=header, request=Request(id=(_object_id(scene),)), payload=payload)
     return RequestMessage(header=header, payload=_payload(scene, verb))
 

@@ -140,7 +140,7 @@ def build_service_orders(scene: Scene, form: Form) -> order.ServiceOrders:
         work = order.Work(
             mrid=scene.mrid, last_modified_date_time=modified_at, status_kind=WorkStatusKind.cancelled, names=names
         )
-    elif form is Form.CLOSED:
+    elif form in {Form.CLOSE, Form.CLOSED}:
         work = order.Work(
             mrid=scene.mrid,
             last_modified_date_time=modified_at,
