@@ -253,6 +253,21 @@ async def test_an_event_is_cut_on_every_wire(tmp_path: Path, wire: Wire) -> None
         await hub.hub.close()
 
 
+async def test_who_plays_the_role_is_outside_and_hears_of_agreements_by_it(tmp_path: Path) -> None:
+    """Without a mark and without a subscription."""
+    market = Partner(name="third-party", url="http://m.example", source="MARKET", role=Role.THIRD_PARTY, retry=STEADY)
+    hub = await opened(tmp_path, market, INSIDE)
+    try:
+        await consent(hub, "2", to="MARKET")
+        await done(hub, message(Verb.CREATE, agreement(), agreement("2")))
+        (event,) = await got(hub, 1, "third-party")
+        assert event.payload is not None
+        assert [one.mrid for one in bodies(event.payload.content[0])] == ["a-2"]
+        assert "BUS-163" in (await refused(hub, message(Verb.GET, source="MARKET", noun="Incidents")))[0]
+    finally:
+        await hub.hub.close()
+
+
 async def test_whoever_belongs_to_the_utility_gets_all_of_it(hub: Delivering) -> None:
     """The filter is for those outside."""
     await done(hub, message(Verb.CREATE, agreement()))

@@ -4,12 +4,15 @@ from datetime import UTC, date, datetime
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cimcare.model.customer_agreement import Customer, CustomerAgreement, Organisation, ServiceLocation
 from cimcare.model.identity import Name
 from cimcare.model.structure import Extension, Structure, elements_of
 from cimcare.model.values import Status, StreetAddress
 from cimcare.systems.cis.disclosure import MEMBERS, Scope, cut, tells_nothing
+from tests.support.strategies import structures
 from tests.unit.systems.utility import mrid, names
 
 NEVER = {
@@ -128,3 +131,34 @@ def test_extensions_are_never_seen() -> None:
     inner = msgspec.structs.replace(Name(name="AG-1"), extensions=(extension,))
     outer = CustomerAgreement(mrid=mrid("a-1"), names=(inner,), extensions=(extension,))
     assert cut(outer, set(Scope)) == CustomerAgreement(mrid=mrid("a-1"), names=(Name(name="AG-1"),))
+
+
+def leaves(value: object, path: str = "") -> set[str]:
+    """Paths of all members that say something."""
+    if isinstance(value, tuple):
+        return {one for item in value for one in leaves(item, path)}
+    if not isinstance(value, Structure):
+        return set() if value is None else {path}
+    names_in_xml = dict(zip(value.__struct_fields__, value.__struct_encode_fields__, strict=True))
+    found = set()
+    for field, name in names_in_xml.items():
+        found |= leaves(getattr(value, field), f"{path}/{name}" if path else name)
+    return found
+
+
+@given(agreement=structures(CustomerAgreement), scopes=st.sets(st.sampled_from(Scope)))
+def test_nothing_is_seen_but_what_the_scopes_name(agreement: CustomerAgreement, scopes: set[Scope]) -> None:
+    """Whatever an agreement holds: every member that is left is below a path of one of the scopes."""
+    shown = cut(agreement, scopes)
+    if shown is None:
+        assert Scope.AGREEMENT not in scopes
+        return
+    allowed = [path for scope in scopes for path in MEMBERS[scope]]
+    for leaf in leaves(shown):
+        assert any(leaf == path or leaf.startswith(f"{path}/") for path in allowed), leaf
+        assert "extensions" not in leaf
+    assert leaves(shown) <= leaves(agreement)
+    assert cut(shown, scopes) == shown
+    whole = cut(agreement, set(Scope))
+    assert whole is not None
+    assert leaves(shown) <= leaves(whole)
