@@ -20,7 +20,16 @@ import msgspec
 
 from cimcare.errors import Finding, Level, finding_of
 from cimcare.model.identity import MRID
-from cimcare.model.network import Device, DeviceKind, Line, Network, NetworkReading, Position, ServicePoint
+from cimcare.model.network import (
+    MOST_CUSTOMERS,
+    Device,
+    DeviceKind,
+    Line,
+    Network,
+    NetworkReading,
+    Position,
+    ServicePoint,
+)
 
 __all__ = ["TABLES", "Column", "parse_network_csv"]
 
@@ -30,7 +39,6 @@ _CLAUSE = "docs/guides/network.md"
 _MOST_TOLD = 50
 """Findings that are told; with so many of them, it is time to look at the file as a whole."""
 
-_MOST_CUSTOMERS = 1_000_000
 _NAMESPACE = UUID("6b6e0d52-3a2f-5a0f-9a55-6f0c3d0b7a10")
 """Of identities that follow from a name, where the table has none; any fixed value does."""
 
@@ -257,7 +265,7 @@ class _Reader:
             location_mrid=MRID(row.get("location_mrid")) if row.get("location_mrid") else None,
             location=row.get("location"),
             meter=row.get("meter"),
-            customers=self._value(row, "customers", _count, f"a whole number, 0 to {_MOST_CUSTOMERS:,}", 1),
+            customers=self._value(row, "customers", _count, f"a whole number, 0 to {MOST_CUSTOMERS:,}", 1),
             is_critical=self._truth(row, "critical", otherwise=False),
         )
 
@@ -321,7 +329,7 @@ def _forms() -> str:
 
 def _count(text: str) -> int:
     number = int(text)
-    if not 0 <= number <= _MOST_CUSTOMERS:
+    if not 0 <= number <= MOST_CUSTOMERS:
         raise ValueError(text)
     return number
 

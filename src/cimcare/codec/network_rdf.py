@@ -1,8 +1,5 @@
 """A network as CIM RDF/XML: one model in one file or several; bytes in, value out.
 
-Read are objects under `rdf:RDF` by their class, with `rdf:ID` or `rdf:about`; several statements about one object, as
-when states come in a file of their own, are put together. What is not needed is passed over.
-
 Every device is told by its class: breakers, reclosers, fuses and the like, energy sources, and transformers that supply
 low voltage. Whatever else has two terminals joins its nodes for good: line segments, and also regulators and substation
 transformers, which stand in the way of supply but are not what an outage is put down to. Ground switches and what has
@@ -11,20 +8,26 @@ one terminal join nothing. Generators and batteries are not sources.
 Source: IEC 61970-552 for the form; classes and members of IEC 61970-301 and IEC 61968-11, as in CIM16 and CIM100.
 """
 
-import math
-import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import msgspec
-from lxml import etree
 
-from cimcare.codec.limits import Limits, walk_xml
-from cimcare.errors import Finding, Level, finding_of
+from cimcare.codec.limits import Limits
+from cimcare.codec.rdf import CimModel, CimObject
 from cimcare.model.identity import MRID
-from cimcare.model.network import Device, DeviceKind, Line, Network, NetworkReading, Position, ServicePoint
+from cimcare.model.network import (
+    MOST_CUSTOMERS,
+    Device,
+    DeviceKind,
+    Line,
+    Network,
+    NetworkReading,
+    Position,
+    ServicePoint,
+)
 
 __all__ = ["HIGHEST_LOW_VOLTAGE", "RDF_LIMITS", "parse_network_rdf"]
 
@@ -36,12 +39,7 @@ HIGHEST_LOW_VOLTAGE = 1000.0
 
 NamedT = TypeVar("NamedT", Device, ServicePoint)
 
-_RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
-_CIM = re.compile(r"\{(http://iec\.ch/TC57/[^}]*CIM[^}]*)\}(.+)", re.IGNORECASE)
-_UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _HIGHEST_KILOVOLTS = 1200.0
-_CLAUSE = "IEC 61970-552"
-_MOST_TOLD = 50
 
 _SWITCHES = {
     "Breaker": DeviceKind.BREAKER,
@@ -101,36 +99,10 @@ _MEMBERS = frozenset(
         "CoordinateSystem.crsUrn",
     }
 )
-"""Members that are read; of an object that has none of them, class and identity are kept, no more."""
+"""Members that are read."""
 
 _PASSED_OVER = frozenset({"ACLineSegmentPhase", "EnergyConsumerPhase", "PhaseImpedanceData", "PerLengthPhaseImpedance"})
 """Classes of which models have many and from which nothing is needed."""
-
-
-class _Object(NamedTuple):
-    """An object of the model: its class, its members with all their values, and where it was first spoken of."""
-
-    name: str
-    identity: str
-    given: str
-    members: dict[str, list[str]]
-    file: str
-    line: int
-
-    def one(self, member: str) -> str:
-        """The first value of a member; empty if there is none."""
-        values = self.members.get(member)
-        return values[0] if values else ""
-
-    @property
-    def mrid(self) -> MRID:
-        """The mRID; where it is not said, what identifies the object in the file."""
-        return MRID(self.one("IdentifiedObject.mRID") or self.given)
-
-    @property
-    def label(self) -> str:
-        """The name, failing that the mRID."""
-        return self.one("IdentifiedObject.name") or self.mrid
 
 
 def parse_network_rdf(files: Iterable[tuple[str, bytes]], limits: Limits = RDF_LIMITS) -> NetworkReading:
@@ -147,124 +119,17 @@ def parse_network_rdf(files: Iterable[tuple[str, bytes]], limits: Limits = RDF_L
     Raises:
         InputError: A file is no XML, or over a limit (XML-101 to XML-110).
     """
-    model = _Model()
+    model = CimModel(_MEMBERS, _PASSED_OVER)
     for name, raw in files:
         model.read(name, raw, limits)
     network = Network() if model.is_unusable else _Builder(model).build()
     return NetworkReading(network=None if model.is_unusable else network, findings=tuple(model.findings))
 
 
-class _Model:
-    """The objects of all files, and what is wrong with them."""
-
-    def __init__(self) -> None:
-        self.findings: list[Finding] = []
-        self.objects: dict[str, _Object] = {}
-        self.by_class: dict[str, list[str]] = defaultdict(list)
-        self.is_unusable = False
-        self._locals: dict[str, str] = {}
-
-    def read(self, file: str, raw: bytes, limits: Limits) -> None:
-        """Take the objects of one file."""
-        elements = walk_xml(raw, limits)
-        root = next(elements)
-        if root.tag != f"{_RDF}RDF":
-            self.tell("REF-120", file, root.sourceline, f"root element {root.tag!s}", "rdf:RDF with CIM objects")
-            return
-        is_cim = False
-        for element in elements:
-            name = self._class_of(element)
-            if name == "DifferenceModel":
-                self.tell("REF-120", file, element.sourceline, "a difference model", "a whole model")
-                return
-            if name:
-                is_cim = True
-                if name not in _PASSED_OVER:
-                    self._take(element, name, file)
-        if not is_cim:
-            spaces = ", ".join(sorted({str(space) for space in root.nsmap.values()}))
-            accepted = "objects of a namespace such as http://iec.ch/TC57/CIM100#"
-            self.tell("REF-120", file, root.sourceline, f"no object of CIM; namespaces {spaces}", accepted)
-
-    def _class_of(self, element: etree._Element) -> str:
-        tag = str(element.tag)
-        if tag == f"{_RDF}Description":
-            kinds = [str(kind.get(f"{_RDF}resource", "")) for kind in element.iterfind(f"{_RDF}type")]
-            return next((kind.rpartition("#")[2] for kind in kinds if "TC57" in kind), "")
-        return "DifferenceModel" if tag.endswith("}DifferenceModel") else self._local_of(tag)
-
-    def _local_of(self, tag: str) -> str:
-        """Name of a class or member of CIM; empty for what is of another namespace."""
-        local = self._locals.get(tag)
-        if local is None:
-            match = _CIM.fullmatch(tag)
-            local = self._locals[tag] = match[2] if match else ""
-        return local
-
-    def _take(self, element: etree._Element, name: str, file: str) -> None:
-        given = element.get(f"{_RDF}ID") or element.get(f"{_RDF}about")
-        line = element.sourceline or 0
-        if not given:
-            self.tell("REF-121", f"{file}, {name}", line, "neither rdf:ID nor rdf:about", "one of them")
-            return
-        identity = _identity_of(str(given))
-        known = self.objects.get(identity)
-        if known is None:
-            known = self.objects[identity] = _Object(name, identity, _plain(str(given)), {}, file, line)
-            self.by_class[name].append(identity)
-        for child in element:
-            member = self._local_of(str(child.tag))
-            if member in _MEMBERS:
-                reference = child.get(f"{_RDF}resource")
-                value = _identity_of(str(reference)) if reference is not None else (child.text or "").strip()
-                if value:
-                    known.members.setdefault(member, []).append(value)
-
-    def of(self, *names: str) -> Iterator[tuple[str, _Object]]:
-        """Objects of these classes."""
-        for name in names:
-            for identity in self.by_class.get(name, ()):
-                yield identity, self.objects[identity]
-
-    def tell(self, code: str, path: str, line: int | None, found: str, accepted: str, *, warns: bool = False) -> None:
-        """Note a finding, unless many are noted already."""
-        finding = finding_of(code, path, found, accepted, _CLAUSE, line=line)
-        finding = msgspec.structs.replace(finding, level=Level.WARNING if warns else finding.level)
-        self.is_unusable = self.is_unusable or finding.level is Level.FATAL
-        if len(self.findings) < _MOST_TOLD:
-            self.findings.append(finding)
-
-    def complain(self, code: str, one: _Object, member: str, found: str, accepted: str, *, warns: bool = False) -> None:
-        """Note a finding about a member of an object."""
-        path = f"{one.file}, {one.name} {one.label}{', ' if member else ''}{member}"
-        self.tell(code, path, one.line, found, accepted, warns=warns)
-
-    def number(self, one: _Object, member: str) -> float | None:
-        """A number; None if there is none, or none that can be read, which is noted."""
-        text = one.one(member)
-        if not text:
-            return None
-        try:
-            number = float(text)
-        except ValueError:
-            number = math.nan
-        if not math.isfinite(number):
-            self.complain("REF-121", one, member, text, "a number")
-            return None
-        return number
-
-    def truth(self, one: _Object, member: str) -> bool | None:
-        """A truth; None if there is none."""
-        text = one.one(member).lower()
-        if text not in ("", "true", "false"):
-            self.complain("REF-121", one, member, text, "true or false")
-        return None if not text else text == "true"
-
-
 class _Builder:
     """Makes the network of a model."""
 
-    def __init__(self, model: _Model) -> None:
+    def __init__(self, model: CimModel) -> None:
         self._model = model
         self._positions = self._read_positions()
         self._terminals = self._read_terminals()
@@ -330,9 +195,9 @@ class _Builder:
         found = sorted(self._terminals.get(equipment, ()), key=lambda end: end[0])
         return tuple(dict.fromkeys(node for _, node in found))
 
-    def _referring(self, name: str, member: str) -> dict[str, list[_Object]]:
+    def _referring(self, name: str, member: str) -> dict[str, list[CimObject]]:
         """Objects of a class by what they refer to."""
-        found: dict[str, list[_Object]] = {}
+        found: dict[str, list[CimObject]] = {}
         for _, one in self._model.of(name):
             for target in one.members.get(member, ()):
                 found.setdefault(target, []).append(one)
@@ -341,7 +206,7 @@ class _Builder:
     def _device(
         self,
         identity: str,
-        one: _Object,
+        one: CimObject,
         kind: DeviceKind,
         *,
         is_open: bool = False,
@@ -362,12 +227,12 @@ class _Builder:
             position=self._positions.get(one.one("PowerSystemResource.Location")),
         )
 
-    def _leave_out(self, one: _Object) -> None:
+    def _leave_out(self, one: CimObject) -> None:
         self._model.complain(
             "REF-123", one, "", "no terminal that is connected to a node; it is left out", "a Terminal", warns=True
         )
 
-    def _switch(self, identity: str, one: _Object, phases: Iterable[_Object]) -> Device | None:
+    def _switch(self, identity: str, one: CimObject, phases: Iterable[CimObject]) -> Device | None:
         """A switch: open if it says so, failing that if all its phases are, failing that if it normally is."""
         truth = self._model.truth
         normally = truth(one, "Switch.normalOpen")
@@ -380,7 +245,7 @@ class _Builder:
             now = not any(closed) if any(state is not None for state in closed) else normally
         return self._device(identity, one, _SWITCHES[one.name], is_open=now, is_normally_open=normally)
 
-    def _head(self, feeder: _Object) -> Device | None:
+    def _head(self, feeder: CimObject) -> Device | None:
         """The head of a feeder as source, for a model that ends there."""
         terminal = self._model.objects.get(feeder.one("Feeder.NormalHeadTerminal"))
         node = terminal.one("Terminal.ConnectivityNode") if terminal is not None else ""
@@ -421,7 +286,7 @@ class _Builder:
         volts = self._voltages.get(transformer)
         return not volts or (min(volts) <= HIGHEST_LOW_VOLTAGE and min(volts) < max(volts))
 
-    def _feeder_of(self, one: _Object) -> str:
+    def _feeder_of(self, one: CimObject) -> str:
         container = self._model.objects.get(one.one("Equipment.EquipmentContainer"))
         return container.label if container is not None and container.name in _FEEDERS else ""
 
@@ -460,14 +325,16 @@ class _Builder:
                     customers=count,
                 )
 
-    def _customers(self, one: _Object) -> int:
+    def _customers(self, one: CimObject) -> int:
         """Customers of a consumer; one where it does not say."""
         number = self._model.number(one, "EnergyConsumer.customerCount")
         if number is None:
             return 1
-        if number < 0 or number != int(number):
+        if not 0 <= number <= MOST_CUSTOMERS or number != int(number):
             found = one.one("EnergyConsumer.customerCount")
-            self._model.complain("REF-121", one, "EnergyConsumer.customerCount", found, "a whole number, zero or more")
+            self._model.complain(
+                "REF-121", one, "EnergyConsumer.customerCount", found, f"a whole number, 0 to {MOST_CUSTOMERS:,}"
+            )
             return 1
         return int(number)
 
@@ -490,14 +357,3 @@ class _Builder:
 
 def _pairs(nodes: tuple[str, ...]) -> list[Line]:
     return [(nodes[0], other) for other in nodes[1:]]
-
-
-def _plain(reference: str) -> str:
-    """An identity as rdf:ID, rdf:about or rdf:resource has it, without what only marks it as one."""
-    return reference.removeprefix("#").removeprefix("urn:uuid:").removeprefix("_")
-
-
-def _identity_of(reference: str) -> str:
-    """The same for all spellings of one identity: digits of a UUID may be of either case."""
-    plain = _plain(reference)
-    return plain.lower() if _UUID.fullmatch(plain) else plain

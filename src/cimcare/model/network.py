@@ -15,7 +15,20 @@ import msgspec
 from cimcare.errors import Finding
 from cimcare.model.identity import MRID
 
-__all__ = ["Device", "DeviceKind", "Line", "MeterEvent", "Network", "NetworkReading", "Position", "ServicePoint"]
+__all__ = [
+    "MOST_CUSTOMERS",
+    "Device",
+    "DeviceKind",
+    "Line",
+    "MeterEvent",
+    "Network",
+    "NetworkReading",
+    "Position",
+    "ServicePoint",
+]
+
+MOST_CUSTOMERS = 1_000_000
+"""Customers of one point of supply; more of them are a mistake, or a network of its own."""
 
 Position = tuple[float, float]
 """Where something is: x and y, in whatever coordinates the file has."""
@@ -59,9 +72,9 @@ class Device(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class ServicePoint(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A point where customers are supplied: a usage point, and the service location to which it belongs.
 
-    `name`, `location` and `meter` are names, empty where there is none. `customers` is zero or more; where several are
-    supplied by one point of the model, it stands for all of them. `is_critical` says that somebody there depends on
-    supply.
+    `name`, `location` and `meter` are names, empty where there is none. `customers` is zero to `MOST_CUSTOMERS`; where
+    several are supplied by one point of the model, it stands for all of them. `is_critical` says that somebody there
+    depends on supply.
     """
 
     mrid: MRID

@@ -299,6 +299,7 @@ def test_what_is_connected_to_nothing_is_left_out_and_told() -> None:
         ("Terminal.ConductingEquipment=#ln", "", "REF-123", "no equipment"),
         ("customerCount=3", "customerCount=many", "REF-121", "many"),
         ("customerCount=3", "customerCount=-3", "REF-121", "-3"),
+        ("customerCount=3", "customerCount=1e300", "REF-121", "1e300"),
         ("customerCount=3", "customerCount=nan", "REF-121", "nan"),
         ("normalOpen=false", "normalOpen=perhaps", "REF-121", "perhaps"),
         ("xPosition=1.5", "xPosition=west", "REF-121", "west"),
