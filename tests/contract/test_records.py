@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
+from itertools import permutations
 
 import msgspec
 import pytest
@@ -295,3 +296,21 @@ async def test_takes_identifiers_of_any_length(opened: Opened) -> None:
         assert await records.find_by_key(METERS, Key("name", odd)) == ()
         await records.drop(METERS, MRID(odd))
         assert await records.find(METERS, MRID(odd)) is None
+
+
+async def test_groups_of_keys_in_any_order_find_the_same(opened: Opened) -> None:
+    """Which of them is looked up first is a matter of speed alone."""
+    async with opened as records:
+        for number in range(150):
+            keys = (("parity", str(number % 2)), ("third", str(number % 3)), ("name", str(number)))
+            await records.save(METERS, _meter(f"m-{number:03}", *keys))
+        groups = (
+            (Key("parity", "0"),),
+            (Key("third", "1"), Key("third", "2")),
+            tuple(Key("name", str(number)) for number in range(20)),
+        )
+        expected = [f"m-{number:03}" for number in range(20) if number % 2 == 0 and number % 3]
+        for order in permutations(groups):
+            assert _mrids(await records.select(METERS, Selection(keys=order))) == expected
+            assert _mrids(await records.select(METERS, Selection(keys=order, limit=2))) == expected[:2]
+        assert await records.select(METERS, Selection(keys=(*groups, (Key("name", "none"),)))) == ()

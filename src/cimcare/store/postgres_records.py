@@ -20,11 +20,15 @@ _FIND = f"{_SELECT} WHERE collection = $1 AND mrid = $2"
 # As arrays, so that the keys are looked up first and once, whatever the planner thinks of tables that grew just now.
 _HAS_KEY = "id = ANY(ARRAY(SELECT record_id FROM record_keys WHERE collection = $1 AND sort = $2 AND value = $3))"
 _FIND_BY_KEY = f"{_SELECT} WHERE {_HAS_KEY} ORDER BY created_at, id"
-_HAS_ONE_OF = (
-    "id = ANY(ARRAY(SELECT record_id FROM unnest(${}::text[], ${}::text[]) AS wanted (sort, value) JOIN record_keys"
-    " ON collection = $1 AND record_keys.sort = wanted.sort AND record_keys.value = wanted.value))"
+_ONE_OF = (
+    "SELECT record_id FROM unnest(${0}::text[], ${1}::text[]) AS wanted (sort, value) JOIN record_keys"
+    " ON record_keys.collection = $1 AND record_keys.sort = wanted.sort AND record_keys.value = wanted.value"
 )
 _PLACE = "SELECT created_at, id FROM records WHERE collection = $1 AND mrid = $2"
+_IS_ONE_OF = f"id = ANY(ARRAY({_ONE_OF}))"
+_HAS_ONE_OF = f"EXISTS ({_ONE_OF} AND record_keys.record_id = records.id)"
+_FEW = 100
+_COUNT = f"(SELECT count(*) FROM ({_ONE_OF} LIMIT {_FEW}) AS found)"  # noqa: S608 - constants only
 # Nobody else writes meanwhile, so what the subquery sees is what the update replaces.
 _UPDATE = (
     "UPDATE records SET state = $3, created_at = $4, modified_at = $5, keys = $6, body = $7"
@@ -102,8 +106,8 @@ class PostgresRecords:
             wanted("mrid = ANY(${}::text[])", [as_key(mrid) for mrid in selection.mrids])
         if selection.states:
             wanted("state = ANY(${}::text[])", list(selection.states))
-        for group in selection.keys:
-            wanted(_HAS_ONE_OF, *_columns_of(group))
+        for number, group in enumerate(await self._rarest_first(collection.name, selection.keys)):
+            wanted(_HAS_ONE_OF if number else _IS_ONE_OF, *_columns_of(group))
         if selection.since is not None:
             wanted("created_at >= ${}", to_micros(selection.since))
         if selection.until is not None:
@@ -119,6 +123,16 @@ class PostgresRecords:
             f"{_SELECT} WHERE {' AND '.join(conditions)} ORDER BY created_at, id LIMIT ${len(values)}", *values
         )
         return tuple(_stored_of(collection, row) for row in rows)
+
+    async def _rarest_first(self, name: str, groups: tuple[tuple[Key, ...], ...]) -> Sequence[tuple[Key, ...]]:
+        """The groups, that with the fewest objects first, as far as it is few: these are looked at one by one."""
+        if len(groups) < 2:
+            return groups
+        counts = [_COUNT.format(2 * number + 2, 2 * number + 3) for number in range(len(groups))]
+        columns = [column for group in groups for column in _columns_of(group)]
+        row = await self._session.fetch_one(f"SELECT {', '.join(counts)}", name, *columns)
+        assert row is not None
+        return [groups[number] for number in sorted(range(len(groups)), key=lambda one: row[one])]
 
     async def save(self, collection: Collection[BodyT], stored: Stored[BodyT]) -> None:
         """Insert the object, or replace the one with its mRID."""

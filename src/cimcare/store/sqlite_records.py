@@ -35,6 +35,8 @@ _ONE_OF = (
 _IS_ONE_OF = f"id IN ({_ONE_OF})"
 _HAS_ONE_OF = f"EXISTS ({_ONE_OF} AND record_id = records.id)"
 _PLACE = "SELECT created_at, id FROM records WHERE collection = ? AND mrid = ?"
+_FEW = 100
+_COUNT = f"(SELECT count(*) FROM ({_ONE_OF} LIMIT {_FEW}))"  # noqa: S608 - constants only
 
 _encode = msgspec.json.Encoder().encode
 _keys_of = msgspec.json.Decoder(frozenset[Key]).decode
@@ -75,7 +77,7 @@ class SqliteRecords:
         if selection.states:
             conditions.append("state IN (SELECT value FROM json_each(?))")
             values.append(_text_of(selection.states))
-        for number, group in enumerate(selection.keys):
+        for number, group in enumerate(self._rarest_first(collection.name, selection.keys)):
             conditions.append(_IS_ONE_OF if is_by_key and not number else _HAS_ONE_OF)
             values.extend((_text_of(group), collection.name))
         if selection.since is not None:
@@ -108,6 +110,14 @@ class SqliteRecords:
         if is_narrow:
             return [("(+created_at, +id) > (?, ?)", place)]
         return [("created_at = ? AND id > ?", place), ("created_at > ?", place[:1])]
+
+    def _rarest_first(self, name: str, groups: tuple[tuple[Key, ...], ...]) -> Sequence[tuple[Key, ...]]:
+        """The groups, that with the fewest objects first, as far as it is few: these are looked at one by one."""
+        if len(groups) < 2:
+            return groups
+        values = [value for group in groups for value in (_text_of(group), name)]
+        counts: list[int] = self._session.one(f"SELECT {', '.join([_COUNT] * len(groups))}", values)
+        return [groups[number] for number in sorted(range(len(groups)), key=counts.__getitem__)]
 
     async def save(self, collection: Collection[BodyT], stored: Stored[BodyT]) -> None:
         """Insert the object, or replace the one with its mRID."""

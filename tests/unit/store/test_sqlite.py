@@ -407,3 +407,25 @@ async def test_a_key_is_looked_up_by_its_index(store: SqliteStore, monkeypatch: 
     steps = [row[3] for row in store._reader.execute(f"EXPLAIN QUERY PLAN {statement}", values)]
     assert any("SEARCH records USING INTEGER PRIMARY KEY" in step for step in steps), steps
     assert any("SEARCH record_keys USING PRIMARY KEY (collection=? AND sort=? AND value=?)" in one for one in steps)
+
+
+@pytest.mark.parametrize("is_turned", [False, True])
+async def test_of_several_groups_of_keys_the_rarest_leads(store: SqliteStore, is_turned: bool) -> None:
+    """A ticket among the many of its incident is found by its place, and not by looking at all of them."""
+    common, rare = Key("incident", "i"), Key("place", "p7")
+    async with store.transaction() as transaction:
+        for number in range(2000):
+            thing = a_thing(f"t{number}", common, Key("place", f"p{number}"))
+            await transaction.records.save(THINGS, thing)
+    steps = 0
+
+    def count() -> None:
+        nonlocal steps
+        steps += 1
+
+    groups = ((rare,), (common,)) if is_turned else ((common,), (rare,))
+    store._reader.set_progress_handler(count, 10)
+    found = await store.reader.records.select(THINGS, Selection(keys=groups))
+    store._reader.set_progress_handler(None, 10)
+    assert [one.mrid for one in found] == ["t7"]
+    assert steps < 200, "tens of steps for each of a hundred that are counted, and not for each of two thousand"
