@@ -100,7 +100,7 @@ def test_a_device_is_suspected_by_calls_share_and_spread() -> None:
     """Too few, too small a share, or all from one corner: not the device."""
     device = fuse((10, 4))
     assert is_suspected(device, Run(0, 2, 7, 30, 3), DEFAULT_RULES)
-    assert not is_suspected(device, Run(0, 2, 2, 20, 2), DEFAULT_RULES)
+    assert not is_suspected(device, Run(0, 2, 1, 20, 2), DEFAULT_RULES)
     assert not is_suspected(device, Run(0, 2, 7, 10, 1), DEFAULT_RULES)
     assert not is_suspected(device, Run(0, 2, 12, 20, 2), DEFAULT_RULES)
     assert not is_suspected(fuse((10, 40)), Run(0, 2, 7, 70, 7), DEFAULT_RULES)

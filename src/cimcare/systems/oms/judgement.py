@@ -69,12 +69,12 @@ class GroupingRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     separation_minutes: Annotated[int, Meta(ge=5, le=1440)] = 120
     transformer: Threshold = _threshold(2, 0.1, 0.0)
-    fuse: Threshold = _threshold(3, 0.06, 0.6)
-    sectionalizer: Threshold = _threshold(4, 0.05, 0.7)
-    switch: Threshold = _threshold(4, 0.05, 0.7)
-    recloser: Threshold = _threshold(4, 0.05, 0.7)
-    breaker: Threshold = _threshold(5, 0.04, 0.7)
-    source: Threshold = _threshold(8, 0.04, 0.75)
+    fuse: Threshold = _threshold(2, 0.05, 0.6)
+    sectionalizer: Threshold = _threshold(3, 0.05, 0.65)
+    switch: Threshold = _threshold(3, 0.05, 0.65)
+    recloser: Threshold = _threshold(4, 0.04, 0.65)
+    breaker: Threshold = _threshold(5, 0.04, 0.65)
+    source: Threshold = _threshold(8, 0.04, 0.7)
 
     @property
     def separation(self) -> int:
