@@ -60,7 +60,9 @@ def network(tree: Tree, points: Mapping[str, str], kinds: Mapping[str, DeviceKin
     devices = {}
     for name, above in tree.items():
         branches = [below[child] for child, parent in tree.items() if parent == name and below[child]]
-        branches += [1 for at in points.values() if at == name]
+        own = sum(at == name for at in points.values())
+        branches += [1] * own
+        spots = [sum(at == one for at in points.values()) for one in tree if name in (one, *path_of(one))]
         devices[name] = DeviceRecord(
             mrid=MRID(name),
             name=name,
@@ -70,6 +72,8 @@ def network(tree: Tree, points: Mapping[str, str], kinds: Mapping[str, DeviceKin
             path=tuple(MRID(one) for one in path_of(name)),
             customers=below[name],
             branches=tuple((size, branches.count(size)) for size in sorted(set(branches))),
+            direct=own,
+            spots=tuple((size, spots.count(size)) for size in sorted(set(spots)) if size),
         )
     return Bench(devices=devices, points=dict(points))
 
@@ -158,7 +162,18 @@ def expected_groups(bench: Bench, calls: Sequence[tuple[str, str, float]], rules
                 and not any(branch[other] == one and number - SILENCE <= below[other] < number for other in below)
             }
             reached = sum(bench.devices[one].customers if one in bench.devices else 1 for one in begin)
-            buckets.append(Bucket(number, sum(one == number for one in below.values()), reached, len(begin)))
+            spots = {
+                bench.points[point]
+                for point in below
+                if below[point] == number
+                and not any(
+                    bench.points[other] == bench.points[point] and number - SILENCE <= below[other] < number
+                    for other in below
+                )
+            }
+            covered = sum(bench.devices[one].direct for one in spots)
+            calls_here = sum(one == number for one in below.values())
+            buckets.append(Bucket(number, calls_here, reached, len(begin), covered))
         return [(run.first, run.last, is_suspected(device, run, rules)) for run in runs_of(buckets, rules.separation)]
 
     every = {name: runs(name) for name in bench.devices}

@@ -41,9 +41,11 @@ def brute_force(calls: list[tuple[MRID, int]], device: MRID) -> list[Run]:
                 for child in SIZES
                 if child in here and not any(at == child and number - SILENCE <= one < number for at, one in below)
             ]
-            buckets.append(Bucket(number, len(here), sum(SIZES[child] for child in begin), len(begin)))
+            reached = sum(SIZES[child] for child in begin)
+            buckets.append(Bucket(number, len(here), reached, len(begin), reached))
         else:
-            buckets.append(Bucket(number, len(here), len(here), len(here)))
+            begins = not any(number - SILENCE <= one < number for _, one in below)
+            buckets.append(Bucket(number, len(here), len(here), len(here), SIZES[device] * begins))
     return runs_of(buckets, SEPARATION)
 
 
@@ -57,7 +59,7 @@ async def test_counts_what_is_there_whatever_has_come_and_gone(history: list[tup
         if not is_new and not calls:
             continue
         where, when = (device, number) if is_new else calls.pop(at % len(calls))
-        await evidence.count((where, SOURCE), (1, SIZES[where]), when, 1 if is_new else -1)
+        await evidence.count((where, SOURCE), (1, SIZES[where]), (where, SIZES[where]), when, 1 if is_new else -1)
         if is_new:
             calls.append((where, when))
         await evidence.flush()
@@ -74,7 +76,7 @@ async def test_nothing_is_left_when_all_have_gone() -> None:
     records = MemoryRecords()
     evidence = Evidence(records, MONDAY)
     for by in (1, -1):
-        await evidence.count((LEFT, SOURCE), (1, 30), 7, by)
+        await evidence.count((LEFT, SOURCE), (1, 30), (LEFT, 30), 7, by)
         await evidence.anchor(SOURCE, 7, MRID("i-1") if by > 0 else None)
         await evidence.flush()
         from cimcare.exchange.ports import Selection
@@ -93,41 +95,58 @@ async def test_an_incident_is_known_by_a_bucket_of_its_cluster() -> None:
 
 def fuse(*branches: tuple[int, int], kind: DeviceKind = DeviceKind.FUSE) -> DeviceRecord:
     customers = sum(size * count for size, count in branches)
-    return DeviceRecord(mrid=MRID("f"), name="F-113", names=(), kind=kind, customers=customers, branches=branches)
+    return DeviceRecord(
+        mrid=MRID("f"), name="F-113", names=(), kind=kind, customers=customers, branches=branches, spots=branches
+    )
 
 
 def test_a_device_is_suspected_by_calls_share_and_spread() -> None:
     """Too few, too small a share, or all from one corner: not the device."""
     device = fuse((10, 4))
-    assert is_suspected(device, Run(0, 2, 7, 30, 3), DEFAULT_RULES)
-    assert not is_suspected(device, Run(0, 2, 1, 20, 2), DEFAULT_RULES)
-    assert not is_suspected(device, Run(0, 2, 7, 10, 1), DEFAULT_RULES)
-    assert not is_suspected(device, Run(0, 2, 12, 20, 2), DEFAULT_RULES)
-    assert not is_suspected(fuse((10, 40)), Run(0, 2, 7, 70, 7), DEFAULT_RULES)
+    assert is_suspected(device, Run(0, 2, 7, 30, 3, 30), DEFAULT_RULES)
+    assert not is_suspected(device, Run(0, 2, 1, 20, 2, 20), DEFAULT_RULES)
+    assert not is_suspected(device, Run(0, 2, 7, 10, 1, 10), DEFAULT_RULES)
+    assert not is_suspected(device, Run(0, 2, 12, 20, 2, 20), DEFAULT_RULES)
+    assert not is_suspected(fuse((10, 40)), Run(0, 2, 7, 70, 7, 70), DEFAULT_RULES)
 
 
 def test_a_device_that_feeds_one_other_is_never_suspected() -> None:
     """Calls cannot tell the two apart, and the crew begins below."""
-    assert not is_suspected(fuse((40, 1)), Run(0, 20, 30, 80, 2), DEFAULT_RULES)
+    assert not is_suspected(fuse((40, 1)), Run(0, 20, 30, 80, 2, 40), DEFAULT_RULES)
 
 
 def test_two_laterals_at_once_are_no_feeder() -> None:
     """Two trees on two laterals, and everybody on them calls; the other eight have light."""
     feeder = fuse((40, 10), kind=DeviceKind.BREAKER)
-    assert not is_suspected(feeder, Run(0, 5, 70, 80, 2), DEFAULT_RULES)
-    assert is_suspected(feeder, Run(0, 5, 70, 400, 10), DEFAULT_RULES)
+    assert not is_suspected(feeder, Run(0, 5, 70, 80, 2, 80), DEFAULT_RULES)
+    assert is_suspected(feeder, Run(0, 5, 70, 400, 10, 400), DEFAULT_RULES)
 
 
 def test_what_would_be_expected() -> None:
     """With one call in ten, half of the branches of seven customers are heard of, and of single ones a tenth."""
-    assert round(expected_reach(fuse((1, 100)), 10), 9) == 10.0
-    assert round(expected_reach(fuse((7, 10)), 7), 2) == 36.52
-    assert expected_reach(fuse(), 7) == 0.0
+    assert round(expected_reach(((1, 100),), 0.1), 9) == 10.0
+    assert round(expected_reach(((7, 10),), 0.1), 2) == 36.52
+    assert expected_reach((), 0.1) == 0.0
+
+
+def test_one_transformer_on_each_lateral_is_no_feeder() -> None:
+    """All branches call, and from each of them the same few houses: three small outages, and not a big one."""
+    feeder = DeviceRecord(
+        mrid=MRID("b"),
+        name="B",
+        names=(),
+        kind=DeviceKind.BREAKER,
+        customers=240,
+        branches=((80, 3),),
+        spots=((10, 24),),
+    )
+    assert not is_suspected(feeder, Run(0, 5, 30, 240, 3, 30), DEFAULT_RULES)
+    assert is_suspected(feeder, Run(0, 5, 30, 240, 3, 170), DEFAULT_RULES)
 
 
 def test_evidence_is_said_in_words() -> None:
     """A dispatcher who is told why can say no."""
-    assert say_evidence(fuse((10, 4)), Run(0, 2, 7, 30, 3)) == (
+    assert say_evidence(fuse((10, 4)), Run(0, 2, 7, 30, 3, 30)) == (
         "7 of 40 customers below fuse F-113 called within 15 minutes, from 3 of 4 branches"
     )
 

@@ -33,7 +33,7 @@ from tests.unit.systems.grouping import (
     network,
     until_quiet,
 )
-from tests.unit.systems.utility import MONDAY, Utility, events_of, names, shown_in
+from tests.unit.systems.utility import MONDAY, Utility, events_of, items_of, names, shown_in
 
 TREE = {
     "S": None,
@@ -152,22 +152,25 @@ async def test_calls_move_the_suspected_device_up(town: Utility) -> None:
 
 async def test_a_merger_is_told_with_few_messages(town: Utility) -> None:
     """A thousand calls that turn out to be one outage must not become a thousand events."""
-    await call(town, *((f"t{number}", f"p{4 * number}", number) for number in range(2)))
-    await call(town, ("t2", "p12", 3))
-    served = await town.ask(Verb.CREATE, Noun.TROUBLE_TICKETS, a_call("t3", "p8", MONDAY), a_call("t4", "p9", MONDAY))
-    assert events_of(served) == [
-        ("created", "TroubleTickets", 2),
-        ("changed", "Incidents", 1),
-        ("changed", "TroubleTickets", 1),
-        ("canceled", "Incidents", 1),
+    await call(town, ("t0", "p0", 0), ("x", "p20", 1), ("y", "p12", 1))
+    everywhere = (a_call(f"t{number}", f"p{number}", MONDAY) for number in (1, 5, 9, 13, 17, 21, 25))
+    served = await town.ask(Verb.CREATE, Noun.TROUBLE_TICKETS, *everywhere)
+    assert [(verb, noun) for verb, noun, _ in events_of(served)] == [
+        ("created", "TroubleTickets"),
+        ("changed", "Incidents"),
+        ("changed", "TroubleTickets"),
+        ("canceled", "Incidents"),
     ]
     survivor = shown_in(served, Verb.CHANGED, Noun.INCIDENTS)
     assert isinstance(survivor, Incident)
-    assert survivor.mrid == (await the_incident(town, "t0")).mrid
-    assert {one.mrid for one in survivor.trouble_tickets} == {"t1", "t3", "t4"}
-    lost = shown_in(served, Verb.CANCELED, Noun.INCIDENTS)
-    assert isinstance(lost, Incident)
-    assert f"Merged into incident {survivor.mrid}: " in (lost.comment or "")
+    assert survivor.mrid == (await the_incident(town, "t0")).mrid == (await the_incident(town, "t25")).mrid
+    assert place_of(await the_incident(town, "x")) == ("source", ["S"])
+    assert {one.mrid for one in survivor.trouble_tickets} >= {"x", "y", "t1", "t13", "t25"}
+    (lost,) = (event for event in served.events if event.verb is Verb.CANCELED)
+    assert len(items_of(lost.payload)) == 2
+    for one in items_of(lost.payload):
+        assert isinstance(one, Incident)
+        assert f"Merged into incident {survivor.mrid}: " in (one.comment or "")
 
 
 async def test_a_wrong_guess_is_rolled_back_and_explained(town: Utility) -> None:

@@ -61,28 +61,43 @@ class Evidence:
         for one, mrid in zip(wanted, mrids, strict=True):
             self._slots[one] = _Slot(by_mrid.get(mrid))
 
-    async def count(self, path: Sequence[MRID], sizes: Sequence[int], bucket: int, by: int) -> None:
+    async def count(
+        self, path: Sequence[MRID], sizes: Sequence[int], spot: tuple[MRID, int], bucket: int, by: int
+    ) -> None:
         """Count one premises more (`by` 1) or less (-1) at all devices of its path, nearest first.
 
-        `sizes` are the customers of the branch by which each device is reached: the point of supply itself for the
-        first one.
+        Args:
+            path: Devices above, nearest first; not empty.
+            sizes: Customers of the branch by which each of them is reached: the point of supply itself for the first.
+            spot: Where the calls of the customers are counted that the first device supplies directly, and their
+                number: the device itself if it supplies all it feeds directly.
+            bucket: When.
+            by: 1 or -1.
         """
-        await self.load(path, bucket, SILENCE)
+        place, customers = spot
+        await self.load((*path, place), bucket, SILENCE)
+        at_spot = await self._begins(place, bucket, by)
+        if place not in path:
+            await self._change(place, bucket, [by, 0, 0, 0])
         begins: list[tuple[int, int]] = [(bucket, by)]
         for device, size in zip(path, sizes, strict=True):
-            before = await self._calls(device, bucket)
-            changes = {bucket: [by, 0, 0]}
+            upwards = await self._begins(device, bucket, by)
+            changes = {bucket: [by, 0, 0, 0]}
             for number, sign in begins:
-                change = changes.setdefault(number, [0, 0, 0])
+                change = changes.setdefault(number, [0, 0, 0, 0])
                 change[1] += sign * size
                 change[2] += sign
+            for number, sign in at_spot:
+                changes.setdefault(number, [0, 0, 0, 0])[3] += sign * customers
             for number, change in changes.items():
                 await self._change(device, number, change)
-            is_first_or_last = before == 0 if by > 0 else before == 1
-            begins = await self._begins(device, bucket, by) if is_first_or_last else []
+            begins = upwards
 
     async def _begins(self, device: MRID, bucket: int, by: int) -> list[tuple[int, int]]:
-        """Buckets in which the device now begins to call (1) or no longer does (-1), since one has come or gone."""
+        """Buckets in which the device begins to call (1) or no longer does (-1), once a call has come or gone."""
+        before = await self._calls(device, bucket)
+        if before != (0 if by > 0 else 1):
+            return []
         earlier = await self._next(device, bucket, -1, SILENCE)
         later = await self._next(device, bucket, 1, SILENCE)
         begins = [(bucket, by)] if earlier is None else []
@@ -115,12 +130,12 @@ class Evidence:
     async def _change(self, device: MRID, bucket: int, change: list[int]) -> None:
         held = await self._slot(device, bucket // _SLOT)
         one = held.buckets.get(bucket, Bucket(bucket))
-        calls, reached, branches = (max(0, old + new) for old, new in zip(one[1:], change, strict=True))
+        calls, reached, branches, covered = (max(0, old + new) for old, new in zip(one[1:], change, strict=True))
         held.is_touched = True
         if calls == 0:
             held.buckets.pop(bucket, None)
         else:
-            held.buckets[bucket] = Bucket(bucket, calls, reached, branches)
+            held.buckets[bucket] = Bucket(bucket, calls, reached, branches, covered)
 
     async def has_calls(self, device: MRID, bucket: int) -> bool:
         """Whether anybody below the device has called in this bucket."""
@@ -139,7 +154,7 @@ class Evidence:
         one = (await self._slot(device, bucket // _SLOT)).buckets.get(bucket)
         if one is None:
             return None
-        run = Run(one.number, one.number, one.calls, one.reached, one.branches)
+        run = Run(one.number, *one)
         for step in (-1, 1):
             at: int | None = bucket
             while at is not None:

@@ -637,8 +637,15 @@ def above(report: ReportRecord, supply: Supply, *, is_by_stated: bool = False) -
         report,
         path=tuple(device.mrid for device in path),
         sizes=(max(1, own), *(device.customers for device in path[:-1])) if path else (),
+        spot=_spot_of(path[0]) if path else None,
         is_by_stated=is_by_stated,
     )
+
+
+def _spot_of(device: DeviceRecord) -> tuple[MRID, int]:
+    """Where calls are counted of customers that a device supplies directly: apart where it feeds other devices too."""
+    is_leaf = device.direct == device.customers
+    return device.mrid if is_leaf else MRID(f"{device.mrid}/direct"), device.direct
 
 
 def _with(extent: ExtentRecord, report: ReportRecord) -> ExtentRecord:

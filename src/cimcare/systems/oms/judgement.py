@@ -69,12 +69,12 @@ class GroupingRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     separation_minutes: Annotated[int, Meta(ge=5, le=1440)] = 120
     transformer: Threshold = _threshold(2, 0.1, 0.0)
-    fuse: Threshold = _threshold(2, 0.05, 0.6)
-    sectionalizer: Threshold = _threshold(3, 0.05, 0.65)
-    switch: Threshold = _threshold(3, 0.05, 0.65)
-    recloser: Threshold = _threshold(4, 0.04, 0.65)
-    breaker: Threshold = _threshold(5, 0.04, 0.65)
-    source: Threshold = _threshold(8, 0.04, 0.7)
+    fuse: Threshold = _threshold(2, 0.05, 0.7)
+    sectionalizer: Threshold = _threshold(3, 0.05, 0.75)
+    switch: Threshold = _threshold(3, 0.05, 0.75)
+    recloser: Threshold = _threshold(4, 0.04, 0.75)
+    breaker: Threshold = _threshold(5, 0.04, 0.75)
+    source: Threshold = _threshold(8, 0.04, 0.8)
 
     @property
     def separation(self) -> int:
@@ -95,13 +95,15 @@ class Bucket(NamedTuple):
     """Calls of five minutes below a device.
 
     `reached` are the customers of branches that begin to call in it, after silence or for the first time, and
-    `branches` the number of these branches.
+    `branches` the number of these branches. `covered` are the customers of spots that begin to call: of devices that
+    supply customers directly, wherever below.
     """
 
     number: int
     calls: int = 0
     reached: int = 0
     branches: int = 0
+    covered: int = 0
 
 
 class Run(NamedTuple):
@@ -112,6 +114,7 @@ class Run(NamedTuple):
     calls: int
     reached: int
     branches: int
+    covered: int
 
 
 def bucket_of(at: datetime) -> int:
@@ -136,7 +139,7 @@ def runs_of(buckets: Sequence[Bucket], separation: int) -> list[Run]:
         if runs and one.number - runs[-1].last <= separation:
             runs[-1] = join_run(runs[-1], one)
         else:
-            runs.append(Run(one.number, one.number, one.calls, one.reached, one.branches))
+            runs.append(Run(one.number, *one))
     return runs
 
 
@@ -148,30 +151,36 @@ def join_run(run: Run, one: Bucket) -> Run:
         run.calls + one.calls,
         run.reached + one.reached,
         run.branches + one.branches,
+        run.covered + one.covered,
     )
 
 
-def expected_reach(device: DeviceRecord, calls: int) -> float:
-    """Customers in branches that would have called, were all below the device out and as many of them called."""
-    if device.customers <= 0:
-        return 0.0
-    rate = min(1.0, calls / device.customers)
-    return sum(count * size * (1.0 - (1.0 - rate) ** size) for size, count in device.branches)
+def expected_reach(groups: Sequence[tuple[int, int]], rate: float) -> float:
+    """Customers in groups from which somebody would call, if all are out and call at this rate.
+
+    Args:
+        groups: Pairs of the customers of a group and the number of such groups.
+        rate: Share of the customers that call, from 0 to 1.
+    """
+    return sum(count * size * (1.0 - (1.0 - rate) ** size) for size, count in groups)
 
 
 def is_suspected(device: DeviceRecord, run: Run, rules: GroupingRules) -> bool:
     """Whether a cluster of calls makes a device suspected.
 
     A device that feeds nothing but one other is not: calls cannot tell the two apart, and a crew begins at the lower.
-    Neither is one of which a single branch calls. A device without customers cannot be out for anybody.
+    Neither is one of which a single branch calls. The spread is asked for twice: over the branches of the device, so
+    that one lateral is no feeder, and over all spots below it, so that one transformer of each lateral is none either.
     """
     wanted = rules.threshold(device.kind)
     if sum(count for _, count in device.branches) < 2 or run.branches < 2:
         return False
     if run.calls < wanted.calls or run.calls < wanted.share * device.customers:
         return False
-    expected = expected_reach(device, run.calls)
-    return min(run.reached, device.customers) >= wanted.spread * expected
+    rate = min(1.0, run.calls / device.customers)
+    if min(run.reached, device.customers) < wanted.spread * expected_reach(device.branches, rate):
+        return False
+    return min(run.covered, device.customers) >= wanted.spread * expected_reach(device.spots, rate)
 
 
 def say_evidence(device: DeviceRecord, run: Run) -> str:

@@ -54,7 +54,8 @@ class ReportRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     are open, `settled` resolved in the same incident.
 
     `path` are the devices above, nearest first, as they were when it was reported; none where the model does not know
-    the place. `sizes` are the customers of the branch by which each of them is reached from here. `stated` names the
+    the place. `sizes` are the customers of the branch by which each of them is reached from here, `spot` says where
+    the calls of those are counted that the first of them supplies directly, and how many these are. `stated` names the
     device that callers have named first; with `is_by_stated` the path is that of this device, since the place is not
     known.
 
@@ -69,6 +70,7 @@ class ReportRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     settled: int = 0
     path: tuple[MRID, ...] = ()
     sizes: tuple[int, ...] = ()
+    spot: tuple[MRID, int] | None = None
     stated: str = ""
     is_by_stated: bool = False
     is_critical: bool = False

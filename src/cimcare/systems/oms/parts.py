@@ -57,6 +57,8 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     customers: int = 0
     critical: int = 0
     branches: tuple[tuple[int, int], ...] = ()
+    direct: int = 0
+    spots: tuple[tuple[int, int], ...] = ()
     is_open: bool = False
     is_fed: bool = False
 
@@ -128,6 +130,8 @@ def _describe(found: Trace, totals: Totals, mrids: Sequence[MRID], joints: Seque
             customers=totals.customers[number],
             critical=totals.critical[number],
             branches=tuple(sorted(totals.branches[number].items())),
+            direct=totals.direct[number],
+            spots=tuple(sorted(totals.spots[number].items())),
             is_open=joints[number].is_open,
             is_fed=found.is_live[number],
         )

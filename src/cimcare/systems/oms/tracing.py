@@ -64,11 +64,17 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Totals(msgspec.Struct, frozen=True, kw_only=True):
-    """What is below each joint: customers, critical customers, and customers by branch with the number of such."""
+    """What is below each joint: customers, critical customers, and customers by branch with the number of such.
+
+    `direct` are customers with no other joint between. `spots` are those of the joint and of all below it, by their
+    direct customers with the number of such.
+    """
 
     customers: list[int]
     critical: list[int]
     branches: list[Counter[int]]
+    direct: list[int]
+    spots: list[Counter[int]]
 
 
 def join_nodes(lines: Iterable[Line], others: Iterable[str] = ()) -> tuple[dict[str, int], int]:
@@ -241,18 +247,28 @@ def sum_up(found: Trace, points: Sequence[Counter[int]], critical: Sequence[int]
         critical: For each section, its critical customers.
     """
     count = len(found.upstream)
-    totals = Totals(customers=[0] * count, critical=[0] * count, branches=[Counter() for _ in range(count)])
+    totals = Totals(
+        customers=[0] * count,
+        critical=[0] * count,
+        branches=[Counter() for _ in range(count)],
+        direct=[0] * count,
+        spots=[Counter() for _ in range(count)],
+    )
     for section, joint in enumerate(found.feeder):
         if joint != NOTHING:
             totals.critical[joint] += critical[section]
             for customers, number in points[section].items():
                 if customers:
                     totals.customers[joint] += customers * number
+                    totals.direct[joint] += customers * number
                     totals.branches[joint][customers] += number
     for joint in reversed(found.order):
         above, customers = found.upstream[joint], totals.customers[joint]
+        if totals.direct[joint]:
+            totals.spots[joint][totals.direct[joint]] += 1
         if above != NOTHING:
             totals.critical[above] += totals.critical[joint]
+            totals.spots[above].update(totals.spots[joint])
             if customers:
                 totals.customers[above] += customers
                 totals.branches[above][customers] += 1

@@ -250,6 +250,8 @@ def _device_of(device: Device, standing: Standing, feeder: str, parts: tuple[MRI
         customers=standing.customers,
         critical=standing.critical,
         branches=standing.branches,
+        direct=standing.direct,
+        spots=standing.spots,
         is_open=standing.is_open,
         is_normally_open=device.is_normally_open,
         position=device.position,
