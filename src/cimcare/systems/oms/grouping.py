@@ -6,7 +6,7 @@ in the end. What has to be moved when a device becomes suspected, or is no longe
 """
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import msgspec
 
@@ -94,13 +94,18 @@ class Judge:
         reach = rules.separation
         await self._evidence.load(report.path, bucket, max(reach, SILENCE))
         covered: list[Run] = []
+        pinned = await self._pinned_on(report.path)
         for device in reversed(await self.devices(report.path)):
             runs = await self._evidence.runs_within(device.mrid, bucket - reach, bucket + reach, reach)
             await self._mend(device, bucket, runs)
             is_split = len(runs) > 1 and runs[0].last < bucket < runs[1].first
             for run in runs:
                 is_below = any(above.first <= run.first and run.last <= above.last for above in covered)
-                is_own = not is_below and is_suspected(device, run, rules)
+                is_confirmed = any(
+                    report.path.index(device.mrid) <= at and (since is None or since < instant_of(run.last + 1))
+                    for at, since, _ in pinned
+                )
+                is_own = not is_below and not is_confirmed and is_suspected(device, run, rules)
                 if is_own:
                     covered.append(run)
                     await self._incident_of(device, run, None)
@@ -222,19 +227,23 @@ class Judge:
 
     async def _pinned_above(self, report: ReportRecord) -> tuple[Stored[Incident], str] | None:
         """The incident of the nearest device above that somebody has confirmed."""
-        keys = tuple(Key("pinned", mrid) for mrid in report.path)
-        found = await self._records.select(EXTENTS, Selection(keys=(keys,), states=(OPEN,), limit=_MOST_PINNED))
-        extents = {stored.mrid: stored.body for stored in found}
-        nearest = sorted(
-            (report.path.index(extent.device), mrid, extent)
-            for mrid, extent in extents.items()
-            if extent.device in report.path and (extent.pinned_since is None or extent.pinned_since <= report.at)
-        )
-        for _, mrid, extent in nearest:
+        for _, since, mrid in await self._pinned_on(report.path):
             incident = await self._openings.find_open(mrid)
-            if incident is not None:
+            if incident is not None and (since is None or since <= report.at):
+                extent = await self._openings.extent(mrid)
                 return incident, f"{extent.kind} {extent.device_name} above it is confirmed to be out"
         return None
+
+    async def _pinned_on(self, path: Sequence[MRID]) -> list[tuple[int, datetime | None, MRID]]:
+        """Open incidents of confirmed devices on a path, the nearest first: which device, since when, which one."""
+        keys = tuple(Key("pinned", mrid) for mrid in path)
+        if not keys:
+            return []
+        found = await self._records.select(EXTENTS, Selection(keys=(keys,), states=(OPEN,), limit=_MOST_PINNED))
+        pinned = [
+            (path.index(one.body.device), one.body.pinned_since, one.mrid) for one in found if one.body.device in path
+        ]
+        return sorted(pinned, key=lambda one: (one[0], one[2]))
 
     async def _incident_of(
         self, device: DeviceRecord, run: Run, adrift: Stored[Incident] | None
