@@ -2,14 +2,19 @@
 
 from datetime import timedelta
 
+import msgspec
 import pytest
 
-from cimcare.model.envelope import Result
+from cimcare.exchange.ports import Key, Stored
+from cimcare.model.envelope import Header, Payload, RequestMessage, Result
 from cimcare.model.identity import Name, NameType
-from cimcare.model.incident import IncidentLocation, TroubleTicketIdentity
+from cimcare.model.incident import Incident, IncidentLocation, Incidents, TroubleTicketIdentity
 from cimcare.model.nouns import Noun
+from cimcare.model.values import StreetAddress
 from cimcare.model.verbs import Verb
+from cimcare.systems import oms
 from cimcare.systems.oms.interruptions import Interval, duration_of
+from cimcare.systems.premises import PREMISES, PremisesRecord
 from tests.unit.systems.outages import ControlRoom, feeder, restored_points
 from tests.unit.systems.utility import MONDAY, codes_of, events_of, ids_of, mrid
 
@@ -421,6 +426,46 @@ async def test_still_out_in_an_outage_that_goes_on_takes_the_part_back(room: Con
     await room.tick()
     own = [one.interval for one in await room.interruptions("UP11-1")]
     assert duration_of(own, room.now) == timedelta(minutes=30)
+
+
+async def test_still_out_is_believed_of_premises_that_only_the_directory_knows(room: ControlRoom) -> None:
+    """The model ends at the transformer; which houses it feeds is what the customer system says."""
+    premises = PremisesRecord(
+        mrid=mrid("H11-9"),
+        names=(),
+        usage_point=mrid("UP11-9"),
+        usage_point_names=(),
+        address=StreetAddress(),
+        feeder="B",
+        transformer="T11",
+    )
+    keys = frozenset({Key("service-location", "H11-9"), Key("premises", "H11-9")})
+    kept = Stored(mrid=premises.mrid, body=premises, created_at=room.now, modified_at=room.now, keys=keys)
+    await room.records.save(PREMISES, kept)
+    await room.outage("F", "F1")
+    room.pass_time(minutes=30)
+    await room.close("F", kind="crew", who="crew 7")
+    await room.tick()
+    room.pass_time(minutes=5)
+    await room.call("H11-9", "T9")
+    status = (await room.ticket("T9")).status
+    assert status is not None
+    assert (status.reason, "incident F" in (status.remark or "")) == ("stillOut", True)
+    (own,) = await room.interruptions("H11-9")
+    assert own.interval == Interval(room.minutes(0), None)
+
+
+async def test_members_of_an_incident_are_not_removed(room: ControlRoom) -> None:
+    """An operation that takes away the estimate would leave a stage without its time."""
+    await room.outage("I", "F1")
+    await room.say("I", etr=room.minutes(60))
+    message = RequestMessage(
+        header=Header(verb=Verb.CHANGE, noun=INC),
+        payload=Payload(content=(Incidents(incident=(Incident(mrid=mrid("I"), comment="x"),)),)),
+    )
+    context = msgspec.structs.replace(room._context(message.header), removes=True)
+    served = await oms.SERVES[Verb.CHANGE, INC](message, context)
+    assert (served.result, codes_of(served)) == (Result.FAILED, ["LIF-106"])
 
 
 async def test_a_call_long_after_a_restoration_is_a_new_outage(room: ControlRoom) -> None:

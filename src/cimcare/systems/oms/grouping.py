@@ -45,6 +45,7 @@ class Judge:
         self._work = work
         self._evidence = Evidence(context.records, context.now)
         self._devices: dict[MRID, DeviceRecord] = {}
+        self._supplies: dict[tuple[frozenset[Key], str, str], Supply] = {}
         self._rules: GroupingRules | None = None
 
     async def rules(self) -> GroupingRules:
@@ -56,6 +57,12 @@ class Judge:
 
     async def find_supply(self, keys: frozenset[Key], transformer: str, stated: str) -> Supply:
         """What supplies a place: by its point of supply, by its transformer, failing both by the device it states."""
+        asked = (keys, transformer, stated)
+        if asked not in self._supplies:
+            self._supplies[asked] = await self._find_supply(keys, transformer, stated)
+        return self._supplies[asked]
+
+    async def _find_supply(self, keys: frozenset[Key], transformer: str, stated: str) -> Supply:
         supply = await find_supply(self._records, keys, transformer or None)
         if supply.device is None and stated:
             stored = await find_device(self._records, stated)

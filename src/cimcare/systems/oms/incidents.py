@@ -96,6 +96,10 @@ class IncidentBook:
         """What an incident covers."""
         return await self._openings.extent(mrid)
 
+    async def supply(self, keys: frozenset[Key], transformer: str = "") -> Supply:
+        """What supplies a place, looked up once a message."""
+        return await self._judge.find_supply(keys, transformer, "")
+
     async def open_for(
         self,
         device: DeviceRecord | None,

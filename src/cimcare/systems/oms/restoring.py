@@ -21,7 +21,7 @@ from cimcare.model.values import Status
 from cimcare.model.verbs import Verb
 from cimcare.systems.identity import labels_of, lookup_keys, mrid_of
 from cimcare.systems.merging import difference, merge
-from cimcare.systems.oms.devices import DeviceRecord, ServicePointRecord, find_supply, point_keys, points_below
+from cimcare.systems.oms.devices import DeviceRecord, ServicePointRecord, Supply, point_keys, points_below
 from cimcare.systems.oms.estimating import load_rules, note_duration
 from cimcare.systems.oms.incidents import IncidentBook, incident_of, reported_at
 from cimcare.systems.oms.kinds import CLOSED, EXTENTS, OPEN, RESOLVED, TICKETS, ExtentRecord
@@ -45,6 +45,7 @@ from cimcare.systems.oms.restored import (
     save_word,
     start_of,
 )
+from cimcare.systems.premises import PREMISES
 
 __all__ = ["MOST_LATE", "STILL_OUT", "Restorer", "go_through_restorations", "is_later"]
 
@@ -138,12 +139,25 @@ class Restorer:
             return  # the point stands for several customers, of whom one has spoken
         await self.restore_point(incident, point, customers, at, evidence, path)
 
-    async def point_of(self, ticket: Stored[TroubleTicket]) -> tuple[str, int, tuple[DeviceRecord, ...]]:
+    async def supply_of(self, ticket: Stored[TroubleTicket], transformer: str = "") -> Supply:
+        """What supplies the place of a ticket: its point in the model, failing that what the directory says."""
+        supply = await self._book.supply(ticket.keys, transformer)
+        if supply.path or transformer:
+            return supply
+        for key in ticket.keys:
+            premises = await self._records.find(PREMISES, MRID(key.value)) if key.sort == "premises" else None
+            if premises is not None and premises.body.transformer:
+                return await self._book.supply(ticket.keys, premises.body.transformer)
+        return supply
+
+    async def point_of(
+        self, ticket: Stored[TroubleTicket], transformer: str = ""
+    ) -> tuple[str, int, tuple[DeviceRecord, ...]]:
         """The point that a ticket means: its usage point in the model, failing that its premises; who is there; above.
 
-        One look at the model.
+        `transformer` is what feeds it by the directory of premises, if that was looked at already.
         """
-        supply = await find_supply(self._records, ticket.keys)
+        supply = await self.supply_of(ticket, transformer)
         if supply.point is not None:
             return supply.point.mrid, supply.point.customers, supply.path
         key = next((key.value for key in sorted(ticket.keys) if key.sort == "premises"), ticket.mrid)
@@ -254,7 +268,7 @@ class Restorer:
         if current is None or incident_of(current.body) != incident.mrid:
             return  # it went with another ticket of its premises
         said = Restored(incident=incident.mrid, at=at, started_at=start_of(incident), evidence=evidence)
-        supply = await find_supply(self._records, ticket.keys)
+        supply = await self.supply_of(ticket)
         reason = _still_out_sentence(said)
         opened = await self._book.open_for(
             None,
@@ -270,11 +284,11 @@ class Restorer:
 
     # --------------------------------------------------------------------------------------------------- still out
 
-    async def find_contradicted(self, ticket: Stored[TroubleTicket]) -> Restored | None:
+    async def find_contradicted(self, ticket: Stored[TroubleTicket], transformer: str = "") -> Restored | None:
         """The word that the caller of a new ticket contradicts: supply was said to be back there, not long ago."""
         at = reported_at(ticket.body, self._context.now)
         rules = await load_rules(self._records)
-        point, _, above = await self.point_of(ticket)
+        point, _, above = await self.point_of(ticket, transformer)
         path = tuple(device.mrid for device in above)
         since = at - min(rules.still_out, at - _FIRST)
         return await find_restored(self._records, point, path, since=since, until=at)
@@ -383,7 +397,7 @@ class _Passage:
             fresh = await self._records.find(TICKETS.collection, ticket.mrid)
             if fresh is None or fresh.state != OPEN or incident_of(fresh.body) != incident.mrid:
                 continue  # it went with another ticket of its premises
-            supply = await find_supply(self._records, ticket.keys)
+            supply = await self._restorer.supply_of(ticket)
             nested = next((one.mrid for one in supply.path if one.mrid in word.excepted), None)
             target = await self._restorer.open_at(nested) if nested is not None else None
             if target is not None:

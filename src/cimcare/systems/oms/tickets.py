@@ -211,7 +211,7 @@ class _Desk:
             stated = await self._stated_incident(asked)
             if asked is not None and stated is None:
                 findings = (*findings, _not_that_incident(said))
-            contradicted = await self.restorer.find_contradicted(stored)
+            contradicted = await self.restorer.find_contradicted(stored, place.transformer)
             stored = await self.book.enter(stored, place, stated)
             if contradicted is not None:
                 stored = await self.restorer.go_on(stored, contradicted)
