@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import click
 import msgspec
 
+from cimcare.cli.grouping import decisions, rules, unresolved
 from cimcare.cli.input import fail, find_user
 from cimcare.cli.place import INSTANT, Place, act, ask, place_options
 from cimcare.cli.sending import require_http
@@ -382,3 +383,7 @@ def _send(verb: Verb, incident: Incident, url: str) -> None:
     sys.stdout.flush()
     if reply.result is Result.FAILED:
         raise SystemExit(1)
+
+
+for _command in (rules, decisions, unresolved):
+    outages.add_command(_command)

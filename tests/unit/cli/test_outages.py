@@ -12,7 +12,10 @@ import pytest
 
 from cimcare.codec.envelope import render_message
 from cimcare.hub.lifespan import running_hub
+from cimcare.model.envelope import Header, Payload, RequestMessage
+from cimcare.model.identity import MRID, MessageID
 from cimcare.model.nouns import Noun
+from cimcare.model.trouble_ticket import ServiceLocationIdentity, TroubleTicket, TroubleTickets
 from cimcare.model.verbs import Verb
 from cimcare.samples import build_message
 from tests.support.hub import hub_settings
@@ -49,6 +52,12 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
         loop.call_soon_threadsafe(over.set)
         thread.join(30)
         loop.close()
+
+
+def a_request(verb: Verb, tickets: TroubleTickets) -> RequestMessage:
+    """A request about tickets."""
+    header = Header(verb=verb, noun=Noun.TROUBLE_TICKETS, source="CIS", message_id=MessageID(f"request {id(tickets)}"))
+    return RequestMessage(header=header, payload=Payload(content=(tickets,)))
 
 
 def opened(run: Run, hub: Hub, seed: int) -> str:
@@ -145,3 +154,64 @@ def test_storm_assessment_is_switched(run: Run, hub: Hub) -> None:
 def test_a_database_that_is_not_there_is_not_made(run: Run, tmp_path: Path) -> None:
     """A mistyped name is no new utility."""
     assert run("outages", "--database", f"sqlite:///{tmp_path}/none.db", "storm", "on").exit_code == 2
+
+
+# --------------------------------------------------------------------------------------------------------- grouping
+
+
+def test_every_decision_about_an_incident_can_be_read(run: Run, hub: Hub) -> None:
+    """A dispatcher who is told why can say no."""
+    incident = opened(run, hub, 40)
+    result = run("outages", "--database", hub.database, "decisions", incident)
+    assert result.exit_code == 0
+    assert "Opened for premises" in result.stdout
+    result = run("outages", "--database", hub.database, "decisions", incident, "--json")
+    assert json.loads(result.stdout.splitlines()[0])["incident"] == incident
+    result = run("outages", "--database", hub.database, "decisions", "nonsense")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "no incident nonsense is known" in result.stderr
+
+
+def test_places_that_the_model_does_not_know_are_listed(run: Run, hub: Hub) -> None:
+    """Somebody has to find out where they are."""
+    place = ServiceLocationIdentity(mrid=MRID("a new house"))
+    ticket = TroubleTicket(
+        mrid=MRID("t-new"), service_location=place, date_time_of_report=datetime.now(UTC), trouble_code="NO_SUPPLY"
+    )
+    message = a_request(Verb.CREATE, TroubleTickets(trouble_ticket=(ticket,)))
+    assert run("send", "-", "--to", f"{hub.address}/messages", stdin=render_message(message)).exit_code == 0
+    result = run("outages", "--database", hub.database, "unresolved")
+    (line,) = (line for line in result.stdout.splitlines() if "a new house" in line)
+    assert "1 premises at service-location:a new house" in line
+    result = run("outages", "--database", hub.database, "unresolved", "--json")
+    assert "service-location:a new house" in [json.loads(line)["place"] for line in result.stdout.splitlines()]
+
+
+def test_rules_are_shown_and_put_in_force(run: Run, hub: Hub, tmp_path: Path) -> None:
+    """What is shown is what a file has to hold; each change is a version with a name to it."""
+    rules = ("outages", "--database", hub.database, "rules")
+    before = run(*rules)
+    assert before.exit_code == 0
+    assert before.stdout.startswith("# as the product brings them\nseparation-minutes = 120\n")
+    file = tmp_path / "rules.toml"
+    file.write_text(before.stdout.replace("separation-minutes = 120", "separation-minutes = 60"))
+    after = run(*rules, "--set", str(file), "--who", "Ana Ruiz")
+    assert after.exit_code == 0
+    assert "# version 1, by Ana Ruiz" in after.stdout
+    assert "separation-minutes = 60" in after.stdout
+    again = run(*rules, "--set", str(file), "--json")
+    assert json.loads(again.stdout)["version"] == 1
+    assert "in force already" in again.stderr
+    assert len(run(*rules, "--versions").stdout.split("# version ")) == 2
+
+
+@pytest.mark.parametrize(
+    "text", ["nonsense", "separation-minutes = 0", "fuse = { calls = 0, share = 0.1, spread = 0.5 }", "fused = 1"]
+)
+def test_rules_that_mean_nothing_are_refused(run: Run, hub: Hub, tmp_path: Path, text: str) -> None:
+    """A slip in a file must not group a storm by chance."""
+    file = tmp_path / "rules.toml"
+    file.write_text(text)
+    result = run("outages", "--database", hub.database, "rules", "--set", str(file))
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "shows what a file looks like" in result.stderr
