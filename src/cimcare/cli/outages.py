@@ -6,7 +6,7 @@ database, also beside a hub that is running.
 
 import asyncio
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -33,7 +33,7 @@ from cimcare.model.verbs import Verb
 from cimcare.rules.lifecycle import IncidentState
 from cimcare.systems.etr import Etr, render_remark
 from cimcare.systems.identity import labels_of
-from cimcare.systems.oms.estimates import StormMode, say_estimate
+from cimcare.systems.oms.estimates import EstimateRules, StormMode, say_estimate
 from cimcare.systems.oms.estimating import EstimateHistory, estimate_shown, load_history, load_rules, save_rules
 from cimcare.systems.oms.indices import Indices
 from cimcare.systems.oms.kinds import INCIDENTS
@@ -43,6 +43,9 @@ from cimcare.systems.oms.restored import RESTORATIONS, EvidenceKind, Restoration
 __all__ = ["outages"]
 
 _SENT = (WorkStatusKind.dispatched, WorkStatusKind.enroute, WorkStatusKind.onSite)
+
+_COUNT = click.IntRange(0, 100_000)
+_COUNT_FROM_1 = click.IntRange(1, 100_000)
 
 _to = click.option(
     "--to",
@@ -341,6 +344,62 @@ def storm(place: Place, mode: str | None) -> None:
     if mode is not None:
         act(place, switch)
     click.echo(f"storm assessment: {ask(place, question)}")
+
+
+@outages.command("etr-rules")
+@click.option("--storm-incidents", type=_COUNT, help="With more open outages an hour storm assessment begins.")
+@click.option("--least-change", type=_COUNT, help="Minutes by which a time has to move to be told.")
+@click.option("--automatic/--by-hand", default=None, help="Whether past outages estimate new ones.")
+@click.option("--automatic-after", type=_COUNT, help="Minutes from the opening of an outage until they do.")
+@click.option("--history-least", type=_COUNT_FROM_1, help="Fewest past outages of a kind of device for that.")
+@click.option("--still-out", type=_COUNT_FROM_1, help="Hours for which a call contradicts a restoration.")
+@click.pass_obj
+def etr_rules(
+    place: Place,
+    *,
+    storm_incidents: int | None,
+    least_change: int | None,
+    automatic: bool | None,
+    automatic_after: int | None,
+    history_least: int | None,
+    still_out: int | None,
+) -> None:
+    """Show the rules of estimates and restoration, or change those that are given."""
+    changes: dict[str, object] = {
+        "storm_incidents": storm_incidents,
+        "least_change": _span(least_change, "minutes"),
+        "automatic": automatic,
+        "automatic_after": _span(automatic_after, "minutes"),
+        "history_least": history_least,
+        "still_out": _span(still_out, "hours"),
+    }
+    changes = {name: value for name, value in changes.items() if value is not None}
+
+    async def change(store: Store) -> None:
+        async with store.transaction() as transaction:
+            rules = await load_rules(transaction.records)
+            await save_rules(transaction.records, msgspec.structs.replace(rules, **changes), datetime.now(UTC))
+
+    async def question(reader: Reader) -> EstimateRules:
+        return await load_rules(reader.records)
+
+    if changes:
+        act(place, change)
+    rules = ask(place, question)
+    click.echo(
+        f"storm assessment: {rules.storm}, by itself with more than {rules.storm_incidents} open outages an hour"
+    )
+    click.echo(f"least change that is told: {rules.least_change // timedelta(minutes=1)} min")
+    by = "past outages too" if rules.automatic else "operators and crews alone"
+    click.echo(
+        f"estimates by: {by} (after {rules.automatic_after // timedelta(minutes=1)} min, "
+        f"from {rules.history_least} outages of the kind of device)"
+    )
+    click.echo(f"still out within: {rules.still_out // timedelta(hours=1)} h")
+
+
+def _span(count: int | None, unit: str) -> timedelta | None:
+    return None if count is None else timedelta(**{unit: count})
 
 
 def _name_of(kind: str, who: str | None) -> str:

@@ -100,6 +100,7 @@ def test_all_commands_are_there() -> None:
         "outages decisions",
         "outages dispatch",
         "outages etr",
+        "outages etr-rules",
         "outages history",
         "outages indices",
         "outages list",

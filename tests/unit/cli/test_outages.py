@@ -151,6 +151,20 @@ def test_storm_assessment_is_switched(run: Run, hub: Hub) -> None:
     assert run(*place, "auto").stdout == "storm assessment: auto\n"
 
 
+def test_rules_are_shown_and_changed(run: Run, hub: Hub) -> None:
+    """What is not given stays as it is."""
+    place = ("outages", "--database", hub.database, "etr-rules")
+    before = run(*place).stdout.splitlines()
+    assert before[1] == "least change that is told: 15 min"
+    assert before[2].startswith("estimates by: operators and crews alone")
+    after = run(*place, "--least-change", 20, "--automatic", "--still-out", 12).stdout.splitlines()
+    assert after[0] == before[0]
+    assert after[1] == "least change that is told: 20 min"
+    assert after[2].startswith("estimates by: past outages too")
+    assert after[3] == "still out within: 12 h"
+    assert run(*place, "--least-change", 15, "--by-hand", "--still-out", 24).stdout.splitlines() == before
+
+
 def test_a_database_that_is_not_there_is_not_made(run: Run, tmp_path: Path) -> None:
     """A mistyped name is no new utility."""
     assert run("outages", "--database", f"sqlite:///{tmp_path}/none.db", "storm", "on").exit_code == 2

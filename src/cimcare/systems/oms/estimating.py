@@ -6,7 +6,7 @@ withdrawn.
 """
 
 import statistics
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 
@@ -59,6 +59,7 @@ __all__ = [
 
 _RULES = MRID("rules")
 _MOST_DURATIONS = 200
+_LAST = datetime.max.replace(tzinfo=UTC)
 _CLAUSE = "IEC 61968-8:2015, 5.3"
 
 
@@ -236,9 +237,10 @@ async def automatic_estimate(records: Records, kind: str, started_at: datetime, 
     if len(minutes) < rules.history_least:
         return None
     median = statistics.median(minutes)
-    at = started_at + timedelta(minutes=median)
-    if at <= now:
+    span = timedelta(minutes=median)
+    if started_at + min(span, _LAST - started_at) <= now or span >= _LAST - started_at:
         return None
+    at = started_at + span
     return Estimate(
         stage=Stage.AREA,
         at=at,
