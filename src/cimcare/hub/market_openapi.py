@@ -32,7 +32,12 @@ def describe_market(reference: str) -> tuple[Json, Json]:
                 "tags": ["objects"],
                 "summary": "Agreements that a third party may see, as of a date or changed since, with digests.",
                 "parameters": parameters(RECONCILIATION_FILTERS),
-                "responses": {"200": json_answer("A page.", listed), "400": _BAD, "503": _DOWN},
+                "responses": {
+                    "200": json_answer("A page.", listed),
+                    "400": _BAD,
+                    "404": problem("No partner of this name outside of the utility, or no place of its list."),
+                    "503": _DOWN,
+                },
             }
         },
         f"{SALES}/receipts": {
@@ -41,7 +46,12 @@ def describe_market(reference: str) -> tuple[Json, Json]:
                 "tags": ["sales"],
                 "summary": "Receipts, page by page, oldest first.",
                 "parameters": parameters(RECEIPT_FILTERS),
-                "responses": {"200": json_answer("A page.", receipts), "400": _BAD, "503": _DOWN},
+                "responses": {
+                    "200": json_answer("A page.", receipts),
+                    "400": _BAD,
+                    "404": problem("No account of this name, or no place of the list."),
+                    "503": _DOWN,
+                },
             },
             "post": _post("takeReceipt", "Take a receipt; taken twice alike, it is one.", sale),
         },

@@ -119,7 +119,7 @@ class MarketPages:
         third_party = self._viewing.third_party(asked.partner)
         if not third_party:
             found = f"partner {asked.partner!r}" if asked.partner else "no partner"
-            raise FilterError(finding_of("EXC-110", "?partner", found, "a partner outside of the utility", _OUR_RULE))
+            raise FilterError(finding_of("REF-103", "?partner", found, "a partner outside of the utility", _OUR_RULE))
         try:
             page = await reconcile(
                 self._reader.records,
@@ -132,7 +132,7 @@ class MarketPages:
             )
         except CursorError as error:
             finding = finding_of(
-                "EXC-110", "?after", "no place of the list", "the address that `next` named", _OUR_RULE
+                "REF-103", "?after", "no place of the list", "the address that `next` named", _OUR_RULE
             )
             raise FilterError(finding) from error
         return json_answer(ReconciliationList(items=page.items, next=next_address(request, page.after)))
@@ -154,7 +154,7 @@ class MarketPages:
         if found is None:
             accepted = "number or mRID of an account"
             raise FilterError(
-                finding_of("EXC-110", "?account", f"account {asked.account[:100]!r}", accepted, _OUR_RULE)
+                finding_of("REF-103", "?account", f"no account {asked.account[:100]!r}", accepted, _OUR_RULE)
             )
         items = found[: asked.limit]
         last = items[-1] if len(found) > len(items) else None
@@ -220,4 +220,4 @@ def _place_of(after: str) -> tuple[str, str] | None:
 
 def _no_place() -> FilterError:
     accepted = "the address that `next` named"
-    return FilterError(finding_of("EXC-110", "?after", "no place of the list", accepted, _OUR_RULE))
+    return FilterError(finding_of("REF-103", "?after", "no place of the list", accepted, _OUR_RULE))

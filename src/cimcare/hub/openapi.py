@@ -167,6 +167,7 @@ def _noun_paths(entry: NounEntry, item: Json) -> Json:
                     "200": json_answer("A page.", page),
                     "400": problem("A filter that is not served, or a value that it cannot have."),
                     "403": problem("Not open to third parties."),
+                    "404": problem("No partner of this name."),
                 },
             }
         },
@@ -178,9 +179,8 @@ def _noun_paths(entry: NounEntry, item: Json) -> Json:
                 "parameters": [mrid, *parameters({"partner": OBJECT_FILTERS["partner"]})],
                 "responses": {
                     "200": json_answer("The object.", item),
-                    "400": problem("No partner of this name."),
                     "403": problem("Not open to third parties."),
-                    "404": problem("No object with this mRID, or none that the partner may see."),
+                    "404": problem("No partner of this name, or no object with this mRID that it may see."),
                 },
             }
         },
@@ -245,7 +245,11 @@ def _event_paths() -> Json:
                 "summary": "Events behind a place in the log, oldest first, each once. A page may be empty and not the"
                 " last.",
                 "parameters": parameters(EVENT_FILTERS),
-                "responses": {"200": json_answer("A page.", {"$ref": "#/components/schemas/EventPage"}), "400": bad},
+                "responses": {
+                    "200": json_answer("A page.", {"$ref": "#/components/schemas/EventPage"}),
+                    "400": bad,
+                    "404": problem("No partner of this name."),
+                },
             }
         },
         "/api/v1/events/stream": {
@@ -258,6 +262,7 @@ def _event_paths() -> Json:
                 "responses": {
                     "200": {"description": "The stream, without end.", "content": stream},
                     "400": bad,
+                    "404": problem("No partner of this name."),
                     "503": problem("As many clients listen as may; see Retry-After."),
                 },
             }

@@ -43,13 +43,13 @@ class Viewing:
         """Header/Source of the partner of this name if it is outside of the utility, else nothing.
 
         Raises:
-            FilterError: EXC-110, there is no partner of this name.
+            FilterError: REF-103, there is no partner of this name.
         """
         if not name:
             return ""
         partner = self._routes().partner(name)
         if partner is None:
-            raise FilterError(finding_of("EXC-110", "?partner", f"partner {name[:100]!r}", "name of a partner"))
+            raise FilterError(finding_of("REF-103", "?partner", f"no partner {name[:100]!r}", "name of a partner"))
         return self._routes().third_party(partner.source)
 
     def viewer(self, name: str) -> Viewer | None:

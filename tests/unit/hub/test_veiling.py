@@ -612,7 +612,7 @@ async def test_the_feed_is_cut(hub: Delivering) -> None:
         shown = event["message"]["Payload"]["content"][0]["CustomerAgreement"]
         assert [one["mRID"] for one in shown] == ["a-1"]
     assert SECRET.encode() in (await hub.get("/api/v1/events")).body
-    assert (await hub.get("/api/v1/events?partner=nobody")).status == 400
+    assert (await hub.get("/api/v1/events?partner=nobody")).status == 404
 
 
 async def test_the_stream_is_cut(hub: Delivering) -> None:
