@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cimcare.exchange.notices import ContactKind, Handed, HandOver, Outgoing
@@ -426,6 +426,33 @@ async def test_two_calls_of_one_household_lead_to_one_notice() -> None:
     assert await bench.send() == ["initialEtr"]
 
 
+@pytest.mark.parametrize("trigger", [Trigger.informDispatched, Trigger.initialEtr])
+async def test_a_later_call_of_the_household_brings_no_second_notice(trigger: Trigger) -> None:
+    """Somebody else of the house calls when the first one was told already."""
+    bench = await a_town()
+    await bench.ticket("T-1", trigger, place=HOME.mrid("location"))
+    await bench.incident(at(5), crew=WorkStatusKind.dispatched)
+    assert await bench.send() == [trigger]
+    bench.pass_time(minutes=5)
+    await bench.ticket("T-2", trigger, place=HOME.mrid("location"))
+
+    assert await bench.send() == []
+
+
+async def test_who_reported_later_than_the_restoration_is_still_out() -> None:
+    """The word of ten o'clock says nothing of who called at half past, though it comes at eleven."""
+    bench = await a_town()
+    await bench.ticket("T-1", Trigger.powerRestored, place=HOME.mrid("location"), contact="a@post.example")
+    bench.pass_time(minutes=90)
+    await bench.ticket("T-2", Trigger.powerRestored, place=NEIGHBOUR.mrid("location"), contact="b@post.example")
+    bench.pass_time(minutes=30)
+    await bench.incident(verb=Verb.CLOSED, restored_at=at(1))
+
+    await bench.send()
+
+    assert [notice.address for notice in bench.sent] == ["a@post.example"]
+
+
 async def test_planned_work_is_announced_with_its_period() -> None:
     """A planned interruption has a begin and an end, and neither is an estimate of a restoration."""
     bench = await a_town()
@@ -745,6 +772,15 @@ class Story:
                 await bench.end_ticket(f"T-{number}", reason if isinstance(reason, str) else None)
 
 
+@example(
+    [
+        ("ticket", 0, Trigger.informDispatched, 0, 0),
+        ("crew", 0, WorkStatusKind.dispatched),
+        ("send", Handed.SENT),
+        ("wait", 5),
+        ("ticket", 1, Trigger.informDispatched, 0, 0),
+    ]
+)
 @given(st.lists(_STEPS, max_size=25))
 async def test_no_notice_is_planned_or_sent_twice(steps: list[tuple[object, ...]]) -> None:
     """Whatever the order and repetition of events, and whatever becomes of attempts."""
