@@ -403,7 +403,9 @@ class _Passage:
             if target is not None:
                 await self._book.move(fresh, target, _GOES_ON)
                 continue
-            if not await self._is_out_elsewhere(fresh):  # else its points go on, see below
+            # What is below the device is gone through point by point; here it is for what the model does not know.
+            is_below = word.evidence.kind.covers_device and any(one.mrid == word.device for one in supply.path)
+            if not (is_below and supply.point is not None) and not await self._is_out_elsewhere(fresh):
                 await self._restorer.settle(fresh, word.at, word.evidence)
             resolved_at = max(word.at, reported_at(fresh.body, fresh.created_at))
             await self._restorer.resolve(fresh, resolved_at, f"restored, by {word.evidence}")
@@ -421,31 +423,37 @@ class _Passage:
         if word.device is None:
             return None
         page = await points_below(self._records, word.device, word.after, _PAGE)
-        if not word.evidence.kind.covers_device:
-            page_out = page  # who had supply has said so; the outage is over for the others all the same
-        else:
-            dark = await self._dark(page)
-            page_out = tuple(point for point in page if point.mrid in dark)
-            for point in page:
-                if point.mrid not in dark:
-                    await self._restorer.restore_point(incident, point.mrid, point.customers, word.at, word.evidence)
-        for point in page_out:
-            await self._over(incident, point)
+        mrids = tuple(MRID(f"{incident.mrid}/{point.mrid}") for point in page)
+        dark = await self._dark(page) if word.evidence.kind.covers_device else frozenset(point.mrid for point in page)
+        keys = tuple(Key("point", point.mrid) for point in page if point.mrid not in dark)
+        known = await self._records.select(INTERRUPTIONS, Selection(mrids=mrids, limit=_PAGE)) if page else ()
+        going_on = Selection(keys=(keys,), states=(GOING_ON,))
+        others = await self._records.select(INTERRUPTIONS, going_on) if keys else ()
+        rows = {stored.body.point: stored.body for stored in known}
+        for point in page:
+            evidence = None if point.mrid in dark else word.evidence
+            row = rows.get(point.mrid)
+            if row is None or row.ended_at is None:
+                await self._end(row or self._row(incident, point), evidence)
+        for stored in others:
+            if stored.body.ended_at is None and stored.mrid not in mrids:
+                await self._end(stored.body, word.evidence)
         return page[-1].mrid if len(page) == _PAGE else None
 
-    async def _over(self, incident: Stored[Incident], point: ServicePointRecord) -> None:
-        """The outage is over for a point, and nobody has said that it has supply: something else keeps it out."""
-        if await find_interruption(self._records, incident.mrid, point.mrid) is None:
-            row = InterruptionRecord(
-                point=point.mrid,
-                incident=incident.mrid,
-                started_at=self._word.started_at,
-                ended_at=max(self._word.at, self._word.started_at),
-                customers=point.customers,
-                is_planned=self._word.is_planned,
-                device=point.device,
-            )
-            await save_interruption(self._records, row, self._context.now)
+    def _row(self, incident: Stored[Incident], point: ServicePointRecord) -> InterruptionRecord:
+        return InterruptionRecord(
+            point=point.mrid,
+            incident=incident.mrid,
+            started_at=self._word.started_at,
+            customers=point.customers,
+            is_planned=self._word.is_planned,
+            device=point.device,
+        )
+
+    async def _end(self, row: InterruptionRecord, evidence: Evidence | None) -> None:
+        """The outage is over for a point. Without evidence nobody has said that it has supply: it is out otherwise."""
+        ended = msgspec.structs.replace(row, ended_at=max(self._word.at, row.started_at), evidence=evidence)
+        await save_interruption(self._records, ended, self._context.now)
 
     async def _dark(self, page: Sequence[ServicePointRecord]) -> frozenset[MRID]:
         """Points of a page that are below an outage that goes on, or whose premises still have an open ticket."""
