@@ -9,16 +9,18 @@ from hypothesis import strategies as st
 
 from cimcare.exchange.ports import Key, Selection, Stored
 from cimcare.model.identity import MRID
-from cimcare.model.incident import Incident, IncidentIdentity
+from cimcare.model.incident import Incident, IncidentIdentity, IncidentLocation, IncidentOutage
+from cimcare.model.network import MeterEvent
 from cimcare.model.nouns import Noun
 from cimcare.model.trouble_ticket import ServiceLocationIdentity, TroubleTicket
+from cimcare.model.values import DateTimeInterval, Status
 from cimcare.model.verbs import Verb
-from cimcare.systems.oms import incidents
+from cimcare.systems.oms import incidents, take_meter_events
 from cimcare.systems.oms.decisions import decisions_of
 from cimcare.systems.oms.evidence import EVIDENCE
 from cimcare.systems.oms.incidents import IncidentBook
 from cimcare.systems.oms.judgement import DEFAULT_RULES, Threshold
-from cimcare.systems.oms.kinds import CLOSED, EXTENTS, INCIDENTS, REPORTS, TICKETS
+from cimcare.systems.oms.kinds import CLOSED, EXTENTS, INCIDENTS, OPEN, REPORTS, TICKETS
 from cimcare.systems.oms.quieting import put_rules_in_force
 from cimcare.systems.oms.rules import rules_versions
 from tests.unit.systems.grouping import (
@@ -223,6 +225,21 @@ async def test_a_confirmed_device_keeps_what_is_below_it(town: Utility) -> None:
     assert (await the_incident(town, "t1")).mrid == incident.mrid
 
 
+async def test_who_confirms_a_suspected_device_gets_what_was_gathered_for_it(town: Utility) -> None:
+    """The operator opens the outage himself; the calls that had made the device suspected are of it."""
+    await call(town, *((f"t{number}", f"p{number}", number) for number in range(12)))
+    suspected = await the_incident(town, "t0")
+    book = IncidentBook(context_of(town))
+    own = await book.open_for(BENCH.devices["F1"], "Ana Ruiz has seen it trip", MONDAY, is_pinned=True)
+    await book.events()
+    await until_quiet(town)
+    assert {(await the_incident(town, f"t{number}")).mrid for number in range(12)} == {own.mrid}
+    (was,) = await town.records.select(INCIDENTS.collection, Selection(mrids=(suspected.mrid,)))
+    assert was.state == "cancelled"
+    await call(town, ("late", "p3", 30))
+    assert (await the_incident(town, "late")).mrid == own.mrid
+
+
 async def test_a_premises_that_somebody_has_moved_stays_there(town: Utility) -> None:
     """Rules do not argue with the dispatcher."""
     await call(town, ("t0", "p0", 0), ("x", "p20", 0))
@@ -327,3 +344,77 @@ async def test_other_rules_group_anew(town: Utility) -> None:
         (1, "Ana Ruiz", False),
         (2, "Ana Ruiz", True),
     ]
+
+
+# ------------------------------------------------------------------------------------------------ whatever happens
+
+STEPS = st.tuples(
+    st.sampled_from(("call", "call", "call", "cancel", "close", "off", "on", "restore", "confirm", "tick")),
+    st.integers(0, 27),
+    st.integers(0, 500),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(STEPS, max_size=40), st.sampled_from((1, 5, 1000)))
+async def test_when_all_is_over_nothing_is_left(steps: list[tuple[str, int, int]], most_moved: int) -> None:
+    """Evidence that outlives its outage is the phantom of the next storm; an incident without an end is nobody's."""
+    utility = Utility()
+    await install(utility, BENCH)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(incidents, "_MOST_MOVED", most_moved)
+        for at, (what, number, minutes) in enumerate(steps):
+            await step(utility, what, f"t{at}", number, minutes)
+            assert await counts_are_right(utility)
+        utility.pass_time(hours=24)
+        for _ in range(10):  # one below an outage that goes on is not restored before that is
+            for stored in await utility.records.select(INCIDENTS.collection, Selection(states=(OPEN,))):
+                await restore(utility, stored.mrid)
+            await until_quiet(utility)
+    assert await utility.records.select(INCIDENTS.collection, Selection(states=(OPEN,))) == ()
+    assert await utility.records.select(TICKETS.collection, Selection(states=(OPEN,))) == ()
+    assert await utility.records.select(REPORTS, Selection()) == ()
+    assert await utility.records.select(EVIDENCE, Selection()) == ()
+
+
+async def step(utility: Utility, what: str, ticket: str, number: int, minutes: int) -> None:
+    at = MONDAY + timedelta(minutes=minutes)
+    tickets = await utility.records.select(TICKETS.collection, Selection(states=(OPEN,)))
+    opened = await utility.records.select(INCIDENTS.collection, Selection(states=(OPEN,)))
+    if what == "call":
+        await call(utility, (ticket, f"p{number}", minutes))
+    elif what in ("cancel", "close") and tickets:
+        one = tickets[number % len(tickets)]
+        body = TroubleTicket(mrid=one.mrid, resolved_date_time=one.created_at if what == "close" else None)
+        await utility.ask(Verb(what), Noun.TROUBLE_TICKETS, body)
+    elif what in ("off", "on"):
+        event = MeterEvent(point=f"p{number}", is_off=what == "off", at=at)
+        await take_meter_events((event,), context_of(utility))
+    elif what == "restore" and opened:
+        await restore(utility, opened[number % len(opened)].mrid)
+    elif what == "confirm" and opened:
+        location = IncidentLocation(names=names(sorted(BENCH.devices)[number % len(BENCH.devices)], scheme="Device"))
+        body = Incident(
+            mrid=opened[number % len(opened)].mrid, location=location, status=Status(reason="crew", remark="crew 7")
+        )
+        await utility.ask(Verb.CHANGE, Noun.INCIDENTS, body)
+    elif what == "tick":
+        await until_quiet(utility)
+
+
+async def restore(utility: Utility, incident: MRID) -> None:
+    status = Status(reason="crew", remark="crew 7")
+    end = IncidentOutage(actual_period=DateTimeInterval(end=MONDAY + timedelta(hours=12)))
+    await utility.ask(Verb.CLOSE, Noun.INCIDENTS, Incident(mrid=incident, outage=end, status=status))
+
+
+async def counts_are_right(utility: Utility) -> bool:
+    """Whether the counters of each open incident are what counting its reports gives."""
+    for stored in await utility.records.select(EXTENTS, Selection(states=(OPEN,))):
+        reports = await utility.records.find_by_key(REPORTS, Key("incident", stored.mrid))
+        dark = sum(one.body.is_dark for one in reports)
+        first = min((one.body.at for one in reports), default=None)
+        extent = stored.body
+        if (extent.premises, extent.dark) != (len(reports), dark) or (reports and extent.first_at != first):
+            return False
+    return True

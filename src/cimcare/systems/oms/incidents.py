@@ -348,7 +348,9 @@ class IncidentBook:
         if len(page) == wanted.limit:
             self._work.put_back(behind(item, page[-1]))
         for stored in page:
-            if not stored.body.is_pinned and (item.device is None or stored.body.device != item.device):
+            # What a suspected device has gathered is at home there; a confirmed one takes that over, too.
+            is_at_home = stored.body.device == item.device and item.device is not None and item.last < _FOR_EVER
+            if not stored.body.is_pinned and not is_at_home:
                 self._work.add(Regrouping(incident=stored.mrid, why=item.why))
         return max(1, len(page) // 5)
 
