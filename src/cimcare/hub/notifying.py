@@ -24,9 +24,6 @@ from cimcare.systems.cis.outgoing import claim_notices, settle_notice
 
 __all__ = ["Notifier", "put_rules_in_force"]
 
-_BATCH = 50
-"""Notices that are looked at in one transaction."""
-
 
 class Notifier:
     """Sends the notices of one process. `start` and `stop` frame its life.
@@ -61,7 +58,7 @@ class Notifier:
         self._store = store
         self._channels = channels
         self._lease = lease
-        self._places = asyncio.Semaphore(parallel)
+        self._parallel = parallel
         self._poll = poll
         self._process = process
         self._clock = clock
@@ -85,7 +82,7 @@ class Notifier:
             await channel.close()
 
     async def round(self) -> bool:
-        """Everything that is due now, up to a batch. Whether there was anything. Raises StoreError."""
+        """What is due now, as much as may be under way at once. Whether there was anything. Raises StoreError."""
         is_busy = False
         if await self._store.reader.records.select(ANNOUNCEMENTS, Selection(limit=1)):
             async with self._store.transaction() as transaction:
@@ -98,7 +95,7 @@ class Notifier:
                     channels=self._channels.keys(),
                     process=self._process,
                     lease=self._lease,
-                    limit=_BATCH,
+                    limit=self._parallel,  # no more than can begin at once, for the lease runs from now on
                 )
             # Only here, behind the commit, may anything leave.
             await asyncio.gather(*map(self._send, claimed))
@@ -106,13 +103,12 @@ class Notifier:
         return is_busy
 
     async def _send(self, notice: Outgoing) -> None:
-        async with self._places:
-            try:
-                handed = await self._channels[notice.kind].send(notice)
-            except Exception as error:  # noqa: BLE001 - one notice must not keep the others from leaving
-                trace = "".join(traceback.format_tb(error.__traceback__))  # without the text, which may quote content
-                self._log.error("notice failed", code="EXC-109", error=type(error).__name__, trace=trace)
-                handed = HandOver(result=Handed.UNKNOWN, reason=f"an error inside the hub ({type(error).__name__})")
+        try:
+            handed = await self._channels[notice.kind].send(notice)
+        except Exception as error:  # noqa: BLE001 - one notice must not keep the others from leaving
+            trace = "".join(traceback.format_tb(error.__traceback__))  # without the text, which may quote content
+            self._log.error("notice failed", code="EXC-109", error=type(error).__name__, trace=trace)
+            handed = HandOver(result=Handed.UNKNOWN, reason=f"an error inside the hub ({type(error).__name__})")
         try:
             async with self._store.transaction() as transaction:
                 state = await settle_notice(

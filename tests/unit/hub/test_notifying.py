@@ -117,6 +117,27 @@ async def test_each_notice_leaves_once_whichever_process_takes_it(store: Store) 
     assert await states(store) == ["sent"] * 30
 
 
+async def test_no_more_is_taken_than_can_begin_at_once(store: Store) -> None:
+    """What only waited in a process would run out of its lease, and people would call beside the mail."""
+    clock, all_under_way, go = Clock(), asyncio.Event(), asyncio.Event()
+
+    async def act() -> HandOver:
+        if len(channel.given) == 4:
+            all_under_way.set()
+        await go.wait()
+        return HandOver(result=Handed.SENT)
+
+    channel = Probe(act)
+    await plan(store, 10)
+    round_ = asyncio.create_task(a_notifier(store, channel, clock).round())
+    await all_under_way.wait()
+
+    assert await states(store) == ["planned"] * 6 + ["sending"] * 4
+    go.set()
+    assert await round_
+    assert await states(store) == ["planned"] * 6 + ["sent"] * 4
+
+
 async def test_nothing_is_handed_over_that_is_not_marked_on_disk(store: Store) -> None:
     """The mark comes first: who finds it knows that the notice may have left."""
     clock = Clock()
