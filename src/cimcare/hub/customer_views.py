@@ -188,7 +188,7 @@ def view_notice(stored: Stored[NoticeRecord], due_at: datetime | None) -> Notice
         attempts=body.attempts,
         reason=body.reason,
         planned_at=stored.created_at,
-        due_at=due_at,
+        due_at=max(due_at, stored.modified_at) if due_at is not None else None,  # the urgent stand before all others
         ended_at=body.ended_at,
     )
 

@@ -616,6 +616,20 @@ async def test_a_change_waits_for_what_is_under_way() -> None:
     assert "no longer holds" not in second.text  # for nothing was told before
 
 
+async def test_who_depends_on_supply_is_told_first() -> None:
+    """Of all whose notices are due, however late theirs was planned."""
+    bench = await a_town()
+    ill = find_premises(3)
+    for home in (HOME, NEIGHBOUR, ill):
+        contact = f"{home.index}@post.example"
+        await bench.ticket(f"T-{home.index}", Trigger.initialEtr, place=home.mrid("location"), contact=contact)
+    await bench.incident(at(4))
+    await bench.send()
+
+    assert bench.sent[0].address == "3@post.example"
+    assert len(bench.sent) == 3
+
+
 async def test_many_members_are_told_in_slices() -> None:
     """The message that tells of a restoration time does not wait for all the customers of a feeder."""
     bench = Bench()

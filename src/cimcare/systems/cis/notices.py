@@ -4,7 +4,7 @@ A notice is known by contact, place, incident, trigger and content, so that no o
 it twice. What has to be done stands in a queue beside it, by the instant at which it is to be looked at.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
 
@@ -26,6 +26,7 @@ from cimcare.systems.cis.kinds import INCIDENTS, TICKETS
 from cimcare.systems.cis.members import LEFT, OUT, PLANNED, Member, digest_of, members_at, out_at
 from cimcare.systems.etr import etr_of
 from cimcare.systems.identity import mrid_of
+from cimcare.systems.premises import PREMISES
 
 __all__ = [
     "ETR_TRIGGERS",
@@ -216,9 +217,19 @@ async def plan_notice(
     )
     await records.save(NOTICES, stored)
     if due is not None:
-        await records.save(QUEUE, Stored(mrid=mrid, body=Queued(), created_at=due, modified_at=now))
+        at = now - _URGENT_BEFORE if due <= now and await _is_urgent(records, body) else due
+        await records.save(QUEUE, Stored(mrid=mrid, body=Queued(), created_at=at, modified_at=now))
     return stored
 
+
+async def _is_urgent(records: Records, member: Member) -> bool:
+    """Whether somebody at the place depends on supply."""
+    premises = await records.find(PREMISES, member.premises) if member.premises is not None else None
+    return premises is not None and premises.body.is_critical
+
+
+_URGENT_BEFORE = timedelta(hours=6)
+"""By so much who depends on supply goes before others whose notices are due."""
 
 _HOURS_OVER = "the hours in which the customer may be told are over"
 
