@@ -38,7 +38,7 @@ from cimcare.systems.oms.restored import count_lacking, outages_below, reconside
 
 __all__ = ["IncidentBook", "above", "incident_of", "reported_at"]
 
-_MOST_MOVED = 150
+_MOST_MOVED = 50
 """Premises that one message or one tick looks at beside its own: some 50 ms of work."""
 
 _PAGE = 50
@@ -71,6 +71,7 @@ class IncidentBook:
         self._reports: dict[str, ReportRecord | None] = {}
         self._touched: dict[MRID, str] = {}
         self._merged: set[MRID] = set()
+        self._headless: dict[MRID, None] = {}
 
     @property
     def decisions(self) -> Decisions:
@@ -184,12 +185,26 @@ class IncidentBook:
         left = _MOST_MOVED
         while True:
             while left > 0 and (item := self._work.take()) is not None:
+                await self._find_first()
                 left -= await self._regroup(item, left)
+            await self._find_first()
             if not await self._end_empty():
                 break
         await self._work.keep()
         await self._judge.flush()
         return self._openings.events()
+
+    async def _find_first(self) -> None:
+        """Find out when incidents have begun whose first report has left them; once, however many have."""
+        for mrid in self._headless:
+            incident = await self.find_open(mrid)
+            if incident is None:
+                continue
+            found = await self._records.select(REPORTS, Selection(keys=((Key("incident", mrid),),), limit=1))
+            first = found[0].body.at if found else None
+            extent = msgspec.structs.replace(await self.extent(mrid), first_at=first)
+            await self._openings.write(incident, incident.body, extent)
+        self._headless.clear()
 
     async def _end_empty(self) -> bool:
         """End touched incidents in which nobody is left, or nobody who is not heard. Whether there were any."""
@@ -600,7 +615,9 @@ class IncidentBook:
             extent = await self.extent(mrid)
             if before is not None and before.incident == mrid:
                 is_gone = after is None or after.incident != mrid or after.at > before.at
-                extent = await self._without(extent, before, mrid, is_first_gone=is_gone)
+                if is_gone and extent.first_at is not None and before.at <= extent.first_at:
+                    self._headless[mrid] = None
+                extent = _without(extent, before)
             if after is not None and after.incident == mrid:
                 extent = _with(extent, after)
             if settled_at is not None and (extent.settled_at is None or settled_at > extent.settled_at):
@@ -609,22 +626,6 @@ class IncidentBook:
             if incident is not None:
                 await self._openings.write(incident, incident.body, extent)
             self._touched[mrid] = reason
-
-    async def _without(
-        self, extent: ExtentRecord, report: ReportRecord, mrid: MRID, *, is_first_gone: bool
-    ) -> ExtentRecord:
-        first = extent.first_at
-        if is_first_gone and first is not None and report.at <= first:
-            wanted = Selection(keys=((Key("incident", mrid),),), limit=1)
-            found = await self._records.select(REPORTS, wanted)
-            first = found[0].body.at if found else None
-        return msgspec.structs.replace(
-            extent,
-            premises=extent.premises - 1,
-            critical=extent.critical - report.is_critical,
-            dark=extent.dark - report.is_dark,
-            first_at=first,
-        )
 
 
 def _key_of(ticket: Stored[TroubleTicket]) -> str:
@@ -652,6 +653,16 @@ def _spot_of(device: DeviceRecord) -> tuple[MRID, int]:
     """Where calls are counted of customers that a device supplies directly: apart where it feeds other devices too."""
     is_leaf = device.direct == device.customers
     return device.mrid if is_leaf else MRID(f"{device.mrid}/direct"), device.direct
+
+
+def _without(extent: ExtentRecord, report: ReportRecord) -> ExtentRecord:
+    """The extent without a report. When it begins then is found out later."""
+    return msgspec.structs.replace(
+        extent,
+        premises=extent.premises - 1,
+        critical=extent.critical - report.is_critical,
+        dark=extent.dark - report.is_dark,
+    )
 
 
 def _with(extent: ExtentRecord, report: ReportRecord) -> ExtentRecord:

@@ -1,6 +1,6 @@
 """What is left to be regrouped: work that one message has caused and that is too much for it.
 
-A message moves some hundred premises at most, so that a call is answered at once even where it turns a hundred thousand
+A message moves fifty premises at most, so that a call is answered at once even where it turns a hundred thousand
 single calls into one feeder outage. The rest is kept, and done part by part by the clock.
 """
 
