@@ -207,6 +207,15 @@ async def test_calls_of_different_times_are_different_outages(town: Utility) -> 
     assert (await the_incident(town, "b0")).mrid == (await the_incident(town, "a0")).mrid
 
 
+async def test_a_repeat_that_was_made_earlier_takes_its_premises_to_the_earlier_outage(town: Utility) -> None:
+    """The ticket of the morning comes late; who called in the morning besides is of that outage, too."""
+    await call(town, ("t1", "p1", 156), ("t2", "p0", 33), ("t3", "p2", 224), ("t4", "p1", 86))
+    await until_quiet(town)
+    assert (await the_incident(town, "t1")).mrid == (await the_incident(town, "t2")).mrid
+    assert (await the_incident(town, "t1")).mrid == (await the_incident(town, "t4")).mrid
+    assert (await the_incident(town, "t1")).mrid != (await the_incident(town, "t3")).mrid
+
+
 async def test_a_confirmed_device_keeps_what_is_below_it(town: Utility) -> None:
     """The crew stands at the fuse; neither few calls nor many elsewhere make it doubt."""
     await call(town, ("t0", "p0", 0))

@@ -135,7 +135,12 @@ class Judge:
                 await self._cast_off(device.mrid, number, mrid, "nobody below it has called")
                 continue
             await self._evidence.anchor(device.mrid, number, None)
-            await self._tie(device.mrid, runs[0].last if runs[0].last < bucket else runs[0].first, mrid)
+            run = runs[0]
+            await self._tie(device.mrid, run.last if run.last < bucket else run.first, mrid)
+            # It may have been tied to another part of what was one cluster, and others may belong to this one.
+            why = f"{say_evidence(device, run)}: the calls are of different times"
+            self._work.add(Regrouping(incident=mrid, why=why))
+            self._work.add(Regrouping(device=device.mrid, first=run.first, last=run.last, why=why))
 
     async def _tie(self, device: MRID, bucket: int, mrid: MRID) -> None:
         await self._evidence.anchor(device, bucket, mrid)
