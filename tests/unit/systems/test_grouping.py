@@ -207,13 +207,20 @@ async def test_calls_of_different_times_are_different_outages(town: Utility) -> 
     assert (await the_incident(town, "b0")).mrid == (await the_incident(town, "a0")).mrid
 
 
-async def test_a_repeat_that_was_made_earlier_takes_its_premises_to_the_earlier_outage(town: Utility) -> None:
+async def test_a_repeat_that_was_made_earlier_takes_its_premises_to_the_earlier_outage() -> None:
     """The ticket of the morning comes late; who called in the morning besides is of that outage, too."""
-    await call(town, ("t1", "p1", 156), ("t2", "p0", 33), ("t3", "p2", 224), ("t4", "p1", 86))
-    await until_quiet(town)
-    assert (await the_incident(town, "t1")).mrid == (await the_incident(town, "t2")).mrid
-    assert (await the_incident(town, "t1")).mrid == (await the_incident(town, "t4")).mrid
-    assert (await the_incident(town, "t1")).mrid != (await the_incident(town, "t3")).mrid
+    utility = Utility()
+    points = {"p0": "d1", "p1": "d0", "p2": "d1", "p3": "d0", "p4": "d1", "p5": "d2", "p6": "d2"}
+    bench = network({"d0": None, "d1": "d0", "d2": "d1"}, points)
+    await install(utility, bench)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(incidents, "_MOST_MOVED", 1)
+        await call(utility, ("t1", "p6", 156), ("t2", "p4", 33), ("t3", "p2", 224), ("t4", "p6", 86))
+        await until_quiet(utility)
+    morning = await the_incident(utility, "t2")
+    assert place_of(morning) == ("fuse", ["d1"])
+    assert {(await the_incident(utility, ticket)).mrid for ticket in ("t1", "t4")} == {morning.mrid}
+    assert (await the_incident(utility, "t3")).mrid != morning.mrid
 
 
 async def test_a_confirmed_device_keeps_what_is_below_it(town: Utility) -> None:
