@@ -83,6 +83,8 @@ def device_of(
     branches: Sequence[tuple[int, int]],
     spots: Sequence[tuple[int, int]],
     direct: int = 0,
+    near: int = 0,
+    laterals: Sequence[tuple[int, int]] = (),
 ) -> DeviceRecord:
     return DeviceRecord(
         mrid=MRID(name),
@@ -95,6 +97,8 @@ def device_of(
         branches=tuple(branches),
         direct=direct,
         spots=tuple(spots),
+        near=near,
+        laterals=tuple(laterals),
     )
 
 
@@ -324,7 +328,7 @@ class Grid:
                 at = path.index(device)
                 branch = path[at - 1].mrid if at else f"point {point}"
                 size = path[at - 1].customers if at else self.points[point].customers
-                held = buckets.setdefault(number, [0, 0, 0, 0])
+                held = buckets.setdefault(number, [0, 0, 0, 0, 0])
                 held[0] += 1
                 if branch not in last or number - last[branch] > SILENCE:
                     held[1] += size
@@ -334,6 +338,12 @@ class Grid:
                 if spot not in last or number - last[spot] > SILENCE:
                     held[3] += path[0].direct
                 last[spot] = number
+                if at == 0 or len(path) < 2:
+                    continue
+                lateral = f"lateral {path[1].mrid}"
+                if lateral not in last or number - last[lateral] > SILENCE:
+                    held[4] += path[1].near
+                last[lateral] = number
             every = [Bucket(number, *held) for number, held in sorted(buckets.items())]
             runs[mrid] = [(run, is_suspected(device, run, rules)) for run in runs_of(every, rules.separation)]
         found = set()
@@ -439,6 +449,10 @@ def laterals(seed: int) -> Iterator[DeviceRecord | ServicePointRecord]:
     direct = dict.fromkeys(parents, 0)
     for _, device in homes:
         direct[device] += 1
+    near = dict.fromkeys(parents, 0)
+    for name, up in parents.items():
+        if up is not None:
+            near[up] += direct[name]
     ways: dict[str, list[str]] = {}
     for name, up in parents.items():
         ways[name] = []
@@ -450,7 +464,18 @@ def laterals(seed: int) -> Iterator[DeviceRecord | ServicePointRecord]:
         sizes += [1] * direct[name]
         below_it = [one for one in parents if one == name or name in ways[one]]
         spots = [direct[one] for one in below_it if direct[one]]
-        yield device_of(name, kind, ways[name], below[name], histogram(sizes), histogram(spots), direct[name])
+        laterals = [near[one] for one in below_it if near[one]]
+        yield device_of(
+            name,
+            kind,
+            ways[name],
+            below[name],
+            histogram(sizes),
+            histogram(spots),
+            direct[name],
+            near[name],
+            histogram(laterals),
+        )
     for name, device in homes:
         yield ServicePointRecord(mrid=MRID(name), device=MRID(device))
 

@@ -47,7 +47,8 @@ def read_scenarios() -> dict[str, list[_Read]]:
 def _where(scenario: _Read) -> str:
     network = scenario.get("network", "northlake")
     where = "" if network == "northlake" else f", on the feeder {network}"
-    return where + (f", with {code(' '.join(scenario['rules'].split()))}" if scenario.get("rules") else "")
+    rules = ", ".join(f"{name} {value}" for name, value in scenario.get("rules", {}).items())
+    return where + (f", with the rules {code(rules)}" if rules else "")
 
 
 def _rows(steps: Sequence[_Read]) -> Iterator[list[str]]:
@@ -67,6 +68,8 @@ def _happens(step: _Read) -> Iterator[str]:
         yield f"{_list(step['fails'])} fails" if len(step["fails"]) == 1 else f"{_list(step['fails'])} fail"
     if step.get("mends"):
         yield f"{_list(step['mends'])} leads again"
+    if step.get("generators"):
+        yield f"generators feed what is behind {_list(step['generators'])}"
     switches = step.get("switches", {})
     if switches.get("opens"):
         yield f"{_list(switches['opens'])} is opened"

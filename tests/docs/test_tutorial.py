@@ -37,6 +37,13 @@ def test_the_tutorial_does_what_it_says(hub: HubProcess, tmp_path: Path) -> None
     assert run_page(DOCS / "tutorial/first-trouble-ticket.md", tmp_path, hub.address) >= 8
 
 
+def test_the_storm_day_goes_as_it_says(tmp_path: Path) -> None:
+    """It shows what all parts are for, together. Beside a hub of its own, for its books are looked at."""
+    with hub_process(tmp_path, "hub.tick_seconds = 1\n", seed_town=True) as running:
+        (tmp_path / "cimcare.db").symlink_to(tmp_path / "hub.db")
+        assert run_page(DOCS / "tutorial/storm-day.md", tmp_path, running.address) == 17
+
+
 def test_the_soap_client_works_as_shown(hub: HubProcess, tmp_path: Path) -> None:
     """It is the program that an integrator copies first."""
     assert run_page(DOCS / "guides/soap-client.md", tmp_path, hub.address) == 1

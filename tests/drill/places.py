@@ -28,11 +28,14 @@ from cimcare.samples.northlake import PREMISES_COUNT, Premises, find_premises, n
 from cimcare.samples.northlake_network import build_network
 from cimcare.systems.cis.callbacks import CALL_BACKS, CallBackState
 from cimcare.systems.etr import Etr, render_remark
+from cimcare.systems.oms.estimates import EstimateRules
+from cimcare.systems.oms.estimating import save_rules
 from cimcare.systems.oms.importing import import_network
 from cimcare.systems.oms.indices import Indices
 from cimcare.systems.oms.operating import operate
 from cimcare.systems.oms.reliability import load_reliability
 from tests.drill.desk import Desk
+from tests.drill.scenario import Rules
 from tests.support.hub import Response
 
 __all__ = ["FEEDERS", "FeederPlaces", "Northlake", "Notice", "Places", "places_of"]
@@ -58,6 +61,11 @@ class Places:
 
     async def prepare(self, desk: Desk) -> None:
         """Give a hub the network, if it does not have it by itself."""
+
+    async def rule(self, desk: Desk, rules: Rules) -> None:
+        """Put rules of estimates in force, as an operator does."""
+        async with desk.store.transaction() as transaction:
+            await save_rules(transaction.records, EstimateRules(**msgspec.structs.asdict(rules)), desk.now)
 
     def point_name(self, place: str) -> str:
         """The name of the point of supply at a place."""
@@ -166,7 +174,7 @@ class Northlake(Places):
     def place_of(self, contact: str, text: str = "") -> str:
         for one in map(find_premises, range(PREMISES_COUNT)):  # those whom the customer system knows how to reach
             street = f"{one.house_number} {one.street} {one.street_type}"
-            if contact in (one.telephone, one.email) and (not text or f" {street} " in f" {text.replace(':', ' ')} "):
+            if contact in (one.telephone, one.email) and (not text or f" {street} " in f" {_without_stops(text)} "):
                 return str(one.index)
         return super().place_of(contact, text)
 
@@ -175,6 +183,10 @@ class Northlake(Places):
         if account:
             return TroubleTicketCustomer(names=name_of(account, "CustomerNumber"))
         return TroubleTicketCustomer(names=name_of(premises.customer, "CustomerNumber")) if premises else None
+
+
+def _without_stops(text: str) -> str:
+    return "".join(" " if sign in ".:," else sign for sign in text)
 
 
 class FeederPlaces(Places):

@@ -16,7 +16,7 @@ from cimcare.model.verbs import Verb
 from tests.drill.desk import Desk, a_wish, belongs_to, named, said
 from tests.drill.places import Places
 from tests.drill.scenario import Act, Call, Expected, ExpectedIncident, Plan, Scenario, Split, Step, instant
-from tests.drill.world import World, count_minutes
+from tests.drill.world import World
 
 __all__ = ["Player", "codes_in"]
 
@@ -59,6 +59,8 @@ class Player:
             self.world.fail(*step.fails, at=at)
         if step.mends:
             self.world.mend(*step.mends, at=at)
+        if step.generators:
+            self.world.feed(*step.generators, at=at)
         if step.switches is not None:
             self.world.switch(opened=step.switches.opens, closed=step.switches.closes, at=at)
             for name in step.switches.opens:
@@ -212,7 +214,7 @@ class Player:
         """A customer who is called back: supply is back, or it is not."""
         ticket = await self.desk.ticket(label)
         if answer == "restored":
-            closed = TroubleTicket(mrid=ticket.mrid, resolved_date_time=at)
+            closed = TroubleTicket(mrid=ticket.mrid, resolved_date_time=at, status=Status(reason="callback"))
             return await self.desk.ask(Verb.CLOSE, Noun.TROUBLE_TICKETS, closed, source="CALL-CENTRE")
         assert answer == "still out", answer
         return await self.desk.call_in(
@@ -331,11 +333,13 @@ class Player:
             if wanted is not None:
                 self._equal(name, round(getattr(found, name)), wanted)
 
-    def true_minutes(self) -> int:
-        """Customer-minutes as they were in truth, up to now."""
-        points = {point.name: point.customers for point in self.world.network.points}
-        out = {name: self.world.intervals(name, self.desk.now) for name in points}
-        return count_minutes(out, points, self.desk.now)
+    def untrue(self) -> list[str]:
+        """Notices that supply is back at places that were dark in truth."""
+        return [
+            f"{one.place} at {one.at:%H:%M}: {one.text}"
+            for one in self.places.notices(self.desk)
+            if one.trigger == "powerRestored" and self.places.point_name(one.place) in self.world.dark(one.at)
+        ]
 
 
 def codes_in(reply: ResponseMessage) -> set[str]:

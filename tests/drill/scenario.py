@@ -10,6 +10,8 @@ from pathlib import Path
 import msgspec
 import yaml
 
+from cimcare.systems.oms.estimates import StormMode
+
 __all__ = [
     "FOLDER",
     "Act",
@@ -18,6 +20,7 @@ __all__ = [
     "ExpectedIncident",
     "Meters",
     "Plan",
+    "Rules",
     "Scenario",
     "Split",
     "Step",
@@ -152,16 +155,17 @@ class Expected(_Read, kw_only=True):
 class Step(_Read, kw_only=True):
     """One instant. What stands in it happens in the order of the fields; the clock ticks before it and after it.
 
-    `fails` and `mends` change the world and tell nobody. `calls` are by name of the ticket. `again` adds to a ticket,
-    `moves` takes it to the incident of another, `withdraws` cancels it. `answers` are what customers say when they are
-    called back: `restored` or `still out`. `hears` are words that every caller of the step hears in the reply;
-    `refused` is the code by which what comes in is refused.
+    `fails` and `mends` change the world and tell nobody; `generators` stand behind devices that are cut off. `calls`
+    are by name of the ticket. `again` adds to a ticket, `moves` takes it to the incident of another, `withdraws`
+    cancels it. `answers` are what customers say when they are called back: `restored` or `still out`. `hears` are words
+    that every caller of the step hears in the reply; `refused` is the code by which what comes in is refused.
     """
 
     at: str
     note: str = ""
     fails: list[str] = []
     mends: list[str] = []
+    generators: list[str] = []
     switches: Switching | None = None
     calls: dict[str, str | Call] = {}
     again: dict[str, Call] = {}
@@ -177,15 +181,27 @@ class Step(_Read, kw_only=True):
     expect: Expected | None = None
 
 
+class Rules(_Read, kw_only=True, rename="kebab"):
+    """Rules of estimates that differ from those of the product."""
+
+    storm: StormMode = StormMode.AUTO
+    storm_incidents: int = 50
+    automatic: bool = False
+    history_least: int = 10
+
+
 class Scenario(_Read, kw_only=True):
-    """A scenario. `network` is `northlake`, `IEEE13` or `IEEE123`; `lie` says that the utility errs on purpose."""
+    """A scenario. `network` is `northlake`, `IEEE13` or `IEEE123`; `rules` are in force from its beginning.
+
+    `lie` says that the utility errs on purpose: else nobody may be told that supply is back who is dark in truth.
+    """
 
     name: str
     title: str
     why: str
     network: str = "northlake"
     settings: str = ""
-    rules: str = ""
+    rules: Rules | None = None
     lie: bool = False
     stores: tuple[str, ...] = ("sqlite",)
     steps: list[Step]

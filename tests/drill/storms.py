@@ -9,6 +9,7 @@ from cimcare.model.envelope import ResponseMessage, Result
 from cimcare.model.incident import Incident
 from cimcare.model.nouns import Noun
 from cimcare.model.trouble_ticket import TroubleTicket
+from cimcare.model.values import Status
 from cimcare.model.verbs import Verb
 from tests.drill.desk import Desk, a_wish, said
 from tests.drill.places import Northlake
@@ -155,7 +156,7 @@ class Storm:
         if own:
             self.claims.append(Claim(self.desk.now, frozenset({point})))
         for ticket in own:
-            closed = TroubleTicket(mrid=ticket.mrid, resolved_date_time=self.desk.now)
+            closed = TroubleTicket(mrid=ticket.mrid, resolved_date_time=self.desk.now, status=Status(reason="callback"))
             _taken(await self.desk.ask(Verb.CLOSE, Noun.TROUBLE_TICKETS, closed, source="CALL-CENTRE"))
 
     async def _send(self, choice: int) -> None:

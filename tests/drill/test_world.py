@@ -78,6 +78,17 @@ def test_a_tie_that_is_closed_brings_supply_the_other_way(world: World) -> None:
     assert not world.was_dark("P1", minutes(20), minutes(29))
 
 
+def test_a_generator_feeds_what_is_behind_its_device_and_nothing_else(world: World) -> None:
+    """Restoration in steps begins with it, and must not light the street."""
+    world.fail("F1", at=NINE)
+    world.feed("T1", at=minutes(10))
+    assert world.dark() == frozenset()
+    world.fail("B", at=minutes(20))
+    assert world.dark() == {"P3"}
+    world.mend("T1", at=minutes(30))
+    assert world.dark() == {"P1", "P2", "P3"}
+
+
 def test_what_is_out_twice_is_dark_once(world: World) -> None:
     """A fuse below a breaker that has opened too: minutes count once."""
     world.fail("F1", at=NINE)

@@ -35,6 +35,7 @@ class World:
             for node in device.nodes:
                 self._at[node].append(device.name)
         self.failed: set[str] = set()
+        self.generators: set[str] = set()
         self.open = {device.name for device in network.devices if device.is_open}
         self._history: list[tuple[datetime, frozenset[str]]] = []
 
@@ -53,7 +54,13 @@ class World:
     def mend(self, *devices: str, at: datetime) -> None:
         """These lead again."""
         self.failed -= {self._known(name) for name in devices}
+        self.generators -= set(devices)
         self._note(at)
+
+    def feed(self, *devices: str, at: datetime) -> None:
+        """Generators feed what is behind these devices, which are cut off from all else; they end when it is mended."""
+        self.generators |= {self._known(name) for name in devices}
+        self.fail(*devices, at=at)
 
     def switch(self, *, opened: Iterable[str] = (), closed: Iterable[str] = (), at: datetime) -> None:
         """Contacts are opened and closed."""
@@ -82,6 +89,7 @@ class World:
             if device.kind is DeviceKind.SOURCE and device.name not in stopped
             for node in device.nodes
         )
+        waiting.extend(self._devices[name].nodes[-1] for name in self.generators)
         reached = set(waiting)
         while waiting:
             node = waiting.popleft()

@@ -144,6 +144,22 @@ def test_one_transformer_on_each_lateral_is_no_feeder() -> None:
     assert is_suspected(feeder, Run(0, 5, 30, 240, 3, 170), DEFAULT_RULES)
 
 
+def test_a_feeder_and_a_lateral_of_another_are_no_substation() -> None:
+    """Both feeders call, and most transformers: but of five laterals of the second feeder four are silent."""
+    substation = DeviceRecord(
+        mrid=MRID("s"),
+        name="S",
+        names=(),
+        kind=DeviceKind.SOURCE,
+        customers=200,
+        branches=((100, 2),),
+        spots=((5, 40),),
+        laterals=((20, 10),),
+    )
+    assert not is_suspected(substation, Run(0, 5, 28, 200, 2, 120, 120), DEFAULT_RULES)
+    assert is_suspected(substation, Run(0, 5, 28, 200, 2, 120, 180), DEFAULT_RULES)
+
+
 def test_evidence_is_said_in_words() -> None:
     """A dispatcher who is told why can say no."""
     assert say_evidence(fuse((10, 4)), Run(0, 2, 7, 30, 3, 30)) == (

@@ -94,7 +94,7 @@ async def test_a_second_import_writes_what_differs() -> None:
     done = await import_network(records, a_network(text), LATER)
     assert done.devices.examples["added"] == ("T9",)
     assert done.devices.examples["removed"] == ("F2",)
-    assert set(done.devices.examples["changed"]) == {"T2", "T3"}
+    assert set(done.devices.examples["changed"]) == {"R", "T2", "T3"}
     assert done.points.examples == {"changed": ("UP-3",)}
     assert await kept(records) == await kept(await imported(text))
     assert await find_device(records, "F2") is None

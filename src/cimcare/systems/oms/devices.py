@@ -56,8 +56,9 @@ class DeviceRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     `customers` and `critical` count all that are below. `branches` says how they are spread: pairs of the customers of
     a branch and the number of such branches, where a branch is a device fed by this one, or a point of supply with no
     other device between. `direct` customers have no other device between. `spots` are pairs of the direct customers of
-    a device and the number of such devices, of this one and all below it. `parts` are the pieces of the network that
-    the device joins (`NetworkPart`).
+    a device and the number of such devices, of this one and all below it. `near` customers are the direct ones of the
+    devices that it feeds next, and `laterals` stand to them as `spots` to the direct ones. `parts` are the pieces of
+    the network that the device joins (`NetworkPart`).
     """
 
     mrid: MRID
@@ -72,6 +73,8 @@ class DeviceRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     branches: tuple[tuple[int, int], ...] = ()
     direct: int = 0
     spots: tuple[tuple[int, int], ...] = ()
+    near: int = 0
+    laterals: tuple[tuple[int, int], ...] = ()
     is_open: bool = False
     is_normally_open: bool = False
     position: Position | None = None

@@ -62,7 +62,14 @@ class Evidence:
             self._slots[one] = _Slot(by_mrid.get(mrid))
 
     async def count(
-        self, path: Sequence[MRID], sizes: Sequence[int], spot: tuple[MRID, int], bucket: int, by: int
+        self,
+        path: Sequence[MRID],
+        sizes: Sequence[int],
+        spot: tuple[MRID, int],
+        bucket: int,
+        by: int,
+        *,
+        lateral: tuple[MRID, int] | None = None,
     ) -> None:
         """Count one premises more (`by` 1) or less (-1) at all devices of its path, nearest first.
 
@@ -73,22 +80,30 @@ class Evidence:
                 number: the device itself if it supplies all it feeds directly.
             bucket: When.
             by: 1 or -1.
+            lateral: Where the calls of the near customers of the second device are counted, and their number.
         """
         place, customers = spot
-        await self.load((*path, place), bucket, SILENCE)
+        await self.load((*path, place, *((lateral[0],) if lateral is not None else ())), bucket, SILENCE)
         at_spot = await self._begins(place, bucket, by)
         if place not in path:
-            await self._change(place, bucket, [by, 0, 0, 0])
+            await self._change(place, bucket, [by, 0, 0, 0, 0])
+        at_lateral: list[tuple[int, int]] = []
+        near = lateral[1] if lateral is not None else 0
+        if lateral is not None:
+            at_lateral = await self._begins(lateral[0], bucket, by)
+            await self._change(lateral[0], bucket, [by, 0, 0, 0, 0])
         begins: list[tuple[int, int]] = [(bucket, by)]
-        for device, size in zip(path, sizes, strict=True):
+        for height, (device, size) in enumerate(zip(path, sizes, strict=True)):
             upwards = await self._begins(device, bucket, by)
-            changes = {bucket: [by, 0, 0, 0]}
+            changes = {bucket: [by, 0, 0, 0, 0]}
             for number, sign in begins:
-                change = changes.setdefault(number, [0, 0, 0, 0])
+                change = changes.setdefault(number, [0, 0, 0, 0, 0])
                 change[1] += sign * size
                 change[2] += sign
             for number, sign in at_spot:
-                changes.setdefault(number, [0, 0, 0, 0])[3] += sign * customers
+                changes.setdefault(number, [0, 0, 0, 0, 0])[3] += sign * customers
+            for number, sign in at_lateral if height > 0 else ():
+                changes.setdefault(number, [0, 0, 0, 0, 0])[4] += sign * near
             for number, change in changes.items():
                 await self._change(device, number, change)
             begins = upwards
@@ -130,12 +145,13 @@ class Evidence:
     async def _change(self, device: MRID, bucket: int, change: list[int]) -> None:
         held = await self._slot(device, bucket // _SLOT)
         one = held.buckets.get(bucket, Bucket(bucket))
-        calls, reached, branches, covered = (max(0, old + new) for old, new in zip(one[1:], change, strict=True))
+        counts = (max(0, old + new) for old, new in zip(one[1:], change, strict=True))
+        calls, reached, branches, covered, spanned = counts
         held.is_touched = True
         if calls == 0:
             held.buckets.pop(bucket, None)
         else:
-            held.buckets[bucket] = Bucket(bucket, calls, reached, branches, covered)
+            held.buckets[bucket] = Bucket(bucket, calls, reached, branches, covered, spanned)
 
     async def has_calls(self, device: MRID, bucket: int) -> bool:
         """Whether anybody below the device has called in this bucket."""

@@ -83,7 +83,9 @@ class Judge:
     async def count(self, report: ReportRecord, by: int) -> None:
         """Count a report at the devices above it, or no longer."""
         if report.path and report.spot is not None:
-            await self._evidence.count(report.path, report.sizes, report.spot, bucket_of(report.at), by)
+            await self._evidence.count(
+                report.path, report.sizes, report.spot, bucket_of(report.at), by, lateral=report.lateral
+            )
 
     async def flush(self) -> None:
         """Write the evidence."""

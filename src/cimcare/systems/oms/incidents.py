@@ -645,6 +645,7 @@ def above(report: ReportRecord, supply: Supply, *, is_by_stated: bool = False) -
         path=tuple(device.mrid for device in path),
         sizes=(max(1, own), *(device.customers for device in path[:-1])) if path else (),
         spot=_spot_of(path[0]) if path else None,
+        lateral=_lateral_of(path[1]) if len(path) > 1 else None,
         is_by_stated=is_by_stated,
     )
 
@@ -653,6 +654,11 @@ def _spot_of(device: DeviceRecord) -> tuple[MRID, int]:
     """Where calls are counted of customers that a device supplies directly: apart where it feeds other devices too."""
     is_leaf = device.direct == device.customers
     return device.mrid if is_leaf else MRID(f"{device.mrid}/direct"), device.direct
+
+
+def _lateral_of(device: DeviceRecord) -> tuple[MRID, int]:
+    """Where calls are counted of customers whose own device is fed next by this one."""
+    return MRID(f"{device.mrid}/near"), device.near
 
 
 def _without(extent: ExtentRecord, report: ReportRecord) -> ExtentRecord:

@@ -96,7 +96,7 @@ class Bucket(NamedTuple):
 
     `reached` are the customers of branches that begin to call in it, after silence or for the first time, and
     `branches` the number of these branches. `covered` are the customers of spots that begin to call: of devices that
-    supply customers directly, wherever below.
+    supply customers directly, wherever below. `spanned` are the same for laterals: what one device feeds next.
     """
 
     number: int
@@ -104,6 +104,7 @@ class Bucket(NamedTuple):
     reached: int = 0
     branches: int = 0
     covered: int = 0
+    spanned: int = 0
 
 
 class Run(NamedTuple):
@@ -115,6 +116,7 @@ class Run(NamedTuple):
     reached: int
     branches: int
     covered: int
+    spanned: int = 0
 
 
 def bucket_of(at: datetime) -> int:
@@ -152,6 +154,7 @@ def join_run(run: Run, one: Bucket) -> Run:
         run.reached + one.reached,
         run.branches + one.branches,
         run.covered + one.covered,
+        run.spanned + one.spanned,
     )
 
 
@@ -169,8 +172,9 @@ def is_suspected(device: DeviceRecord, run: Run, rules: GroupingRules) -> bool:
     """Whether a cluster of calls makes a device suspected.
 
     A device that feeds nothing but one other is not: calls cannot tell the two apart, and a crew begins at the lower.
-    Neither is one of which a single branch calls. The spread is asked for twice: over the branches of the device, so
-    that one lateral is no feeder, and over all spots below it, so that one transformer of each lateral is none either.
+    Neither is one of which a single branch calls. The spread is asked for three times: over the branches of the device,
+    so that one lateral is no feeder; over all spots below it, so that one transformer of each lateral is none either;
+    and over all laterals, so that one feeder and a lateral of another are no substation.
     """
     wanted = rules.threshold(device.kind)
     if sum(count for _, count in device.branches) < 2 or run.branches < 2:
@@ -180,7 +184,9 @@ def is_suspected(device: DeviceRecord, run: Run, rules: GroupingRules) -> bool:
     rate = min(1.0, run.calls / device.customers)
     if min(run.reached, device.customers) < wanted.spread * expected_reach(device.branches, rate):
         return False
-    return min(run.covered, device.customers) >= wanted.spread * expected_reach(device.spots, rate)
+    if min(run.covered, device.customers) < wanted.spread * expected_reach(device.spots, rate):
+        return False
+    return min(run.spanned, device.customers) >= wanted.spread * expected_reach(device.laterals, rate)
 
 
 def say_evidence(device: DeviceRecord, run: Run) -> str:

@@ -55,9 +55,9 @@ class ReportRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
     `path` are the devices above, nearest first, as they were when it was reported; none where the model does not know
     the place. `sizes` are the customers of the branch by which each of them is reached from here, `spot` says where
-    the calls of those are counted that the first of them supplies directly, and how many these are. `stated` names the
-    device that callers have named first; with `is_by_stated` the path is that of this device, since the place is not
-    known.
+    the calls of those are counted that the first of them supplies directly, and how many these are; `lateral` the same
+    for the near customers of the second. `stated` names the device that callers have named first; with `is_by_stated`
+    the path is that of this device, since the place is not known.
 
     `off_at` is when the meter lost supply, `on_at` when it said that supply is back. With `is_placed` somebody has said
     to which incident it belongs, and no rule moves it.
@@ -71,6 +71,7 @@ class ReportRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     path: tuple[MRID, ...] = ()
     sizes: tuple[int, ...] = ()
     spot: tuple[MRID, int] | None = None
+    lateral: tuple[MRID, int] | None = None
     stated: str = ""
     is_by_stated: bool = False
     is_critical: bool = False

@@ -59,6 +59,8 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     branches: tuple[tuple[int, int], ...] = ()
     direct: int = 0
     spots: tuple[tuple[int, int], ...] = ()
+    near: int = 0
+    laterals: tuple[tuple[int, int], ...] = ()
     is_open: bool = False
     is_fed: bool = False
 
@@ -132,6 +134,8 @@ def _describe(found: Trace, totals: Totals, mrids: Sequence[MRID], joints: Seque
             branches=tuple(sorted(totals.branches[number].items())),
             direct=totals.direct[number],
             spots=tuple(sorted(totals.spots[number].items())),
+            near=totals.near[number],
+            laterals=tuple(sorted(totals.laterals[number].items())),
             is_open=joints[number].is_open,
             is_fed=found.is_live[number],
         )

@@ -67,7 +67,8 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     """What is below each joint: customers, critical customers, and customers by branch with the number of such.
 
     `direct` are customers with no other joint between. `spots` are those of the joint and of all below it, by their
-    direct customers with the number of such.
+    direct customers with the number of such. `near` are the direct customers of the joints that this one feeds next,
+    `laterals` those of the joint and of all below it, by their near customers with the number of such.
     """
 
     customers: list[int]
@@ -75,6 +76,8 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     branches: list[Counter[int]]
     direct: list[int]
     spots: list[Counter[int]]
+    near: list[int]
+    laterals: list[Counter[int]]
 
 
 def join_nodes(lines: Iterable[Line], others: Iterable[str] = ()) -> tuple[dict[str, int], int]:
@@ -253,6 +256,8 @@ def sum_up(found: Trace, points: Sequence[Counter[int]], critical: Sequence[int]
         branches=[Counter() for _ in range(count)],
         direct=[0] * count,
         spots=[Counter() for _ in range(count)],
+        near=[0] * count,
+        laterals=[Counter() for _ in range(count)],
     )
     for section, joint in enumerate(found.feeder):
         if joint != NOTHING:
@@ -266,9 +271,13 @@ def sum_up(found: Trace, points: Sequence[Counter[int]], critical: Sequence[int]
         above, customers = found.upstream[joint], totals.customers[joint]
         if totals.direct[joint]:
             totals.spots[joint][totals.direct[joint]] += 1
+        if totals.near[joint]:
+            totals.laterals[joint][totals.near[joint]] += 1
         if above != NOTHING:
             totals.critical[above] += totals.critical[joint]
             totals.spots[above].update(totals.spots[joint])
+            totals.near[above] += totals.direct[joint]
+            totals.laterals[above].update(totals.laterals[joint])
             if customers:
                 totals.customers[above] += customers
                 totals.branches[above][customers] += 1

@@ -252,6 +252,8 @@ def _device_of(device: Device, standing: Standing, feeder: str, parts: tuple[MRI
         branches=standing.branches,
         direct=standing.direct,
         spots=standing.spots,
+        near=standing.near,
+        laterals=standing.laterals,
         is_open=standing.is_open,
         is_normally_open=device.is_normally_open,
         position=device.position,
