@@ -485,7 +485,11 @@ async def measure_devices(faults: int, seed: int, rules: GroupingRules) -> dict[
     for file in sorted(file for folder in FEEDERS if folder.is_dir() for file in folder.glob("*.xml")):
         grids[file.stem] = await imported(parse_network([(file.name, file.read_bytes())]).network)
     return {
-        name: {f"{rate:.0%} calling": precision_and_recall(one, faults, rate, rules, seed) for rate in (0.1, 0.3, 1.0)}
+        name: {
+            f"{rate:.0%} calling{words}": precision_and_recall(one, faults, rate, rules, seed, at_once=at_once)
+            for at_once, words in ((1, ""), (3, ", three faults at once"))
+            for rate in (0.1, 0.3, 1.0)
+        }
         for name, one in grids.items()
         if any(len(below) >= 2 for below in one.below.values())
     }
