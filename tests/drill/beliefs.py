@@ -69,7 +69,7 @@ def believed(
         void: dict[str, datetime] = {}
         since: dict[str, datetime] = {}
         for reported, now in sorted(calls[point]):
-            before = [word for word in said if word[0] <= reported <= word[0] + _STILL_OUT]
+            before = [word for word in said if word[0] <= reported <= word[0] + _STILL_OUT and word[1] in ended]
             if before:
                 last = max(before)[1]
                 void[last] = reported

@@ -67,6 +67,8 @@ class Storm:
         self.places = places
         self.claims: list[Claim] = []
         self.calls: dict[str, tuple[str, datetime]] = {}
+        self.told_before: dict[str, int] = {}
+        """How many notices had left when a call came in."""
         self._place_of = {places.point_name(str(number)): str(number) for number in range(200)}
 
     # --------------------------------------------------------------------------------------------------- what happens
@@ -101,6 +103,7 @@ class Storm:
         label = f"t{len(self.calls)}"
         place = self._place_of[point]
         self.calls[label] = (point, self.desk.now)
+        self.told_before[label] = len(self.desk.phones.sent)
         _taken(
             await self.desk.call_in(
                 label,
@@ -199,11 +202,13 @@ class Storm:
     def untrue(self) -> list[str]:
         """Notices that nothing justified: of supply that was not there, and that nobody had said was there."""
         found = []
-        for notice in self.places.notices(self.desk):
+        for number, notice in enumerate(self.places.notices(self.desk)):
             point = self.places.point_name(notice.place)
             if notice.trigger != "powerRestored" or point not in self.world.dark(notice.at):
                 continue
-            called = [at for where, at in self.calls.values() if where == point and at <= notice.at]
+            called = [
+                at for label, (where, at) in self.calls.items() if where == point and self.told_before[label] <= number
+            ]
             claims = [claim.at for claim in self.claims if point in claim.points and claim.at <= notice.at]
             if not claims or (called and max(claims) < max(called)):
                 found.append(f"{notice.place} was told at {notice.at:%H:%M} that supply is back: {notice.text}")

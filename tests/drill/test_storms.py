@@ -52,12 +52,12 @@ async def test_a_hub_that_is_begun_anew_amid_the_storm_does_not_lose_the_thread(
     database = f"sqlite:///{tmp_path_factory.mktemp('storm') / 'hub.db'}"
     world, at = World(PLACES.network), instant("06:00")
     world.fail("F-112", at=at)
-    claims, calls, sent = [], {}, []
+    claims, calls, told_before, sent = [], {}, {}, []
     pieces = [moves[start : start + every] for start in range(0, len(moves), every)]
     for number, piece in enumerate(pieces):
         async with open_desk(settings_of(database), at, life=number) as desk:
             storm = Storm(desk, world, PLACES)
-            storm.claims, storm.calls, desk.phones.sent = claims, calls, sent
+            storm.claims, storm.calls, storm.told_before, desk.phones.sent = claims, calls, told_before, sent
             for move in piece:
                 await storm.happen(move)
             if number == len(pieces) - 1:
