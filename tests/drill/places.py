@@ -7,11 +7,9 @@ project, where somebody has put them there; their points of supply go by name.
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from functools import cache
-from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
-import pytest
 
 from cimcare.codec.network import parse_network
 from cimcare.exchange.ports import Selection
@@ -36,12 +34,10 @@ from cimcare.systems.oms.operating import operate
 from cimcare.systems.oms.reliability import load_reliability
 from tests.drill.desk import Desk
 from tests.drill.scenario import Rules
+from tests.support.feeders import read_feeder
 from tests.support.hub import Response
 
-__all__ = ["FEEDERS", "FeederPlaces", "Northlake", "Notice", "Places", "places_of"]
-
-FEEDERS = Path(__file__).resolve().parents[3].parent / "shared" / "data" / "feeders"
-"""Feeder models that nobody here wrote. They are read where they lie, and are no part of the project."""
+__all__ = ["FeederPlaces", "Northlake", "Notice", "Places", "places_of"]
 
 
 class Notice(NamedTuple):
@@ -215,10 +211,7 @@ class FeederPlaces(Places):
 
 @cache
 def _read_feeder(name: str) -> Network:
-    file = FEEDERS / f"{name}.xml"
-    if not file.exists():
-        pytest.skip(f"{file} is not there: the feeders of the IEEE are no part of the project")
-    return parse_network([(file.name, file.read_bytes())]).network
+    return parse_network([read_feeder(name)]).network
 
 
 def places_of(network: str) -> Places:

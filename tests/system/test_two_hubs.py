@@ -23,7 +23,6 @@ from cimcare.model.verbs import Verb
 from cimcare.model.work import Appointment
 from cimcare.samples import build_message
 from cimcare.store.opening import open_reader
-from cimcare.systems.wms.appointments import CAPACITY
 from tests.support.channels import CHANNELS, answer_of
 from tests.support.hub import call, hub_process, hub_settings
 from tests.system.test_kill import LIMIT, a_create, result_of, send_all
@@ -32,6 +31,10 @@ REPORTED = datetime(2030, 6, 3, 12, tzinfo=UTC)
 """A Monday."""
 
 CHANNEL = CHANNELS["rest-xml"]
+
+
+CAPACITY = 8
+"""Inspections of an hour that the two crews of Northlake who can do them make in the four hours of a morning."""
 
 
 @pytest.fixture

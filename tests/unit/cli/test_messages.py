@@ -51,9 +51,10 @@ def test_list_is_a_line_a_message(run: Run, database: str) -> None:
     assert len(lines) == 10
     assert numbers(result.stdout) == sorted(numbers(result.stdout))
     assert re.match(
-        r"1 2030-06-01T12:00:00\.000\+00:00 in  soap11 CIS-NORTHLAKE create TroubleTickets OK [\w-]{36}$", lines[0]
+        r"1 2030-06-01T12:00:00\.000\+00:00 in  soap11 CIS-NORTHLAKE create TroubleTickets OK BUS-120 [\w-]{36}$",
+        lines[0],
     )
-    assert re.match(r"2 \S+ out soap11 CIS-NORTHLAKE reply TroubleTickets OK [\w-]+ \(to 1\)$", lines[1])
+    assert re.match(r"2 \S+ out soap11 CIS-NORTHLAKE reply TroubleTickets OK BUS-120 [\w-]+ \(to 1\)$", lines[1])
     assert any(" FAILED REF-103 " in line for line in lines)
     assert " - - - FAULT " in lines[-2]
 
@@ -113,7 +114,7 @@ def test_list_for_programs(run: Run, database: str) -> None:
     """One object a line, as the read interface has it."""
     lines = run("messages", "--database", database, "list", "--json").stdout.splitlines()
     first = json.loads(lines[0])
-    assert (first["sequence"], first["verb"], first["outcome"], first["codes"]) == (1, "create", "OK", [])
+    assert (first["sequence"], first["verb"], first["outcome"], first["codes"]) == (1, "create", "OK", ["BUS-120"])
     assert re.fullmatch("[0-9a-f]{64}", first["digest"])
     assert json.loads(lines[1])["answer_to"] == 1
 
