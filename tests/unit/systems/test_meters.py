@@ -17,8 +17,9 @@ from cimcare.systems.cis import seed_town
 from cimcare.systems.oms import take_meter_events
 from cimcare.systems.oms.kinds import EXTENTS, OPEN, REPORTS
 from cimcare.systems.oms.meters import METER_EVENTS
-from cimcare.systems.oms.restored import INTERRUPTIONS
+from cimcare.systems.oms.restored import INTERRUPTIONS, EvidenceKind
 from tests.unit.systems.grouping import call, context_of, install, network, until_quiet
+from tests.unit.systems.outages import ControlRoom, restored_points
 from tests.unit.systems.utility import MONDAY, Utility, events_of, shown_in
 
 TREE = {"S": None, "F1": "S", "F2": "S", "T1": "F1", "T2": "F1", "T3": "F2"}
@@ -105,6 +106,52 @@ async def test_a_meter_with_supply_resolves_the_ticket_of_its_premises(town: Uti
     served = await say(town, ("p0", "on", 40), ("p8", "on", 40))
     assert events_of(served) == [("closed", "TroubleTickets", 1), ("closed", "Incidents", 1)]
     assert await open_devices(town) == [""]
+
+
+async def test_a_meter_is_heard_though_nobody_has_called_there(town: Utility) -> None:
+    """Of eight houses six have called; the two silent ones are believed out, and have nobody to speak for them."""
+    await call(town, *((f"t{number}", f"p{number}", 0) for number in range(6)))
+    assert await open_devices(town) == ["F1"]
+    town.pass_time(minutes=30)
+    served = await say(town, ("p6", "on", 20))
+    assert events_of(served) == [("changed", "Incidents", 1)]
+    told = [one for event in served.events for one in getattr(event.payload, "incident", ()) if one.outage]
+    assert [point.mrid for one in told for point in one.outage.usage_points] == ["p6"]
+    (extent,) = await town.records.select(EXTENTS, Selection(states=(OPEN,)))
+    assert (extent.body.restored, extent.body.premises) == (1, 6)
+    (row,) = await town.records.select(INTERRUPTIONS, Selection())
+    assert (row.body.point, row.body.ended_at) == ("p6", MONDAY + timedelta(minutes=20))
+    assert row.body.evidence is not None
+    assert row.body.evidence.kind is EvidenceKind.METER
+    assert (await say(town, ("p6", "on", 21))).events == ()
+    for number in range(6):
+        await town.ask(Verb.CLOSE, Noun.TROUBLE_TICKETS, ids=(f"t{number}",))
+    assert await open_devices(town) == ["F1"]
+    assert ("closed", "Incidents", 1) in events_of(await say(town, ("p7", "on", 25)))
+    assert await open_devices(town) == []
+
+
+async def test_a_meter_speaks_in_every_outage_that_believes_its_point_out() -> None:
+    """One device below another, both out: the point is out by both until somebody says otherwise."""
+    room = ControlRoom()
+    await room.open()
+    await room.outage("lower", "F1")
+    await room.outage("upper", "B")
+    await room.outage("beside", "F2")
+    room.pass_time(minutes=30)
+    served = await say(room, ("UP11-1", "on", 20))
+    assert restored_points(served) == {"UP11-1"}
+    assert [await room.extent(one) for one in ("lower", "upper", "beside")] == [3, 7, 4]
+    assert {one.incident for one in await room.interruptions("UP11-1")} == {"lower", "upper"}
+
+
+async def test_what_a_meter_said_before_an_outage_began_is_no_evidence_against_it() -> None:
+    """It had supply then, as had everybody."""
+    room = ControlRoom()
+    await room.open()
+    await room.outage("F", "F1")
+    assert (await say(room, ("UP11-1", "on", -5))).events == ()
+    assert await room.extent("F") == 4
 
 
 async def test_events_come_in_any_order_and_again(town: Utility) -> None:

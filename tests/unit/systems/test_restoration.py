@@ -1,19 +1,22 @@
 """Truthful restoration (guarantee G12): every lie that could be told about a dark house is tried here."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import msgspec
 import pytest
 
-from cimcare.exchange.ports import Key, Stored
+from cimcare.exchange.ports import Key, Selection, Served, Stored
 from cimcare.model.envelope import Header, Payload, RequestMessage, Result
-from cimcare.model.identity import Name, NameType
+from cimcare.model.identity import MRID, Name, NameType
 from cimcare.model.incident import Incident, IncidentLocation, Incidents, TroubleTicketIdentity
 from cimcare.model.nouns import Noun
-from cimcare.model.values import StreetAddress
+from cimcare.model.trouble_ticket import TroubleTicket
+from cimcare.model.values import Status, StreetAddress
 from cimcare.model.verbs import Verb
 from cimcare.systems import oms
+from cimcare.systems.oms.incidents import IncidentBook
 from cimcare.systems.oms.interruptions import Interval, duration_of
+from cimcare.systems.oms.kinds import EXTENTS
 from cimcare.systems.premises import PREMISES, PremisesRecord
 from tests.unit.systems.outages import ControlRoom, feeder, restored_points
 from tests.unit.systems.utility import MONDAY, codes_of, events_of, ids_of, mrid
@@ -497,7 +500,131 @@ async def test_still_out_that_was_withdrawn_leaves_the_restoration_as_it_was(roo
     assert own == Interval(room.minutes(0), room.minutes(30))
 
 
+# ------------------------------------------------------------------------------------- the word of the premises
+
+
+async def _say_back(room: ControlRoom, *tickets: str, at: datetime | None = None, reason: str = "callback") -> Served:
+    """Somebody is called back, and says that supply is there."""
+    said = Status(reason=reason)
+    closed = tuple(TroubleTicket(mrid=mrid(one), resolved_date_time=at or room.now, status=said) for one in tickets)
+    return await room.ask(Verb.CLOSE, TT, *closed)
+
+
+async def test_who_is_called_back_speaks_for_all_tickets_of_the_premises(room: ControlRoom) -> None:
+    """She has called twice. One of the tickets would stay, and her house would be counted as dark for ever."""
+    await room.call("H11-1", "T1")
+    await room.call("H11-1", "T2", at=room.minutes(5))
+    await room.call("H21-1", "T3")
+    incident = await room.incident_of("T1")
+    room.pass_time(minutes=30)
+    served = await _say_back(room, "T1")
+    assert [await room.state(one) for one in ("T1", "T2", "T3", incident)] == ["resolved", "resolved", "open", "closed"]
+    assert events_of(served) == [
+        ("closed", "TroubleTickets", 1),
+        ("closed", "TroubleTickets", 1),
+        ("closed", "Incidents", 1),
+    ]
+    other = await room.ticket("T2")
+    assert other.status is not None
+    assert (other.status.reason, other.resolved_date_time) == ("callback", room.now)
+    assert [one.interval for one in await room.interruptions("UP11-1")] == [Interval(room.minutes(0), room.now)]
+
+
+async def test_the_word_of_the_premises_holds_when_all_their_tickets_are_named(room: ControlRoom) -> None:
+    """The customer system knows them all and names them all: each is told of once."""
+    for ticket in ("T1", "T2", "T3"):
+        await room.call("H11-1", ticket)
+    incident = await room.incident_of("T1")
+    room.pass_time(minutes=30)
+    served = await _say_back(room, "T1", "T2")
+    assert [await room.state(one) for one in ("T1", "T2", "T3", incident)] == ["resolved"] * 3 + ["closed"]
+    assert events_of(served)[:2] == [("closed", "TroubleTickets", 2), ("closed", "TroubleTickets", 1)]
+    (extent,) = [one.body for one in await room.records.select(EXTENTS, Selection())]
+    assert (extent.restored, extent.dark) == (1, 0)
+
+
+async def test_who_reported_after_the_word_of_the_premises_is_still_out(room: ControlRoom) -> None:
+    """The answer is entered late; in between the light has gone out again, and somebody of the house has called."""
+    await room.call("H11-1", "T1")
+    await room.call("H11-1", "T2", at=room.minutes(20))
+    room.pass_time(minutes=30)
+    await _say_back(room, "T1", at=room.minutes(10))
+    assert [await room.state(one) for one in ("T1", "T2")] == ["resolved", "open"]
+    assert await room.state(await room.incident_of("T2")) == "open"
+
+
+async def test_a_ticket_that_is_closed_as_a_duplicate_says_nothing_of_the_premises(room: ControlRoom) -> None:
+    """Nobody was called back: one of two tickets is tidied away, and the house is as dark as before."""
+    await room.call("H11-1", "T1")
+    await room.call("H11-1", "T2")
+    room.pass_time(minutes=30)
+    await room.hang_up("T2")
+    assert [await room.state(one) for one in ("T1", "T2")] == ["open", "resolved"]
+    assert await room.state(await room.incident_of("T1")) == "open"
+
+
+async def test_one_of_several_customers_of_a_point_speaks_for_himself(room: ControlRoom) -> None:
+    """Behind the point is a house of flats that the model does not tell apart: the neighbour is still to be heard."""
+    network = feeder()
+    points = tuple(
+        msgspec.structs.replace(one, customers=12) if one.name == "UP11-1" else one for one in network.points
+    )
+    await room.open(msgspec.structs.replace(network, points=points))
+    await room.call("H11-1", "T1")
+    await room.call("H11-1", "T2")
+    room.pass_time(minutes=30)
+    await _say_back(room, "T1")
+    assert [await room.state(one) for one in ("T1", "T2")] == ["resolved", "open"]
+
+
+async def test_the_customer_system_tells_of_a_call_back(room: ControlRoom) -> None:
+    """The same, where it does not ask but has closed its own ticket: what follows is told back."""
+    await room.call("H11-1", "T1")
+    await room.call("H11-1", "T2")
+    room.pass_time(minutes=30)
+    closed = TroubleTicket(mrid=mrid("T1"), resolved_date_time=room.now, status=Status(reason="callback"))
+    served = await room.tell(oms.LISTENS, Verb.CLOSED, TT, closed)
+    assert [await room.state(one) for one in ("T1", "T2")] == ["resolved", "resolved"]
+    assert events_of(served) == [("closed", "TroubleTickets", 1), ("closed", "Incidents", 1)]
+
+
 # -------------------------------------------------------------------------------------------------------- slices
+
+
+async def test_a_word_that_cannot_be_gone_through_does_not_hold_up_the_others(
+    room: ControlRoom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One broken record, and the tickets of every later outage would stay open for ever."""
+    told = dict(zip(("A", "B", "C", "D"), ("T11", "T12", "T21", "T22"), strict=True))
+    for incident, device in told.items():
+        await room.outage(incident, device)
+        await room.call(f"H{device[1:]}-1", f"ticket-{incident}")
+        room.pass_time(minutes=1)
+        await room.close(incident, restored_at=room.now)
+    find, broken = IncidentBook.find, {"A", "C"}
+
+    async def fails(book: IncidentBook, named: MRID) -> Stored[Incident] | None:
+        if named in broken:
+            raise RuntimeError(f"cannot read {named}")
+        return await find(book, named)
+
+    async def states(*rounds: int) -> list[str]:
+        for _ in rounds:
+            for tick in oms.TICKS:
+                has_more = True
+                while has_more:
+                    try:
+                        has_more = (await tick(room.context())).has_more
+                    except RuntimeError:
+                        has_more = False
+        return [await room.state(f"ticket-{incident}") for incident in told]
+
+    monkeypatch.setattr(IncidentBook, "find", fails)
+    assert await states(1, 2, 3) == ["open", "resolved", "open", "resolved"]
+    assert await states(4, 5, 6) == ["open", "resolved", "open", "resolved"]
+    broken.clear()
+    assert await states(7) == ["resolved"] * 4
+    assert await room.dark() == set()
 
 
 async def test_many_tickets_are_resolved_in_slices(room: ControlRoom) -> None:

@@ -17,6 +17,7 @@ from cimcare.systems.oms.kinds import EXTENTS, INCIDENTS, REPORTS, TICKETS
 from cimcare.systems.oms.looking import get_incidents
 from cimcare.systems.oms.meters import METER_EVENTS, take_meter_events
 from cimcare.systems.oms.parts import PARTS
+from cimcare.systems.oms.queueing import TURNS
 from cimcare.systems.oms.quieting import regroup
 from cimcare.systems.oms.regrouping import REGROUPINGS
 from cimcare.systems.oms.restored import INTERRUPTIONS, RESTORATIONS
@@ -84,6 +85,7 @@ COLLECTIONS = (
     DURATIONS,
     RESTORATIONS,
     INTERRUPTIONS,
+    TURNS,
     works.WORKS,
 )
 """What this system keeps."""

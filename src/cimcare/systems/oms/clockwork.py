@@ -13,6 +13,7 @@ from cimcare.systems.oms.estimating import (
     with_estimate,
 )
 from cimcare.systems.oms.incidents import IncidentBook
+from cimcare.systems.oms.queueing import turn_to_next
 from cimcare.systems.oms.restored import start_of
 from cimcare.systems.oms.restoring import go_through_restorations
 
@@ -47,5 +48,5 @@ async def look_at_estimates(context: ServingContext) -> Served:
     return Served(result=Result.OK, events=await book.events(), has_more=len(due) == _MOST)
 
 
-TICKS: tuple[Tick, ...] = (look_at_estimates, go_through_restorations)
+TICKS: tuple[Tick, ...] = (look_at_estimates, turn_to_next, go_through_restorations)
 """What is due by the clock."""

@@ -24,7 +24,14 @@ from cimcare.systems.oms.devices import SERVICE_POINTS, ServicePointRecord, find
 from cimcare.systems.oms.incidents import IncidentBook, above
 from cimcare.systems.oms.kinds import ReportRecord
 from cimcare.systems.oms.places import key_of_point
-from cimcare.systems.oms.restored import Evidence, EvidenceKind, InterruptionRecord, save_interruption
+from cimcare.systems.oms.restored import (
+    Evidence,
+    EvidenceKind,
+    InterruptionRecord,
+    find_interruption,
+    outages_above,
+    save_interruption,
+)
 from cimcare.systems.oms.restoring import Restorer, is_later
 from cimcare.systems.premises import PremisesRecord, find_premises
 
@@ -199,7 +206,10 @@ async def _on(
     event: MeterEvent, meter: _Meter, book: IncidentBook, restorer: Restorer, context: ServingContext
 ) -> None:
     report = await book.current_report(meter.key)
-    if report is None or event.at < (report.off_at or report.at):
+    if report is None:
+        await _on_unheard(event, meter, book, restorer, context)
+        return
+    if event.at < (report.off_at or report.at):
         return
     is_alone = report.tickets == 0 and report.settled == 0
     if is_alone and report.off_at is not None and event.at - report.off_at <= MOMENTARY:
@@ -213,7 +223,7 @@ async def _on(
     tickets = await restorer.open_tickets(incident.mrid, named, meter.point)
     if any(is_later(ticket, event.at) for ticket in tickets):
         return
-    evidence = Evidence(kind=EvidenceKind.METER, who=context.header.source or meter.name)
+    evidence = _evidence(meter, context)
     point = meter.point.mrid if meter.point is not None else meter.key
     customers = meter.point.customers if meter.point is not None else 1
     supply = await find_supply(context.records, meter.keys)
@@ -224,6 +234,30 @@ async def _on(
     for ticket in tickets:
         await book.settle(await restorer.resolve(ticket, event.at, f"restored, by {evidence}"))
     book.tell_restored(incident.mrid, event.at, (named,))
+
+
+async def _on_unheard(
+    event: MeterEvent, meter: _Meter, book: IncidentBook, restorer: Restorer, context: ServingContext
+) -> None:
+    """Of a point nobody has reported anything; it is believed out by every open outage above it that had begun."""
+    if meter.point is None:
+        return  # no outage counts what the model does not know
+    supply = await find_supply(context.records, meter.keys)
+    believing = []
+    for incident in await outages_above(context.records, supply.path, but=MRID(""), since_before=event.at):
+        known = await find_interruption(context.records, incident.mrid, meter.point.mrid)
+        if known is None or known.body.ended_at is None:
+            believing.append(incident)
+    if not believing:
+        return
+    point, evidence = meter.point, _evidence(meter, context)
+    await restorer.restore_point(believing[0], point.mrid, point.customers, event.at, evidence, supply.path)
+    for incident in believing:
+        book.tell_restored(incident.mrid, event.at, (UsagePointIdentity(mrid=meter.mrid),))
+
+
+def _evidence(meter: _Meter, context: ServingContext) -> Evidence:
+    return Evidence(kind=EvidenceKind.METER, who=context.header.source or meter.name)
 
 
 def _unknown(row: int, event: MeterEvent) -> Finding:

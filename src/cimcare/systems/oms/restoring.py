@@ -25,13 +25,14 @@ from cimcare.systems.oms.devices import DeviceRecord, ServicePointRecord, Supply
 from cimcare.systems.oms.estimating import load_rules, note_duration
 from cimcare.systems.oms.incidents import IncidentBook, incident_of, reported_at
 from cimcare.systems.oms.kinds import CLOSED, EXTENTS, OPEN, RESOLVED, TICKETS, ExtentRecord
+from cimcare.systems.oms.queueing import pass_turn, whose_turn
 from cimcare.systems.oms.restored import (
     DONE,
     GOING_ON,
     INTERRUPTIONS,
     PENDING,
-    RESTORATIONS,
     Evidence,
+    EvidenceKind,
     InterruptionRecord,
     Part,
     RestorationRecord,
@@ -173,11 +174,16 @@ class Restorer:
         wanted = Selection(keys=((Key("incident", incident),), tuple(sorted(keys))), states=(OPEN,))
         return await self._records.select(TICKETS.collection, wanted) if keys else ()
 
-    async def resolve(self, ticket: Stored[TroubleTicket], at: datetime, remark: str) -> Stored[TroubleTicket]:
-        """Resolve a ticket and note what is to be told of it. It is not taken out of its incident."""
+    async def resolve(
+        self, ticket: Stored[TroubleTicket], at: datetime, remark: str, reason: EvidenceKind | None = None
+    ) -> Stored[TroubleTicket]:
+        """Resolve a ticket and note what is to be told of it. It is not taken out of its incident.
+
+        `reason` goes into its status: `callback` where its own premises have said so, and need not be told.
+        """
         now = self._context.now
         status = msgspec.structs.replace(
-            ticket.body.status or Status(), value=RESOLVED, date_time=now, remark=remark, reason=None
+            ticket.body.status or Status(), value=RESOLVED, date_time=now, remark=remark, reason=reason
         )
         body = msgspec.structs.replace(ticket.body, resolved_date_time=at, last_modified_date_time=now, status=status)
         stored = msgspec.structs.replace(ticket, body=body, state=RESOLVED, modified_at=now)
@@ -346,18 +352,17 @@ def _still_out_sentence(said: Restored) -> str:
 
 
 async def go_through_restorations(context: ServingContext) -> Served:
-    """Go on with the oldest restoration that is not gone through: a slice of its tickets or points."""
-    pending = await context.records.select(RESTORATIONS, Selection(states=(PENDING,), limit=2))
-    if not pending:
+    """Go on with the restoration whose turn it is: a slice of its tickets or points."""
+    stored = await whose_turn(context.records)
+    if stored is None:
         return Served(result=Result.OK)
     book = IncidentBook(context)
     restorer = Restorer(context, book)
-    passage = _Passage(context, book, restorer, pending[0])
+    passage = _Passage(context, book, restorer, stored)
     await passage.go_on()
-    own = restorer.events()
-    return Served(
-        result=Result.OK, events=(*own, *await book.events()), has_more=len(pending) > 1 or not passage.is_done
-    )
+    events = (*restorer.events(), *await book.events())
+    has_more = not passage.is_done or await pass_turn(context, stored.mrid)
+    return Served(result=Result.OK, events=events, has_more=has_more)
 
 
 class _Passage:

@@ -11,7 +11,7 @@ from datetime import datetime
 import msgspec
 
 from cimcare.errors import Finding, finding_of
-from cimcare.exchange.ports import Key, Served, ServingContext, Stored
+from cimcare.exchange.ports import Key, Selection, Served, ServingContext, Stored
 from cimcare.model.envelope import EventMessage, RequestMessage, Result
 from cimcare.model.identity import MRID
 from cimcare.model.incident import Incident, IncidentIdentity
@@ -26,9 +26,9 @@ from cimcare.systems.oms.estimates import say_estimate
 from cimcare.systems.oms.estimating import estimate_shown
 from cimcare.systems.oms.incidents import IncidentBook, incident_of, reported_at
 from cimcare.systems.oms.kinds import CANCELLED, INCIDENTS, OPEN, RESOLVED, TICKETS
-from cimcare.systems.oms.places import Place, find_place
+from cimcare.systems.oms.places import Place, find_place, key_of_point
 from cimcare.systems.oms.restored import SKEW, Evidence, EvidenceKind
-from cimcare.systems.oms.restoring import Restorer
+from cimcare.systems.oms.restoring import Restorer, is_later
 from cimcare.systems.removing import left_of
 from cimcare.systems.selecting import get_objects
 from cimcare.systems.serving import Course, Verdict, change_each, create_each, delete_each, end_each, file_object
@@ -73,10 +73,14 @@ async def cancel_trouble_tickets(message: RequestMessage, context: ServingContex
 
 
 async def close_trouble_tickets(message: RequestMessage, context: ServingContext) -> Served:
-    """Resolve tickets, at the instant given or now."""
+    """Resolve tickets, at the instant given or now.
+
+    Where somebody was called back (`status.reason` `callback`), the other open tickets of the premises go with them.
+    """
     desk = _Desk(context)
     course = await end_each(message, context, TICKETS, desk.close)
-    return course.served(Verb.CLOSED, await desk.book.events())
+    await desk.take_words()
+    return course.served(Verb.CLOSED, (*desk.restorer.events(), *await desk.book.events()))
 
 
 async def delete_trouble_tickets(message: RequestMessage, context: ServingContext) -> Served:
@@ -173,6 +177,7 @@ async def _hear_end(message: EventMessage, context: ServingContext, state: str) 
         return await (desk.cancel if state == CANCELLED else desk.close)(said, stored, wanted)
 
     served = (await end_each(message, context, TICKETS, end)).served(Verb.CLOSED)
+    await desk.take_words()
     findings = tuple(warning_of(one) if one.code == "REF-103" else one for one in served.findings)
     is_harmless = all(one.code == "REF-103" for one in findings)
     return msgspec.structs.replace(
@@ -180,7 +185,7 @@ async def _hear_end(message: EventMessage, context: ServingContext, state: str) 
         result=Result.OK if is_harmless else served.result,
         findings=findings,
         # The customer system has told of the tickets itself; what follows from it is the OMS's to tell.
-        events=await desk.book.events(),
+        events=(*desk.restorer.events(), *await desk.book.events()),
     )
 
 
@@ -191,6 +196,7 @@ class _Desk:
         self._context = context
         self.book = IncidentBook(context)
         self.restorer = Restorer(context, self.book)
+        self._words: list[tuple[Stored[TroubleTicket], datetime]] = []
 
     async def open(self, said: Said[TroubleTicket], body: TroubleTicket) -> _Verdict:
         """A new ticket: open unless it comes with the instant when it was resolved."""
@@ -257,7 +263,41 @@ class _Desk:
             return Verdict(findings=(_resolved_in_the_future(said, resolved),))
         if wanted.resolved_date_time is None:
             wanted = msgspec.structs.replace(wanted, resolved_date_time=resolved)
-        return await self._ended(stored, wanted, RESOLVED)
+        verdict = await self._ended(stored, wanted, RESOLVED)
+        status = said.body.status if said.body is not None else None
+        if verdict.stored is not None and status is not None and status.reason == EvidenceKind.CALLBACK:
+            self._words.append((verdict.stored, resolved))
+        return verdict
+
+    async def take_words(self) -> None:
+        """What somebody has said who was called back is the word of the premises.
+
+        All their open tickets are resolved with the one that was named, but for those that were reported after the
+        word. Comes when all tickets of the message are saved, so that what it names is not resolved twice.
+        """
+        for ticket, at in self._words:
+            for other in await self._others(ticket):
+                if is_later(other, at):
+                    continue
+                evidence = self._evidence()
+                remark = f"restored, by {evidence}, asked about ticket {ticket.mrid}"
+                resolved = await self.restorer.resolve(other, at, remark, EvidenceKind.CALLBACK)
+                if await self.book.settle(resolved):
+                    await self.restorer.settle(resolved, at, evidence)
+        self._words.clear()
+
+    async def _others(self, ticket: Stored[TroubleTicket]) -> tuple[Stored[TroubleTicket], ...]:
+        """Open tickets of the same premises; none where the point stands for several customers, of whom one speaks."""
+        keys = tuple(key for key in ticket.keys if key.sort == "premises")
+        point = (await self.restorer.supply_of(ticket)).point
+        if point is not None and point.customers > 1 and Key("premises", key_of_point(point)) in keys:
+            return ()
+        wanted = Selection(keys=(keys,), states=(OPEN,))
+        return await self._context.records.select(TICKETS.collection, wanted) if keys else ()
+
+    def _evidence(self) -> Evidence:
+        """The close of a ticket is the word of its caller."""
+        return Evidence(kind=EvidenceKind.CALLBACK, who=self._context.header.source or "customer system")
 
     async def answered(self, served: Served) -> Served:
         """The outcome, with the incident of each open ticket and what is known of its restoration time.
@@ -304,9 +344,8 @@ class _Desk:
             await self.restorer.forget(ended)
             await self.book.withdraw(ended)
         elif await self.book.settle(ended) and body.resolved_date_time is not None:
-            who = self._context.header.source or "customer system"
-            evidence = Evidence(kind=EvidenceKind.CALLBACK, who=who)
-            await self.restorer.settle(ended, as_utc(body.resolved_date_time) or self._context.now, evidence)
+            at = as_utc(body.resolved_date_time) or self._context.now
+            await self.restorer.settle(ended, at, self._evidence())
         return Verdict(stored=ended)
 
     async def _moved(
