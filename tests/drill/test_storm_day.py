@@ -1,5 +1,7 @@
 """A day in the life: a storm from the first call to the last call-back, over SOAP alone.
 
+What comes in by hand is the clock, and the position of a switch, which in a real utility come from elsewhere.
+
 Every figure of the standard is touched: trouble tickets (2), incident information (4), service requests (6), service
 orders (8), work requests (9), customer agreements (10). At the end the books balance, the trail is whole, and every
 notice that left is held against the world.
@@ -13,7 +15,6 @@ from pathlib import Path
 from click.testing import CliRunner
 
 from cimcare.cli import main
-from cimcare.exchange.ports import Selection
 from cimcare.model import service_order, service_request, work_request
 from cimcare.model.customer_agreement import (
     Customer,
@@ -28,11 +29,11 @@ from cimcare.model.enumerations import WorkKind, WorkStatusKind, WorkTimeSchedul
 from cimcare.model.envelope import IDKind, ObjectID, ResponseMessage, Result
 from cimcare.model.identity import MRID
 from cimcare.model.nouns import Noun
-from cimcare.model.values import DateTimeInterval
+from cimcare.model.trouble_ticket import TroubleTicket
+from cimcare.model.values import DateTimeInterval, Status
 from cimcare.model.verbs import Verb
 from cimcare.model.work import Crew
 from cimcare.samples.northlake import CREWS, find_premises, name_of
-from cimcare.systems.cis.callbacks import CALL_BACKS, CallBackState
 from tests.drill.beliefs import believed, count
 from tests.drill.desk import Desk, a_wish, open_desk, said, settings_of
 from tests.drill.places import Northlake
@@ -270,30 +271,44 @@ async def live(day: Day) -> None:
     await PLACES.operate(day.desk, "SW-12", is_open=False)
     await day.crew_says(feeder, "CREW-12", verb=Verb.CLOSE, restored_at=at)
 
+    # Whom nobody has called yet is dark again, and calls: twice, for it is urgent.
+    at = await day.at("14:05")
+    day.world.fail("TX-1221", at=at)
+    for _ in range(2):
+        reply = await day.call(103, "powerRestored phone")
+        assert "No restoration time is known yet" in words_of(reply)
+
     # Field work: what the tree has torn off at a house is repaired by order.
     await day.at("14:10")
     await repair(day, 46)
     at = await day.at("16:00")
     day.world.mend("TX-1110", at=at)
     await day.crew_says(transformer, verb=Verb.CLOSE, restored_at=at)
+    day.world.mend("TX-1221", at=await day.at("17:30"))
 
-    # The evening: those are called back whom no machine may tell.
+    # The evening: those are called back whom no machine may tell. She has light, and says so.
     await day.at("18:00")
     assert await PLACES.call_backs(day.desk) == ["103"]
-    await answer_call_back(day, "103")
+    await call_back(day)
     await day.at("18:30")
     assert await PLACES.call_backs(day.desk) == []
 
 
-async def answer_call_back(day: Day, place: str) -> None:
-    """An agent takes the next call from the list, and is told that supply is back."""
-    reader = day.desk.store.reader.records
-    (waiting,) = await reader.select(CALL_BACKS, Selection(states=(CallBackState.WAITING,)))
-    assert PLACES.place_of(waiting.body.contact, waiting.body.text) == place
-    for action, body in (("claim", b'{"agent": "Agent 7"}'), ("answer", b'{"agent": "Agent 7", "answer": "restored"}')):
-        path = f"/api/v1/callbacks/{waiting.mrid}/{action}"
-        answer = await day.desk.rest(path, body, method="POST", content_type="application/json")
-        assert answer.status == 200, answer.body
+async def call_back(day: Day) -> None:
+    """An agent looks who is still said to be out and wants to be called, calls, and enters what was said."""
+    waiting = [
+        (label, one)
+        for label, one in (await day.desk.tickets()).items()
+        if one.status and one.status.value == "open" and one.notification and one.notification.contact_type == "phone"
+    ]
+    assert [PLACES.point_of(one) for _, one in waiting] == [PLACES.point_name("103")] * 2
+    label, ticket = waiting[0]
+    assert PLACES.point_name("103") not in day.world.dark()
+    answer = TroubleTicket(
+        mrid=ticket.mrid, resolved_date_time=day.desk.now, status=Status(reason="callback", remark="Agent 7")
+    )
+    reply = await day.desk.do(Verb.CLOSE, Noun.TROUBLE_TICKETS, answer, source="CALL-CENTRE", user="Agent 7")
+    assert reply.reply.result is Result.OK, label
 
 
 async def check(day: Day) -> None:

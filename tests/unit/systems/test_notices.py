@@ -563,6 +563,23 @@ async def test_without_a_channel_people_are_to_call() -> None:
     assert call.body.name == HOME.organisation
 
 
+@pytest.mark.parametrize(("reason", "waiting"), [("callback", 1), ("crew", 2)])
+async def test_who_was_called_back_by_whatever_way_is_not_on_the_list_any_more(reason: str, waiting: int) -> None:
+    """Agents of another desk close the ticket by a message; nobody is to be called twice for it."""
+    bench = await a_town()
+    phone = {"contact": "+1 906 555 0108", "contact_type": "phone"}
+    await bench.ticket("T-1", Trigger.initialEtr, place=HOME.mrid("location"), **phone)
+    await bench.ticket("T-2", Trigger.initialEtr, place=find_premises(0).mrid("location"), **phone)
+    await bench.incident(at(3))
+    assert await bench.send(channels=frozenset({ContactKind.EMAIL})) == []
+
+    await bench.end_ticket("T-1", reason)
+
+    calls = {one.body.ticket: one.state for one in await bench.records.select(CALL_BACKS, Selection())}
+    assert list(calls.values()).count("waiting") == waiting
+    assert calls["T-2"] == "waiting"
+
+
 async def test_nothing_left_is_tried_again_and_then_called() -> None:
     """A mail server that is down for a minute costs nobody a notice; one that stays down makes work for people."""
     bench = Bench()

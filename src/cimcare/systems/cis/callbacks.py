@@ -2,7 +2,8 @@
 
 Lists have groups, one with those who depend on supply to live, else one for each feeder. An agent claims a call for a
 while, calls, and answers: `restored`, `stillOut`, `noAnswer` or `doNotCall`. What is not true any more by then is
-not called. The answer to the outage management is a message like any other; who makes it comes back to note it.
+not called, and who has said in another way that supply is back is taken off. The answer to the outage management is a
+message like any other; who makes it comes back to note it.
 """
 
 from datetime import datetime, timedelta
@@ -34,6 +35,7 @@ __all__ = [
     "claim_call_back",
     "claim_next",
     "drop_call_back",
+    "drop_call_backs_at",
     "list_call_back",
     "note_answer",
     "require_claimed",
@@ -150,6 +152,13 @@ async def drop_call_back(records: Records, notice: MRID, reason: str, now: datet
     """Take a call off the list that nobody has begun."""
     stored = await records.find(CALL_BACKS, notice)
     if stored is not None and stored.state == CallBackState.WAITING:
+        await _end(records, stored, CallBackState.DROPPED, now, remark=reason)
+
+
+async def drop_call_backs_at(records: Records, place: str, reason: str, now: datetime) -> None:
+    """Take all calls to a place off the list that nobody has begun."""
+    wanted = Selection(keys=((Key("place", place),),), states=(CallBackState.WAITING,))
+    for stored in await records.select(CALL_BACKS, wanted):
         await _end(records, stored, CallBackState.DROPPED, now, remark=reason)
 
 

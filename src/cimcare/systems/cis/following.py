@@ -16,6 +16,7 @@ from cimcare.model.incident import Incident, UsagePointIdentity
 from cimcare.model.trouble_ticket import TroubleTicket
 from cimcare.rules.lifecycle import IncidentState, TicketState
 from cimcare.systems.cis import wording
+from cimcare.systems.cis.callbacks import drop_call_backs_at
 from cimcare.systems.cis.contacts import Wish, notice_zone
 from cimcare.systems.cis.kinds import INCIDENTS, TICKETS
 from cimcare.systems.cis.members import (
@@ -48,6 +49,7 @@ __all__ = ["ANNOUNCEMENTS", "Announcement", "Following", "carry_on"]
 Trigger = NotificationTriggerKind
 
 _CALLBACK = "callback"
+_SAID_SO = "somebody there was called back, and has said that supply is back"
 """Evidence of a ticket's end that is the customer's own word; nobody has to be told what he said."""
 
 
@@ -161,6 +163,8 @@ class Following:
         for member in memberships:
             if member.state == OUT:
                 await self._restore(member, at, is_own_word=is_own_word)
+                if is_own_word:
+                    await drop_call_backs_at(self._records, member.body.place, _SAID_SO, self._now)
 
     # ------------------------------------------------------------------------------------------------ incidents
 
