@@ -42,13 +42,19 @@ def believed(
     """When each point was out, by incidents that have ended.
 
     Who calls after supply was said to be back at a point says that it was not, as long as that is less than a day ago:
-    what was said of that outage is void there, and the point was dark from its beginning to the call.
+    what was said of that outage is void there, and the point was dark from its beginning to the call. Who calls once
+    more contradicts no more than that.
+
+    What was said of a single point holds in every incident that has it, whichever it was said in: incidents are merged
+    and come apart, and supply does not depend on it.
     """
-    ended = {mrid_of(one): one for one in incidents if state_of(one) == "closed"}
+    known = {mrid_of(one): one for one in incidents}
+    ended = {mrid: one for mrid, one in known.items() if state_of(one) == "closed"}
+    alone: dict[str, list[tuple[datetime, str]]] = defaultdict(list)
     calls: dict[str, list[tuple[datetime, str]]] = defaultdict(list)
     words: dict[str, list[tuple[datetime, str]]] = defaultdict(list)
     for (mrid, point), ats in _steps(events, {point.mrid: point.name for point in world.network.points}).items():
-        words[point] += [(at, mrid) for at in ats]
+        alone[point] += [(at, mrid) for at in ats]
     for mrid, one in ended.items():
         own = [ticket for ticket in tickets.values() if belongs(ticket, one) and _state(ticket) != "cancelled"]
         covered = {places.point_of(ticket) for ticket in own}
@@ -61,22 +67,28 @@ def believed(
             assert resolved is not None
             calls[point].append((reported, mrid))
             if resolved < _end_of(one):  # by the customer's own word
-                words[point].append((resolved, mrid))
+                alone[point].append((resolved, mrid))
         for point in covered:
             words[point].append((_end_of(one), mrid))
     out: Intervals = defaultdict(list)
-    for point, said in words.items():
+    for point in {**words, **alone}:
+        whole = words[point]
+        said = whole + alone[point]
         void: dict[str, datetime] = {}
         since: dict[str, datetime] = {}
         for reported, now in sorted(calls[point]):
-            before = [word for word in said if word[0] <= reported <= word[0] + _STILL_OUT and word[1] in ended]
+            before = [word for word in said if word[0] <= reported <= word[0] + _STILL_OUT]
             if before:
                 last = max(before)[1]
-                void[last] = reported
-                since[now] = since.get(last, _start_of(ended[last]))
-        for mrid in {mrid for _, mrid in said} & set(ended):
-            start = since.get(mrid, _start_of(ended[mrid]))
-            valid = [at for at, own in said if own == mrid and (mrid not in void or at > void[mrid])]
+                void[last] = void[now] = reported
+                since[now] = min(since.get(one, _start_of(known[one])) for one in (now, last))
+        for mrid in {mrid for _, mrid in said}:
+            first = _start_of(known[mrid])
+            start = since.get(mrid, first)
+            last = _end_of(known[mrid]) if mrid in ended else first  # of one that was absorbed what was said in it
+            own = [word for word in whole if word[1] == mrid]
+            own += [word for word in alone[point] if word[1] == mrid or first <= word[0] <= last]
+            valid = [at for at, by in own if all(one not in void or at > void[one] for one in (mrid, by))]
             out[point].append((start, max(min(valid, default=start), void.get(mrid, start), start)))
     return out
 

@@ -1,5 +1,7 @@
 """Random storms: whatever happens in whatever order, what the hub tells and counts holds against the world."""
 
+import random
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -37,6 +39,26 @@ async def test_any_storm_ends_without_a_lie_of_the_utility_and_each_minute_count
     async with open_desk(settings_of("memory:"), instant("06:00")) as desk:
         storm = Storm(desk, World(PLACES.network), PLACES)
         storm.world.fail("F-112", at=desk.now)
+        for move in moves:
+            await storm.happen(move)
+        await storm.end()
+        await check(storm, desk)
+
+
+@pytest.mark.parametrize(
+    ("seed", "length"),
+    [(7, 40), (41, 40), (130, 35), (138, 40), (150, 35), (151, 30)],
+)
+async def test_words_about_single_houses_outlive_mergers_and_second_calls(seed: int, length: int) -> None:
+    """Storms in which houses were counted as out for longer than anybody had said."""
+    chance = random.Random(seed)
+    async with open_desk(settings_of("memory:"), instant("06:00")) as desk:
+        storm = Storm(desk, World(PLACES.network), PLACES)
+        storm.world.fail("F-112", at=desk.now)
+        moves = [
+            Move(chance.choice(KINDS), chance.randrange(1000), chance.choice([1, 2, 3, 5, 10, 20, 40]))
+            for _ in range(length)
+        ]
         for move in moves:
             await storm.happen(move)
         await storm.end()

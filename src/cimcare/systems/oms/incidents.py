@@ -34,7 +34,8 @@ from cimcare.systems.oms.kinds import (
 from cimcare.systems.oms.opening import Openings
 from cimcare.systems.oms.places import Place, devices_of
 from cimcare.systems.oms.regrouping import Regrouping, Worklist, behind, next_page
-from cimcare.systems.oms.restored import count_lacking, outages_below, reconsider
+from cimcare.systems.oms.restored import INTERRUPTIONS, count_lacking, outages_below, reconsider
+from cimcare.systems.oms.words import carry_words
 
 __all__ = ["IncidentBook", "above", "incident_of", "reported_at"]
 
@@ -166,12 +167,15 @@ class IncidentBook:
             await self.save(incident, msgspec.structs.replace(incident.body, comment=comment))
 
     async def count_restored(self, mrid: MRID, customers: int) -> None:
-        """So many customers of an incident are known to have supply again who were not before."""
+        """So many customers of an incident are known to have supply again who were not before.
+
+        Less than none where a caller has contradicted; none where he has contradicted what was said elsewhere.
+        """
         incident = await self.find_open(mrid)
         if incident is None:
             return
         extent = await self.extent(mrid)
-        extent = msgspec.structs.replace(extent, restored=extent.restored + customers)
+        extent = msgspec.structs.replace(extent, restored=extent.restored + customers, has_words=True)
         await self._openings.write(incident, incident.body, extent)
         self._touched.setdefault(mrid, "")
 
@@ -329,6 +333,8 @@ class IncidentBook:
         """Do a part of the work; what is left of it goes back onto the list. How much of the budget it took."""
         if item.incident is None:
             return await self._spread(item)
+        if item.into is not None:
+            return await self._carry(item, item.incident, item.into)
         incident = await self._openings.find(item.incident)
         if incident is None or (incident.state == OPEN) == item.is_ended:
             return 1
@@ -347,6 +353,21 @@ class IncidentBook:
             await self._judge.release(item.incident)
         else:
             await self._ground(item)
+        return max(1, len(page))
+
+    async def _carry(self, item: Regrouping, source: MRID, into: MRID) -> int:
+        """What was said of single points of an incident holds in the one to which premises of it have moved."""
+        target = await self.find_open(into)
+        if target is None:
+            return 1
+        wanted = Selection(keys=((Key("incident", source),),), limit=_PAGE)
+        page = await next_page(self._records, INTERRUPTIONS, wanted, item)
+        if len(page) == wanted.limit:
+            self._work.put_back(behind(item, page[-1]))
+        device = (await self.extent(into)).device
+        restored, is_any = await carry_words(self._records, page, target, device, self._context.now)
+        if is_any:
+            await self.count_restored(into, restored)
         return max(1, len(page))
 
     async def _spread(self, item: Regrouping) -> int:
@@ -564,6 +585,8 @@ class IncidentBook:
         moved = msgspec.structs.replace(report, incident=incident.mrid)
         await self.decisions.note(incident.mrid, f"premises {report.premises} moves in: {reason}")
         self._merged.add(report.incident)
+        if (await self.extent(report.incident)).has_words:
+            self._work.add(Regrouping(incident=report.incident, into=incident.mrid, why="its premises have moved"))
         await self._put(report, moved, f"merged into incident {incident.mrid}: {reason}")
         return moved
 

@@ -93,9 +93,10 @@ class ExtentRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
     `device` is the one suspected or confirmed, `path` all above it (above the premises if no device is suspected).
     `customers` and `critical_below` count what is below the device. `restored` customers are known to have supply
-    again. With `is_pinned` the device is confirmed, and `pinned_since` bounds the reports that it attracts. `anchor` is
-    the bucket of the evidence by which the incident of a suspected device is known. `is_adrift`: its device is no
-    longer suspected, and what is left is not yet known.
+    again; with `has_words` somebody has spoken of single points, or a caller against it. With `is_pinned` the device is
+    confirmed, and `pinned_since` bounds the reports that it attracts. `anchor` is the bucket of the evidence by which
+    the incident of a suspected device is known. `is_adrift`: its device is no longer suspected, and what is left is not
+    yet known.
 
     `service` is the premises of an incident that has no device. `is_unresolved`: the model does not know the place.
     `is_placed`: somebody has opened it, and no rule gives it another device.
@@ -114,6 +115,7 @@ class ExtentRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     customers: int = 0
     critical_below: int = 0
     restored: int = 0
+    has_words: bool = False
     is_pinned: bool = False
     anchor: int | None = None
     service: str = ""

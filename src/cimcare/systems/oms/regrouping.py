@@ -18,7 +18,8 @@ __all__ = ["REGROUPINGS", "Regrouping", "Worklist", "behind", "is_quiet", "next_
 class Regrouping(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A part of the work.
 
-    With `incident` its premises are looked at again, one by one; with `device` the incidents below it are whose first
+    With `incident` its premises are looked at again, one by one; with `into` what was said of its points is taken along
+    into that incident instead; with `device` the incidents below it are whose first
     report is of the buckets `first` to `last`; with neither all open incidents are. With `is_ended` the incident has
     ended, and what was reported counts no longer. `after` is the last object that is done, and `after_at` its instant:
     if it is gone or of another instant by now, the work begins anew.
@@ -26,6 +27,7 @@ class Regrouping(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     why: str
     incident: MRID | None = None
+    into: MRID | None = None
     device: MRID | None = None
     first: int = 0
     last: int = 0

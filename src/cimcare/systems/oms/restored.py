@@ -123,6 +123,9 @@ class InterruptionRecord(msgspec.Struct, frozen=True, kw_only=True, omit_default
     `point` is the mRID of the usage point, failing that the key of the premises. The mRID of the record is
     `<incident>/<point>`, so that no incident interrupts a point twice. With an end and no evidence the outage is over
     and nobody has said that this point has supply: another outage, or a caller, says that it has none.
+
+    With `is_by_point` somebody has spoken of this point and not of an outage as a whole: that holds in whatever
+    incident the point comes to be. `contradicted` is the last word that a caller from there has said was not true.
     """
 
     point: str
@@ -133,6 +136,8 @@ class InterruptionRecord(msgspec.Struct, frozen=True, kw_only=True, omit_default
     is_planned: bool = False
     device: MRID | None = None
     evidence: Evidence | None = None
+    is_by_point: bool = False
+    contradicted: "Restored | None" = None
 
     @property
     def interval(self) -> Interval:
@@ -332,7 +337,11 @@ async def find_interruption(records: Records, incident: MRID, point: str) -> Sto
 
 
 async def save_interruption(records: Records, record: InterruptionRecord, now: datetime) -> None:
-    """Write an interruption. Found by its point and its incident, in the order in which interruptions began."""
+    """Write an interruption. Found by its point and its incident, in the order in which interruptions began.
+
+    With the key `word` those of a point are found that somebody has ended by speaking of the point.
+    """
+    word = {Key("word", record.point)} if record.is_by_point and record.ended_at is not None else set()
     await records.save(
         INTERRUPTIONS,
         Stored(
@@ -341,7 +350,7 @@ async def save_interruption(records: Records, record: InterruptionRecord, now: d
             created_at=record.started_at,
             modified_at=now,
             state=GOING_ON if record.ended_at is None else ENDED,
-            keys=frozenset({Key("point", record.point), Key("incident", record.incident)}),
+            keys=frozenset({Key("point", record.point), Key("incident", record.incident)} | word),
         ),
     )
 
@@ -350,6 +359,8 @@ async def find_restored(
     records: Records, point: str, path: tuple[MRID, ...], *, since: datetime, until: datetime
 ) -> Restored | None:
     """The last word that a point had supply again, said between two instants; None if nobody said so.
+
+    One that was contradicted already is the last one all the same: who calls once more contradicts nothing before it.
 
     Args:
         records: Objects of the store.
@@ -361,6 +372,8 @@ async def find_restored(
     found: list[Restored] = []
     for stored in await records.find_by_key(INTERRUPTIONS, Key("point", point)) if point else ():
         one = stored.body
+        if one.contradicted is not None and since <= one.contradicted.at <= until:
+            found.append(one.contradicted)
         if one.ended_at is not None and one.evidence is not None and since <= one.ended_at <= until:
             found.append(
                 Restored(incident=one.incident, at=one.ended_at, started_at=one.started_at, evidence=one.evidence)

@@ -46,6 +46,7 @@ from cimcare.systems.oms.restored import (
     save_word,
     start_of,
 )
+from cimcare.systems.oms.words import first_words
 from cimcare.systems.premises import PREMISES
 
 __all__ = ["MOST_LATE", "STILL_OUT", "Restorer", "go_through_restorations", "is_later"]
@@ -81,6 +82,8 @@ class Restorer:
         at: datetime,
         evidence: Evidence,
         path: Sequence[DeviceRecord] = (),
+        *,
+        is_by_point: bool = True,
     ) -> None:
         """Somebody says that a point has supply again: no outage on its way to the source keeps it out.
 
@@ -91,15 +94,16 @@ class Restorer:
             at: Since when.
             evidence: Who says it.
             path: Devices above, nearest first; outages that are open there have not got this point any more.
+            is_by_point: Whether it was said of the point, and not of the outage as a whole.
         """
         device = path[0].mrid if path else None
         above = await outages_above(self._records, path, but=incident.mrid, since_before=at)
         for one in (incident, *above):
-            await self._end_for(one, point, customers, at, evidence, device)
+            await self._end_for(one, point, customers, at, evidence, device, is_by_point=is_by_point)
         going_on = Selection(keys=((Key("point", point),),), states=(GOING_ON,))
         for stored in await self._records.select(INTERRUPTIONS, going_on):
             ended_at = max(at, stored.body.started_at)
-            ended = msgspec.structs.replace(stored.body, ended_at=ended_at, evidence=evidence)
+            ended = msgspec.structs.replace(stored.body, ended_at=ended_at, evidence=evidence, is_by_point=is_by_point)
             await save_interruption(self._records, ended, self._context.now)
 
     async def _end_for(
@@ -110,6 +114,8 @@ class Restorer:
         at: datetime,
         evidence: Evidence,
         device: MRID | None,
+        *,
+        is_by_point: bool,
     ) -> None:
         """One incident does not keep the point out any more."""
         known = await find_interruption(self._records, incident.mrid, point)
@@ -124,12 +130,18 @@ class Restorer:
             is_planned=is_planned(incident),
             device=device,
         )
-        row = row if known is None else known.body
-        ended = msgspec.structs.replace(row, ended_at=max(at, row.started_at), evidence=evidence)
+        if known is not None:
+            row = msgspec.structs.replace(known.body, started_at=min(start, known.body.started_at))
+        elif word := (await first_words(self._records, (point,), start, at, {})).get(point):
+            at, evidence = word.ended_at or at, word.evidence or evidence
+        ended_at = max(at, row.started_at)
+        ended = msgspec.structs.replace(row, ended_at=ended_at, evidence=evidence, is_by_point=is_by_point)
         await save_interruption(self._records, ended, self._context.now)
         await self._book.count_restored(incident.mrid, customers)
 
-    async def settle(self, ticket: Stored[TroubleTicket], at: datetime, evidence: Evidence) -> None:
+    async def settle(
+        self, ticket: Stored[TroubleTicket], at: datetime, evidence: Evidence, *, is_by_point: bool = True
+    ) -> None:
         """The premises of a ticket have supply again, by the word of its caller or of who speaks for them."""
         mrid = incident_of(ticket.body)
         incident = await self._book.find(mrid) if mrid is not None else None
@@ -138,7 +150,7 @@ class Restorer:
         point, customers, path = await self.point_of(ticket)
         if customers > 1 and not evidence.kind.covers_device:
             return  # the point stands for several customers, of whom one has spoken
-        await self.restore_point(incident, point, customers, at, evidence, path)
+        await self.restore_point(incident, point, customers, at, evidence, path, is_by_point=is_by_point)
 
     async def supply_of(self, ticket: Stored[TroubleTicket], transformer: str = "") -> Supply:
         """What supplies the place of a ticket: its point in the model, failing that what the directory says."""
@@ -310,10 +322,13 @@ class Restorer:
             started_at=said.started_at,
             customers=customers,
             device=path[0].mrid if path else None,
+            contradicted=said,
         )
         known = await find_interruption(self._records, mrid, point)
-        if known is not None and known.body.ended_at is not None:
-            await self._book.count_restored(mrid, -known.body.customers)
+        if known is not None:
+            begun = _gone_on(known.body, begun, reported_at(ticket.body, self._context.now))
+        was_restored = known is not None and known.body.ended_at is not None
+        await self._book.count_restored(mrid, -customers if was_restored and begun.ended_at is None else 0)
         await save_interruption(self._records, begun, self._context.now)
         await self._book.explain(mrid, _still_out_sentence(said))
         status = msgspec.structs.replace(
@@ -338,6 +353,20 @@ def place_keys(point: ServicePointRecord) -> frozenset[Key]:
 def is_later(ticket: Stored[TroubleTicket], at: datetime) -> bool:
     """Whether a ticket was reported after an instant."""
     return reported_at(ticket.body, ticket.created_at) > at
+
+
+def _gone_on(known: InterruptionRecord, begun: InterruptionRecord, reported: datetime) -> InterruptionRecord:
+    """What is noted of a point once somebody has called from there who contradicts a word.
+
+    A word after the call stands. Of two that were contradicted the later one is kept: calls come in any order.
+    """
+    contradicted = begun.contradicted
+    if known.contradicted is not None and contradicted is not None and known.contradicted.at > contradicted.at:
+        contradicted = known.contradicted
+    stands = known.ended_at is not None and known.evidence is not None and known.ended_at > reported
+    return msgspec.structs.replace(
+        known if stands else begun, started_at=min(known.started_at, begun.started_at), contradicted=contradicted
+    )
 
 
 def _still_out_sentence(said: Restored) -> str:
@@ -411,7 +440,7 @@ class _Passage:
             # What is below the device is gone through point by point; here it is for what the model does not know.
             is_below = word.evidence.kind.covers_device and any(one.mrid == word.device for one in supply.path)
             if not (is_below and supply.point is not None) and not await self._is_out_elsewhere(fresh):
-                await self._restorer.settle(fresh, word.at, word.evidence)
+                await self._restorer.settle(fresh, word.at, word.evidence, is_by_point=False)
             resolved_at = max(word.at, reported_at(fresh.body, fresh.created_at))
             await self._restorer.resolve(fresh, resolved_at, f"restored, by {word.evidence}")
         return bool(found)
@@ -435,11 +464,18 @@ class _Passage:
         going_on = Selection(keys=(keys,), states=(GOING_ON,))
         others = await self._records.select(INTERRUPTIONS, going_on) if keys else ()
         rows = {stored.body.point: stored.body for stored in known}
+        lit = tuple(point.mrid for point in page if point.mrid not in dark)
+        words = await first_words(self._records, lit, word.started_at, word.at, rows)
         for point in page:
             evidence = None if point.mrid in dark else word.evidence
             row = rows.get(point.mrid)
             if row is None or row.ended_at is None:
-                await self._end(row or self._row(incident, point), evidence)
+                await self._end(row or self._row(incident, point), evidence, words.get(point.mrid))
+            elif row.contradicted is None or word.started_at < row.started_at:
+                # When the outage began may have been found out since.
+                begun = msgspec.structs.replace(row, started_at=min(word.started_at, row.ended_at))
+                if begun != row:
+                    await save_interruption(self._records, begun, self._context.now)
         for stored in others:
             if stored.body.ended_at is None and stored.mrid not in mrids:
                 await self._end(stored.body, word.evidence)
@@ -455,9 +491,22 @@ class _Passage:
             device=point.device,
         )
 
-    async def _end(self, row: InterruptionRecord, evidence: Evidence | None) -> None:
-        """The outage is over for a point. Without evidence nobody has said that it has supply: it is out otherwise."""
-        ended = msgspec.structs.replace(row, ended_at=max(self._word.at, row.started_at), evidence=evidence)
+    async def _end(
+        self, row: InterruptionRecord, evidence: Evidence | None, word: InterruptionRecord | None = None
+    ) -> None:
+        """The outage is over for a point. Without evidence nobody has said that it has supply: it is out otherwise.
+
+        `word` is what somebody has said of the point itself before, in this incident or another.
+        """
+        at, is_by_point = self._word.at, word is not None
+        if word is not None and word.ended_at is not None:
+            at, evidence = word.ended_at, word.evidence
+        started_at = (
+            min(row.started_at, self._word.started_at) if row.incident == self._word.incident else row.started_at
+        )
+        ended = msgspec.structs.replace(
+            row, started_at=started_at, ended_at=max(at, started_at), evidence=evidence, is_by_point=is_by_point
+        )
         await save_interruption(self._records, ended, self._context.now)
 
     async def _dark(self, page: Sequence[ServicePointRecord]) -> frozenset[MRID]:
