@@ -158,7 +158,7 @@ class Storm:
         own = [one for name, one in tickets.items() if self.calls[name][0] == point and _state(one) == "open"]
         if own:
             self.claims.append(Claim(self.desk.now, frozenset({point})))
-        for ticket in own:
+        for ticket in own[:1]:  # the answer is for the premises: further tickets of them are resolved with it
             closed = TroubleTicket(mrid=ticket.mrid, resolved_date_time=self.desk.now, status=Status(reason="callback"))
             _taken(await self.desk.ask(Verb.CLOSE, Noun.TROUBLE_TICKETS, closed, source="CALL-CENTRE"))
 
