@@ -129,9 +129,12 @@ class Storm:
             await self._close(incident, await self._covered(incident))
 
     async def _close(self, incident: Incident, points: frozenset[str]) -> None:
-        self.claims.append(Claim(self.desk.now, points))
         word = said(mrid_of(incident), evidence="crew", by="CREW-11", restored_at=self.desk.now)
-        _taken(await self.desk.change_incident(word, verb=Verb.CLOSE))
+        reply = await self.desk.change_incident(word, verb=Verb.CLOSE)
+        if "BUS-136" in "".join(error.details or "" for error in reply.reply.error):
+            return  # an outage above goes on: that one has to be ended first, and nobody was told anything
+        _taken(reply)
+        self.claims.append(Claim(self.desk.now, points))
 
     async def _part(self, choice: int) -> None:
         """A crew has brought back a part of those who are out."""
@@ -175,8 +178,8 @@ class Storm:
         await self.desk.move(self.desk.now + timedelta(minutes=30))
         if self.world.failed:
             self.world.mend(*self.world.failed, at=self.desk.now)
-        for _ in range(60):
-            incident = await self._open(0)
+        for turn in range(120):
+            incident = await self._open(turn)
             if incident is None:
                 return
             await self._close(incident, await self._covered(incident))

@@ -47,7 +47,7 @@ async def test_any_storm_ends_without_a_lie_of_the_utility_and_each_minute_count
 
 @pytest.mark.parametrize(
     ("seed", "length"),
-    [(7, 40), (41, 40), (130, 35), (138, 40), (150, 35), (151, 30)],
+    [(7, 40), (37, 80), (41, 40), (130, 35), (138, 40), (150, 35), (151, 30)],
 )
 async def test_words_about_single_houses_outlive_mergers_and_second_calls(seed: int, length: int) -> None:
     """Storms in which houses were counted as out for longer than anybody had said."""

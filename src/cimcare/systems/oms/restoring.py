@@ -477,8 +477,12 @@ class _Passage:
                 if begun != row:
                     await save_interruption(self._records, begun, self._context.now)
         for stored in others:
-            if stored.body.ended_at is None and stored.mrid not in mrids:
+            if stored.body.ended_at is not None or stored.mrid in mrids:
+                continue
+            if await self._book.find_open(stored.body.incident) is None:
                 await self._end(stored.body, word.evidence)
+            else:  # the premises have left that outage; should it come to have them after all, it counts them anew
+                await self._records.drop(INTERRUPTIONS, stored.mrid)
         return page[-1].mrid if len(page) == _PAGE else None
 
     def _row(self, incident: Stored[Incident], point: ServicePointRecord) -> InterruptionRecord:
