@@ -21,7 +21,7 @@ from bench.intake import a_create
 from cimcare.codec.envelope import parse_message, render_message
 from cimcare.exchange.facts import priority_of
 from cimcare.exchange.outbox import Priority
-from cimcare.hub.lifespan import loop_factory
+from cimcare.hub.serving.lifespan import loop_factory
 from cimcare.model.envelope import RequestMessage
 from cimcare.model.identity import MessageID
 from cimcare.model.nouns import Noun

@@ -30,8 +30,8 @@ class Break:
     tests: tuple[str, ...]
 
 
-_DELIVERY = "tests/unit/hub/test_delivery.py::"
-_PIPELINE = "tests/unit/hub/test_pipeline.py::"
+_DELIVERY = "tests/unit/hub/outgoing/test_delivery.py::"
+_PIPELINE = "tests/unit/hub/intake/test_pipeline.py::"
 _RESTORATION = "tests/unit/systems/test_restoration.py::"
 
 BREAKS: tuple[Break, ...] = (
@@ -46,7 +46,7 @@ BREAKS: tuple[Break, ...] = (
     Break(
         "G2",
         "nobody looks whether a message was accepted before",
-        "src/cimcare/hub/passage.py",
+        "src/cimcare/hub/intake/passage.py",
         "        if original.outcome:\n            return original\n",
         "        if original.outcome:\n            return None\n",
         (_PIPELINE + "test_a_repeat_gets_the_same_answer_byte_for_byte",),
@@ -54,7 +54,7 @@ BREAKS: tuple[Break, ...] = (
     Break(
         "G3",
         "each attempt has a MessageID of its own",
-        "src/cimcare/hub/delivery.py",
+        "src/cimcare/hub/outgoing/delivery.py",
         "message_id=MessageID(delivery.message_id))",
         "message_id=MessageID(self._house.new_id()))",
         (_DELIVERY + "test_an_event_without_identifier_gets_one_that_stays",),
@@ -62,7 +62,7 @@ BREAKS: tuple[Break, ...] = (
     Break(
         "G3",
         "a message counts as told when the first subscriber has it",
-        "src/cimcare/hub/telling.py",
+        "src/cimcare/hub/intake/telling.py",
         "facts_of(message), sender=source):",
         "facts_of(message), sender=source)[:1]:",
         (_DELIVERY + "test_each_subscriber_gets_what_it_wants_and_has_its_own_state",),
@@ -70,7 +70,7 @@ BREAKS: tuple[Break, ...] = (
     Break(
         "G4",
         "deliveries do not know of which objects they are",
-        "src/cimcare/hub/telling.py",
+        "src/cimcare/hub/intake/telling.py",
         "object_keys=keys or object_keys_of(message),",
         "object_keys=(),",
         (_DELIVERY + "test_order_is_kept_for_an_object_and_others_go_past",),
@@ -102,7 +102,7 @@ BREAKS: tuple[Break, ...] = (
     Break(
         "G8",
         "everybody is let in",
-        "src/cimcare/hub/admission.py",
+        "src/cimcare/hub/intake/admission.py",
         "        return before < self._limit and before * self._seconds_of_ordinary() <= self._wait_seconds\n",
         "        return before >= 0\n",
         (_PIPELINE + "test_too_many_at_once_are_told_to_come_again",),
@@ -110,10 +110,10 @@ BREAKS: tuple[Break, ...] = (
     Break(
         "G8",
         "who came first is first, whatever it is about",
-        "src/cimcare/hub/admission.py",
+        "src/cimcare/hub/intake/admission.py",
         "heappush(self._line, (-priority, number, since, begun))",
         "heappush(self._line, (0, number, since, begun))",
-        ("tests/unit/hub/test_admission.py::test_hazards_go_before_life_support_and_both_before_all_others",),
+        ("tests/unit/hub/intake/test_admission.py::test_hazards_go_before_life_support_and_both_before_all_others",),
     ),
     Break(
         "G10",
@@ -126,7 +126,7 @@ BREAKS: tuple[Break, ...] = (
     Break(
         "G11",
         "any number of requests may wait for one slow partner",
-        "src/cimcare/hub/passing.py",
+        "src/cimcare/hub/intake/passing.py",
         "if self._waiting[partner.name] >= _PLACES * partner.parallel:",
         "if self._waiting[partner.name] < 0:",
         ("tests/unit/hub/test_forwarding.py::test_too_many_that_wait_for_one_partner_are_refused_and_others_are_not",),

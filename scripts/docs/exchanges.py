@@ -10,7 +10,7 @@ import msgspec
 
 from cimcare.errors import ERRORS, Finding, Level
 from cimcare.exchange.dispatch import Dispatcher
-from cimcare.hub.builtin import SYSTEMS
+from cimcare.hub.intake.builtin import SYSTEMS
 from cimcare.model.envelope import (
     AnyMessage,
     EventMessage,

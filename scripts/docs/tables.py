@@ -10,9 +10,9 @@ import yaml
 from cimcare.cli import main
 from cimcare.codec.network_csv import TABLES
 from cimcare.errors import ERRORS
-from cimcare.hub.keys import Setting, written
-from cimcare.hub.partner_keys import PARTNER_KEYS, SUBSCRIPTION_KEYS
-from cimcare.hub.settings import SETTINGS
+from cimcare.hub.config.keys import Setting, written
+from cimcare.hub.config.partner_keys import PARTNER_KEYS, SUBSCRIPTION_KEYS
+from cimcare.hub.config.settings import SETTINGS
 from docs.markdown import code, fence, page, table
 
 __all__ = ["ROOT", "pages", "read_requirements"]
@@ -86,7 +86,7 @@ def _settings_page() -> str:
     ]
     return page(
         "Settings",
-        "`cimcare.hub.settings` and `cimcare.hub.partner_keys`",
+        "`cimcare.hub.config.settings` and `cimcare.hub.config.partner_keys`",
         """\
 Settings stand in a TOML file: the one that `--config` names, else the one that the variable `CIMCARE_CONFIG` names,
 else `cimcare.toml` in the working directory, which may be missing. Variables of the environment win over the file,

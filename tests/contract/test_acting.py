@@ -13,12 +13,12 @@ from cimcare.exchange.partners import Partner
 from cimcare.exchange.ports import Event, Served, ServingContext
 from cimcare.exchange.store import Store
 from cimcare.exchange.subscriptions import Filter, Subscription
-from cimcare.hub.acting import Acting, NotBuiltInError
-from cimcare.hub.auditing import verify
-from cimcare.hub.balance import balances
-from cimcare.hub.reading import read_back
-from cimcare.hub.retention import Ages, Retention
-from cimcare.hub.setup import Setup, setup_of
+from cimcare.hub.acts.acting import Acting, NotBuiltInError
+from cimcare.hub.intake.reading import read_back
+from cimcare.hub.intake.setup import Setup, setup_of
+from cimcare.hub.operation.auditing import verify
+from cimcare.hub.operation.balance import balances
+from cimcare.hub.operation.retention import Ages, Retention
 from cimcare.model.envelope import ObjectID, Result
 from cimcare.model.nouns import Noun, Role
 from cimcare.model.verbs import Verb

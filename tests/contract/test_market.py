@@ -10,9 +10,9 @@ from cimcare.exchange.partners import Partner
 from cimcare.exchange.ports import Records, Served, Stored
 from cimcare.exchange.store import Store
 from cimcare.exchange.subscriptions import Filter, Subscription
-from cimcare.hub.acting import Acting
-from cimcare.hub.auditing import verify
-from cimcare.hub.setup import setup_of
+from cimcare.hub.acts.acting import Acting
+from cimcare.hub.intake.setup import setup_of
+from cimcare.hub.operation.auditing import verify
 from cimcare.model.customer_agreement import (
     Customer,
     CustomerAgreement,

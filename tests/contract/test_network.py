@@ -8,8 +8,8 @@ import pytest
 from cimcare.errors import InputError
 from cimcare.exchange.ports import Collection, Selection
 from cimcare.exchange.store import Store
-from cimcare.hub import network as hub_network
-from cimcare.hub.network import operate_device, replace_network
+from cimcare.hub.acts import network as hub_network
+from cimcare.hub.acts.network import operate_device, replace_network
 from cimcare.systems.oms.devices import DEVICES, SERVICE_POINTS, find_way, points_below
 from cimcare.systems.oms.importing import Plan, import_network, plan_import
 from cimcare.systems.oms.parts import PARTS

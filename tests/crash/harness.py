@@ -25,8 +25,8 @@ from cimcare.codec.limits import parse_xml
 from cimcare.exchange.log import Direction, LogEntry, LogSelection, Outcome, Transport
 from cimcare.exchange.outbox import DeliveryKind, DeliverySelection, DeliveryState, NewDelivery
 from cimcare.exchange.store import Reader, Store
-from cimcare.hub.auditing import verify
-from cimcare.hub.balance import balances
+from cimcare.hub.operation.auditing import verify
+from cimcare.hub.operation.balance import balances
 from cimcare.model.envelope import Payload, RequestMessage, ResponseMessage, Result
 from cimcare.model.identity import MRID, MessageID
 from cimcare.model.nouns import Noun

@@ -10,7 +10,7 @@ from docs.exchanges import ARCHETYPES, NOUN_NAMES, Cell, build_cell_message, cel
 
 from cimcare.codec.envelope import parse_message, render_message
 from cimcare.errors import ERRORS
-from cimcare.hub.lifespan import running_hub
+from cimcare.hub.serving.lifespan import running_hub
 from cimcare.model.envelope import AnyMessage, ResponseMessage, Result
 from cimcare.model.nouns import NOUNS, Noun
 from cimcare.model.verbs import EVENT_VERBS, REQUEST_VERBS, Archetype, Verb

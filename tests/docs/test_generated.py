@@ -10,8 +10,8 @@ from docs.tables import ROOT
 
 from cimcare.cli import main
 from cimcare.errors import ERRORS
-from cimcare.hub.partner_keys import PARTNER_KEYS, SUBSCRIPTION_KEYS
-from cimcare.hub.settings import SETTINGS
+from cimcare.hub.config.partner_keys import PARTNER_KEYS, SUBSCRIPTION_KEYS
+from cimcare.hub.config.settings import SETTINGS
 from cimcare.model.nouns import ENTRIES, NounEntry
 from cimcare.model.structure import elements_of
 from cimcare.schema import Catalog

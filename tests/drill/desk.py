@@ -15,7 +15,7 @@ from cimcare.exchange.log import Direction, LogSelection
 from cimcare.exchange.notices import ContactKind, Handed, HandOver, Outgoing
 from cimcare.exchange.store import Store
 from cimcare.hub.app import Hub
-from cimcare.hub.settings import Settings, read_settings
+from cimcare.hub.config.settings import Settings, read_settings
 from cimcare.model.enumerations import NotificationTriggerKind, WorkStatusKind
 from cimcare.model.envelope import (
     EventMessage,

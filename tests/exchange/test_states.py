@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from cimcare.exchange.ports import Selection
-from cimcare.hub.acting import Acting
+from cimcare.hub.acts.acting import Acting
 from cimcare.model.enumerations import WorkStatusKind
 from cimcare.model.envelope import (
     EventMessage,

@@ -19,8 +19,8 @@ import pytest
 from cimcare.codec.envelope import read_message, render_message
 from cimcare.codec.limits import parse_xml
 from cimcare.exchange.log import LogSelection, Outcome, Transport
-from cimcare.hub.auditing import verify
-from cimcare.hub.balance import balances
+from cimcare.hub.operation.auditing import verify
+from cimcare.hub.operation.balance import balances
 from cimcare.model.envelope import Payload, RequestMessage, ResponseMessage, Result
 from cimcare.model.identity import MRID, MessageID
 from cimcare.model.nouns import Noun

@@ -18,9 +18,9 @@ from cimcare.exchange.partners import DIRECT, Partner
 from cimcare.exchange.ports import Selection
 from cimcare.exchange.store import Reader
 from cimcare.exchange.subscriptions import Filter
-from cimcare.hub.auditing import Verification, verify
-from cimcare.hub.balance import balances
-from cimcare.hub.builtin import collection_of
+from cimcare.hub.intake.builtin import collection_of
+from cimcare.hub.operation.auditing import Verification, verify
+from cimcare.hub.operation.balance import balances
 from cimcare.model.envelope import RequestMessage, ResponseMessage, Result
 from cimcare.model.nouns import NOUNS, Noun, PayloadRoot
 from cimcare.model.verbs import EVENT_OF, Verb

@@ -14,9 +14,10 @@ import msgspec
 from cimcare.exchange import booking
 from cimcare.exchange.booking import book_delivered
 from cimcare.exchange.ledger import Ends
-from cimcare.hub import delivery as delivering
-from cimcare.hub import passage, retention, telling, upkeep
-from cimcare.hub.passage import Passage
+from cimcare.hub.intake import passage, telling
+from cimcare.hub.intake.passage import Passage
+from cimcare.hub.operation import retention, upkeep
+from cimcare.hub.outgoing import delivery as delivering
 from cimcare.model.identity import MessageID
 from cimcare.store.memory import MemoryStore
 from cimcare.store.memory_log import MemoryLogReader

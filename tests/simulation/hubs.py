@@ -12,7 +12,7 @@ from cimcare.exchange.log import Transport
 from cimcare.exchange.sending import Sender
 from cimcare.exchange.store import Store, StoreError
 from cimcare.hub.app import Hub
-from cimcare.hub.settings import Settings
+from cimcare.hub.config.settings import Settings
 from cimcare.store.errors import DatabaseError
 from cimcare.transport.channel import Answer, Channel, Received
 from cimcare.transport.rest import JsonChannel, XmlChannel

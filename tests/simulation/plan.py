@@ -14,7 +14,7 @@ import msgspec
 from cimcare.exchange.log import Transport
 from cimcare.exchange.partners import Forward, Partner, Replies, Retry, Wire
 from cimcare.exchange.subscriptions import Filter, Subscription
-from cimcare.hub.settings import DeliverySettings, HubSettings, Settings, SystemsSettings
+from cimcare.hub.config.settings import DeliverySettings, HubSettings, Settings, SystemsSettings
 from cimcare.model.nouns import NOUNS, Noun, Role
 from cimcare.model.verbs import Verb
 

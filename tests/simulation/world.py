@@ -14,10 +14,10 @@ from cimcare.exchange.booking import book_discarded, book_resent
 from cimcare.exchange.outbox import Delivery, DeliverySelection, DeliveryState
 from cimcare.exchange.store import StoreError, Transaction
 from cimcare.hub import app
-from cimcare.hub.abandoning import abandon
-from cimcare.hub.configuration import apply
-from cimcare.hub.halting import halt, release
-from cimcare.hub.retention import Ages, Retention
+from cimcare.hub.config.configuration import apply
+from cimcare.hub.operation.retention import Ages, Retention
+from cimcare.hub.outgoing.abandoning import abandon
+from cimcare.hub.outgoing.halting import halt, release
 from cimcare.schema import Catalog
 from cimcare.transport.channel import Answer
 from tests.simulation.actors import Actors

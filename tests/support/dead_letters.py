@@ -7,7 +7,7 @@ from cimcare.exchange.booking import book_buried, book_delivered, book_put
 from cimcare.exchange.log import Direction, Transport
 from cimcare.exchange.outbox import Delivery
 from cimcare.exchange.store import Store
-from cimcare.hub.dead_letters import Control, Tally
+from cimcare.hub.outgoing.dead_letters import Control, Tally
 from tests.support.stored import NOON, a_delivery, an_entry
 
 __all__ = ["FAILED", "Steering", "bury_again", "deliver", "put", "put_dead"]

@@ -13,8 +13,8 @@ from typing import Any
 
 import msgspec
 
-from cimcare.hub.lifespan import RunningHub, running_hub
-from cimcare.hub.settings import Settings, read_settings
+from cimcare.hub.config.settings import Settings, read_settings
+from cimcare.hub.serving.lifespan import RunningHub, running_hub
 from cimcare.transport.http import AsgiApp
 
 __all__ = [
@@ -30,9 +30,9 @@ __all__ = [
 
 _PROGRAM = """
 import sys
-from cimcare.hub.lifespan import serve
-from cimcare.hub.settings import read_settings
-from cimcare.hub.workers import serve_workers
+from cimcare.hub.serving.lifespan import serve
+from cimcare.hub.config.settings import read_settings
+from cimcare.hub.serving.workers import serve_workers
 settings, workers = read_settings(sys.argv[1]), int(sys.argv[2])
 def tell(address):
     print(address, flush=True)

@@ -12,7 +12,7 @@ import pytest
 from cimcare.codec.envelope import read_message
 from cimcare.codec.limits import parse_xml
 from cimcare.codec.soap import SoapVersion, read_soap, render_soap
-from cimcare.hub.lifespan import ListenError, serve
+from cimcare.hub.serving.lifespan import ListenError, serve
 from cimcare.model.envelope import ResponseMessage, Result
 from cimcare.model.identity import MRID, MessageID
 from cimcare.model.nouns import Noun

@@ -10,9 +10,9 @@ import structlog
 
 from cimcare.exchange.notices import ContactKind
 from cimcare.exchange.ports import Selection
+from cimcare.hub.acts.notifying import Notifier
+from cimcare.hub.config.notice_settings import open_channels
 from cimcare.hub.metrics import Metrics
-from cimcare.hub.notice_settings import open_channels
-from cimcare.hub.notifying import Notifier
 from cimcare.model.enumerations import NotificationTriggerKind
 from cimcare.model.identity import MRID
 from cimcare.store.opening import open_store

@@ -8,7 +8,7 @@ import schemathesis
 from hypothesis import HealthCheck, given, settings
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
-from cimcare.hub.halting import halt
+from cimcare.hub.outgoing.halting import halt
 from cimcare.store.opening import open_store
 from tests.support.dead_letters import put, put_dead
 from tests.support.hub import HubProcess, hub_process

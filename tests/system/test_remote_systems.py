@@ -11,7 +11,7 @@ import pytest
 
 from cimcare.client import Peer
 from cimcare.exchange.outbox import DeliverySelection, DeliveryState
-from cimcare.hub.lifespan import RunningHub, running_hub
+from cimcare.hub.serving.lifespan import RunningHub, running_hub
 from cimcare.model.envelope import RequestMessage, ResponseMessage, Result
 from cimcare.model.identity import MessageID
 from cimcare.model.nouns import Noun

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from cimcare.exchange.outbox import DeliverySelection, DeliveryState
-from cimcare.hub.auditing import verify
-from cimcare.hub.balance import balances
+from cimcare.hub.operation.auditing import verify
+from cimcare.hub.operation.balance import balances
 from cimcare.model.envelope import Result
 from cimcare.store.opening import open_reader
 from tests.support.hub import hub_process

@@ -11,7 +11,7 @@ import pytest
 
 from cimcare.exchange.log import LogSelection, Outcome
 from cimcare.hub.app import Hub, make_logger
-from cimcare.hub.queries import ObjectFilter
+from cimcare.hub.rest.queries import ObjectFilter
 from cimcare.model.enumerations import WorkKind
 from cimcare.model.envelope import RequestMessage, ResponseMessage, Result
 from cimcare.model.identity import MRID, MessageID

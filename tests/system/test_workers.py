@@ -19,7 +19,7 @@ import asyncpg
 import pytest
 
 from cimcare.exchange.log import LogSelection
-from cimcare.hub.configuration import apply, in_force
+from cimcare.hub.config.configuration import apply, in_force
 from cimcare.model.envelope import Result
 from cimcare.store.opening import open_reader, open_store
 from cimcare.store.postgres_session import LOCK

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from cimcare.cli.input import fail
-from cimcare.hub.reasons import ReasonError, require_reason
+from cimcare.hub.outgoing.reasons import ReasonError, require_reason
 
 __all__ = ["halted_by_ctrl_c", "require_given"]
 

@@ -12,9 +12,9 @@ from cimcare.cli.place import INSTANT, Place, ask, place_options
 from cimcare.errors import finding_of
 from cimcare.exchange.ledger import Balance
 from cimcare.exchange.store import Reader
-from cimcare.hub.balance import balances
-from cimcare.hub.hours import BEGINNING, within_reason
-from cimcare.hub.operator_views import BalanceView, view_balance
+from cimcare.hub.operation.balance import balances
+from cimcare.hub.operation.hours import BEGINNING, within_reason
+from cimcare.hub.rest.operator_views import BalanceView, view_balance
 
 __all__ = ["ledger"]
 

@@ -21,8 +21,7 @@ from cimcare.client.api import ApiAnswer, ask_api
 from cimcare.codec.directory_csv import parse_directory_csv
 from cimcare.exchange.ports import Key, Selection
 from cimcare.exchange.store import Reader, Store
-from cimcare.hub.customer_pages import find_customer
-from cimcare.hub.customer_views import (
+from cimcare.hub.acts.customer_views import (
     CallBackView,
     CustomerDetail,
     CustomerView,
@@ -31,7 +30,8 @@ from cimcare.hub.customer_views import (
     view_customer,
     view_notice,
 )
-from cimcare.hub.directory import LoadedDirectory, load_directory
+from cimcare.hub.acts.directory import LoadedDirectory, load_directory
+from cimcare.hub.rest.customer_pages import find_customer
 from cimcare.model.enumerations import NotificationTriggerKind, TroubleReportingKind
 from cimcare.systems.cis.callbacks import CALL_BACKS, CallBackAnswer
 from cimcare.systems.cis.contacts import PREFERENCE_KINDS

@@ -16,14 +16,14 @@ from cimcare.exchange.outbox import OutboxReader
 from cimcare.exchange.partners import Partner
 from cimcare.exchange.ports import Records
 from cimcare.exchange.subscriptions import Subscription
-from cimcare.hub.clashes import owners_of
-from cimcare.hub.configuration import Configuration, load, load_own, load_started
-from cimcare.hub.configuration import apply as apply_change
-from cimcare.hub.differences import partner_keys, shown_address, subscription_keys
-from cimcare.hub.keys import Mistake, written
-from cimcare.hub.planning import Plan
-from cimcare.hub.planning import plan as plan_change
-from cimcare.hub.settings import DEFAULT_FILE, Settings, find_file, judge_file
+from cimcare.hub.config.clashes import owners_of
+from cimcare.hub.config.configuration import Configuration, load, load_own, load_started
+from cimcare.hub.config.configuration import apply as apply_change
+from cimcare.hub.config.differences import partner_keys, shown_address, subscription_keys
+from cimcare.hub.config.keys import Mistake, written
+from cimcare.hub.config.planning import Plan
+from cimcare.hub.config.planning import plan as plan_change
+from cimcare.hub.config.settings import DEFAULT_FILE, Settings, find_file, judge_file
 from cimcare.model.nouns import Role
 
 __all__ = ["config"]

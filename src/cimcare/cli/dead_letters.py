@@ -20,7 +20,7 @@ from cimcare.cli.told import Shown, load_shown, print_deliveries, print_shown
 from cimcare.errors import Finding
 from cimcare.exchange.outbox import Delivery, DeliveryState
 from cimcare.exchange.store import Reader, Store
-from cimcare.hub.dead_letters import (
+from cimcare.hub.outgoing.dead_letters import (
     Chosen,
     Control,
     DeadFilter,
@@ -33,7 +33,7 @@ from cimcare.hub.dead_letters import (
     explain,
     is_code,
 )
-from cimcare.hub.destinations import is_direct, list_destinations
+from cimcare.hub.outgoing.destinations import is_direct, list_destinations
 from cimcare.store.opening import shown_url
 
 __all__ = ["deadletters"]

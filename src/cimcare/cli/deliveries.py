@@ -17,10 +17,10 @@ from cimcare.cli.told import Shown, load_shown, print_deliveries, print_shown
 from cimcare.errors import finding_of
 from cimcare.exchange.outbox import DeliverySelection, DeliveryState
 from cimcare.exchange.store import Reader, Store
-from cimcare.hub.abandoning import Abandonable, abandon, count_abandonable
-from cimcare.hub.destinations import Destination, is_destination, is_direct, list_destinations
-from cimcare.hub.halting import Halt, find_halt, halt, release
-from cimcare.hub.operator_views import view_destination
+from cimcare.hub.outgoing.abandoning import Abandonable, abandon, count_abandonable
+from cimcare.hub.outgoing.destinations import Destination, is_destination, is_direct, list_destinations
+from cimcare.hub.outgoing.halting import Halt, find_halt, halt, release
+from cimcare.hub.rest.operator_views import view_destination
 
 __all__ = ["deliveries"]
 

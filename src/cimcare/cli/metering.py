@@ -11,7 +11,7 @@ from cimcare.cli.input import fail, find_user, read_file
 from cimcare.cli.sending import require_http
 from cimcare.client import NoAnswerError
 from cimcare.client.api import ask_api
-from cimcare.hub.meter_table import CSV, JSON, MOST_EVENTS, TableError, read_events, render_events
+from cimcare.hub.acts.meter_table import CSV, JSON, MOST_EVENTS, TableError, read_events, render_events
 from cimcare.model.network import MeterEvent
 
 __all__ = ["meter_events"]

@@ -14,7 +14,7 @@ from cimcare.codec.network import parse_network
 from cimcare.codec.network_rdf import RDF_LIMITS
 from cimcare.errors import Finding, InputError, Level
 from cimcare.exchange.store import Reader, Store
-from cimcare.hub.network import FeederView, each_device, operate_device, replace_network, sum_feeders
+from cimcare.hub.acts.network import FeederView, each_device, operate_device, replace_network, sum_feeders
 from cimcare.model.network import Network
 from cimcare.systems.oms.devices import DeviceRecord, Supply, find_way
 from cimcare.systems.oms.importing import Difference, Imported

@@ -11,7 +11,7 @@ import click
 from cimcare.cli.input import fail
 from cimcare.errors import CimcareError
 from cimcare.exchange.store import Reader, Store
-from cimcare.hub.settings import Settings, load_settings
+from cimcare.hub.config.settings import Settings, load_settings
 from cimcare.store.opening import open_reader, open_store
 
 __all__ = ["INSTANT", "NUMBER", "Place", "act", "ask", "place_options", "run"]

@@ -14,10 +14,10 @@ from cimcare.demo.play import play_demo
 from cimcare.demo.show import print_demo
 from cimcare.demo.steps import Demo
 from cimcare.errors import CimcareError
-from cimcare.hub.lifespan import running_hub
-from cimcare.hub.lifespan import serve as serve_hub
-from cimcare.hub.settings import Settings, load_settings
-from cimcare.hub.workers import serve_workers
+from cimcare.hub.config.settings import Settings, load_settings
+from cimcare.hub.serving.lifespan import running_hub
+from cimcare.hub.serving.lifespan import serve as serve_hub
+from cimcare.hub.serving.workers import serve_workers
 
 __all__ = ["demo", "serve"]
 

@@ -14,9 +14,9 @@ from cimcare.cli.input import fail, read_file
 from cimcare.cli.place import Place, act, ask, place_options
 from cimcare.exchange.ports import Served, ServingContext
 from cimcare.exchange.store import Reader, Store
-from cimcare.hub.acting import Acting
-from cimcare.hub.configuration import in_force
-from cimcare.hub.setup import setup_of
+from cimcare.hub.acts.acting import Acting
+from cimcare.hub.config.configuration import in_force
+from cimcare.hub.intake.setup import setup_of
 from cimcare.model.envelope import Result
 from cimcare.model.nouns import Role
 from cimcare.systems.cis.point_of_sale import (

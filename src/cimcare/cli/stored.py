@@ -11,8 +11,8 @@ from cimcare.cli.input import actor_option, fail, find_user
 from cimcare.cli.place import INSTANT, NUMBER, Place, act, ask, place_options
 from cimcare.exchange.log import Direction, LogEntry, LogSelection, Outcome
 from cimcare.exchange.store import Reader, Store
-from cimcare.hub.queries import Queries
-from cimcare.hub.retention import Ages, Retention, Swept, count_expired
+from cimcare.hub.operation.retention import Ages, Retention, Swept, count_expired
+from cimcare.hub.rest.queries import Queries
 
 __all__ = ["messages"]
 

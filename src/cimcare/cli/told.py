@@ -8,8 +8,8 @@ import msgspec
 
 from cimcare.exchange.outbox import Delivery
 from cimcare.exchange.store import Reader
-from cimcare.hub.exchanged import find_exchanged
-from cimcare.hub.operator_views import DeliveryDetail, view_delivery, view_detail
+from cimcare.hub.outgoing.exchanged import find_exchanged
+from cimcare.hub.rest.operator_views import DeliveryDetail, view_delivery, view_detail
 
 __all__ = ["Shown", "load_shown", "print_deliveries", "print_shown"]
 

@@ -9,10 +9,10 @@ from cimcare.cli.input import fail
 from cimcare.cli.place import NUMBER, Place, ask, place_options
 from cimcare.exchange.audit import Action, AuditRow
 from cimcare.exchange.removal import runs_of
-from cimcare.hub.auditing import Verification
-from cimcare.hub.auditing import verify as verify_trail
-from cimcare.hub.operator_views import view_row
-from cimcare.hub.trail import find_head, list_rows
+from cimcare.hub.operation.auditing import Verification
+from cimcare.hub.operation.auditing import verify as verify_trail
+from cimcare.hub.operation.trail import find_head, list_rows
+from cimcare.hub.rest.operator_views import view_row
 
 __all__ = ["audit"]
 

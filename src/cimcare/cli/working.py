@@ -15,7 +15,7 @@ from cimcare.cli.input import actor_option, fail, find_user
 from cimcare.cli.place import Place, act, ask, place_options
 from cimcare.errors import InputError
 from cimcare.exchange.store import Reader, Store
-from cimcare.hub.crews import put_crews
+from cimcare.hub.acts.crews import put_crews
 from cimcare.model.enumerations import WorkStatusKind
 from cimcare.model.identity import MRID
 from cimcare.systems.wms.board import OPEN_STATES, Board, CrewView, OrderView, list_orders, load_board, view_crew

@@ -14,31 +14,33 @@ from cimcare.exchange.notices import Channel, ContactKind
 from cimcare.exchange.ports import Clock, NewID
 from cimcare.exchange.sending import Sender
 from cimcare.exchange.store import Store, StoreError
-from cimcare.hub.acting import Acting
-from cimcare.hub.api import build_api
-from cimcare.hub.builtin import SYSTEMS
-from cimcare.hub.calling import Calling
-from cimcare.hub.configuration import adopt, in_force
-from cimcare.hub.customer_pages import CustomerPages
-from cimcare.hub.delivery import Couriers, CourierTimes
-from cimcare.hub.events import Events
+from cimcare.hub.acts.acting import Acting
+from cimcare.hub.acts.calling import Calling
+from cimcare.hub.acts.metering import Metering
+from cimcare.hub.acts.notifying import Notifier, put_rules_in_force
+from cimcare.hub.config.configuration import adopt, in_force
+from cimcare.hub.config.notice_settings import open_channels
+from cimcare.hub.config.settings import Settings
+from cimcare.hub.config.subscribing import Subscribing
 from cimcare.hub.following import Follower
-from cimcare.hub.market_pages import MarketPages
-from cimcare.hub.meter_pages import MeterPages
-from cimcare.hub.metering import Metering
+from cimcare.hub.intake.builtin import SYSTEMS
+from cimcare.hub.intake.passing import Circuits, Passing
+from cimcare.hub.intake.pipeline import Pipeline
+from cimcare.hub.intake.setup import setup_of
 from cimcare.hub.metrics import Metrics
-from cimcare.hub.notice_settings import open_channels
-from cimcare.hub.notifying import Notifier, put_rules_in_force
-from cimcare.hub.operator_pages import OperatorPages
-from cimcare.hub.passing import Circuits, Passing
-from cimcare.hub.pipeline import Pipeline
-from cimcare.hub.queries import Queries
-from cimcare.hub.settings import Settings
-from cimcare.hub.setup import setup_of
-from cimcare.hub.streaming import Streams
-from cimcare.hub.subscribing import Subscribing
-from cimcare.hub.upkeep import Upkeep
-from cimcare.hub.viewing import Viewing
+from cimcare.hub.operation.upkeep import Upkeep
+from cimcare.hub.outgoing.delivery import Couriers, CourierTimes
+from cimcare.hub.rest.alarm_pages import AlarmPages
+from cimcare.hub.rest.api import build_api
+from cimcare.hub.rest.audience import Audience
+from cimcare.hub.rest.customer_pages import CustomerPages
+from cimcare.hub.rest.events import Events
+from cimcare.hub.rest.market_pages import MarketPages
+from cimcare.hub.rest.meter_pages import MeterPages
+from cimcare.hub.rest.operator_pages import OperatorPages
+from cimcare.hub.rest.queries import Queries
+from cimcare.hub.rest.streaming import Streams
+from cimcare.hub.rest.viewing import Viewing
 from cimcare.model.nouns import Role
 from cimcare.schema import Catalog
 from cimcare.schema.documents import render_schema, render_wsdl
@@ -84,6 +86,7 @@ class Hub:
         streams: Streams,
         viewing: Viewing,
         upkeep: Upkeep,
+        audience: Audience,
         notifier: Notifier,
         app: AsgiApp,
     ):
@@ -96,6 +99,7 @@ class Hub:
         self.upkeep = upkeep
         self.notifier = notifier
         self.app = app
+        self._audience = audience
         self._store = store
         self._sender = sender
         self._passing = passing
@@ -220,6 +224,7 @@ class Hub:
             new_id=new_id,
             on_put=couriers.wake,
         )
+        audience = Audience(logger)
         upkeep = Upkeep(
             store=store,
             settings=settings,
@@ -231,6 +236,7 @@ class Hub:
             clock=clock,
             process=new_id(),
             logger=logger,
+            on_alarms=audience.announce,
         )
         calling = Calling(
             receive=pipeline.receive,
@@ -264,7 +270,7 @@ class Hub:
                 viewing,
                 MarketPages(store.reader, viewing, acting, clock),
                 OperatorPages(store.reader, circuits.all, clock),
-                upkeep.pages,
+                AlarmPages(store.reader, upkeep.watcher, audience),
                 CustomerPages(store.reader, calling),
                 MeterPages(
                     metering,
@@ -292,6 +298,7 @@ class Hub:
             streams=streams,
             viewing=viewing,
             upkeep=upkeep,
+            audience=audience,
             notifier=notifier,
             app=endpoints,
         )
@@ -304,11 +311,12 @@ class Hub:
     def end_streams(self) -> None:
         """End all streams to clients, which would have no end by themselves."""
         self.streams.stop()
-        self.upkeep.audience.stop()
+        self._audience.stop()
 
     async def close(self) -> None:
         """End what is under way, deliveries too, make durable what waits, and close the database."""
         await self.notifier.stop()
+        self._audience.stop()
         await self.upkeep.stop()
         await self._follower.stop()
         await self._passing.stop()

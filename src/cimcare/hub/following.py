@@ -7,10 +7,10 @@ from collections.abc import Mapping
 import structlog
 
 from cimcare.exchange.store import Reader, StoreError
-from cimcare.hub.configuration import InForce, in_force
-from cimcare.hub.delivery import Couriers
-from cimcare.hub.pipeline import Pipeline
-from cimcare.hub.setup import setup_of
+from cimcare.hub.config.configuration import InForce, in_force
+from cimcare.hub.intake.pipeline import Pipeline
+from cimcare.hub.intake.setup import setup_of
+from cimcare.hub.outgoing.delivery import Couriers
 from cimcare.model.nouns import Role
 
 __all__ = ["Follower"]

@@ -11,9 +11,9 @@ import pytest
 
 from cimcare.exchange.audit import Action, Note
 from cimcare.exchange.store import Store
-from cimcare.hub import trail
-from cimcare.hub.auditing import verify
-from cimcare.hub.trail import TrailError, find_head, list_rows
+from cimcare.hub.operation import trail
+from cimcare.hub.operation.auditing import verify
+from cimcare.hub.operation.trail import TrailError, find_head, list_rows
 from cimcare.store.opening import open_store
 from tests.support.stored import NOON, an_entry
 from tests.unit.cli.conftest import Run

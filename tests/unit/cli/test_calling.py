@@ -9,7 +9,7 @@ from pathlib import Path
 import click.testing
 import pytest
 
-from cimcare.hub.lifespan import running_hub
+from cimcare.hub.serving.lifespan import running_hub
 from cimcare.samples.northlake import find_premises
 from tests.support.hub import hub_settings
 from tests.unit.cli.conftest import Run

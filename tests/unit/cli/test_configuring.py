@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from cimcare.exchange.audit import Action, AuditRow
-from cimcare.hub.configuration import Configuration, adopt, load
-from cimcare.hub.settings import load_settings, read_settings
+from cimcare.hub.config.configuration import Configuration, adopt, load
+from cimcare.hub.config.settings import load_settings, read_settings
 from cimcare.store.opening import open_reader, open_store
 from tests.unit.cli.conftest import Run
 

@@ -17,8 +17,8 @@ from cimcare.exchange.audit import Action, AuditRow
 from cimcare.exchange.log import Direction, Outcome
 from cimcare.exchange.outbox import DeliverySelection
 from cimcare.exchange.store import Reader, Store
-from cimcare.hub import dead_letters as letters
-from cimcare.hub.halting import halt
+from cimcare.hub.outgoing import dead_letters as letters
+from cimcare.hub.outgoing.halting import halt
 from cimcare.store.opening import open_reader, open_store
 from tests.support.dead_letters import bury_again, deliver, put, put_dead
 from tests.support.stored import NOON, an_entry

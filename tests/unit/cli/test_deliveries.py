@@ -18,10 +18,10 @@ from cimcare.exchange.audit import Action, AuditRow
 from cimcare.exchange.log import Direction
 from cimcare.exchange.outbox import DeliveryKind
 from cimcare.exchange.store import Store, Transaction
-from cimcare.hub import abandoning
-from cimcare.hub.configuration import adopt
-from cimcare.hub.exchanged import find_exchanged
-from cimcare.hub.settings import read_settings
+from cimcare.hub.config.configuration import adopt
+from cimcare.hub.config.settings import read_settings
+from cimcare.hub.outgoing import abandoning
+from cimcare.hub.outgoing.exchanged import find_exchanged
 from cimcare.store.opening import open_reader, open_store
 from tests.support.dead_letters import deliver, put, put_dead
 from tests.support.stored import NOON, an_entry

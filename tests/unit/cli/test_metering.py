@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from cimcare.cli import metering
-from cimcare.hub import meter_table
+from cimcare.hub.acts import meter_table
 from tests.unit.cli.conftest import Run
 
 HEAD = "point,state,at\n"

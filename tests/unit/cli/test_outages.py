@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pytest
 
 from cimcare.codec.envelope import render_message
-from cimcare.hub.lifespan import running_hub
+from cimcare.hub.serving.lifespan import running_hub
 from cimcare.model.envelope import Header, Payload, RequestMessage
 from cimcare.model.identity import MRID, MessageID
 from cimcare.model.nouns import Noun

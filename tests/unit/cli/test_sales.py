@@ -7,8 +7,8 @@ import pytest
 
 from cimcare.exchange.outbox import DeliverySelection
 from cimcare.exchange.store import Store
-from cimcare.hub.configuration import adopt
-from cimcare.hub.settings import read_settings
+from cimcare.hub.config.configuration import adopt
+from cimcare.hub.config.settings import read_settings
 from tests.support.stored import NOON
 from tests.unit.cli.conftest import Run
 from tests.unit.cli.test_consents import DATABASE, HOME, on_store, town

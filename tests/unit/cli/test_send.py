@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cimcare.codec.envelope import render_message
-from cimcare.hub.lifespan import running_hub
+from cimcare.hub.serving.lifespan import running_hub
 from cimcare.model.envelope import FaultMessage, Reply, ReplyError, Result
 from cimcare.model.nouns import Noun
 from cimcare.model.verbs import Verb

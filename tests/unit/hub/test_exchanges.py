@@ -12,13 +12,13 @@ from cimcare.exchange.ledger import balance_of
 from cimcare.exchange.log import Direction, Outcome
 from cimcare.exchange.outbox import DeliveryState, Priority
 from cimcare.exchange.store import StoreError
-from cimcare.hub.delivery import Couriers
-from cimcare.hub.passage import Passage
-from cimcare.hub.setup import setup_of
+from cimcare.hub.intake.passage import Passage
+from cimcare.hub.intake.setup import setup_of
+from cimcare.hub.outgoing.delivery import Couriers
 from cimcare.model.envelope import RequestMessage, ResponseMessage, Result
 from tests.support.sender import broken, replied, silent
 from tests.support.stored import an_entry
-from tests.unit.hub.test_delivery import Delivering, a_create, ask_ok
+from tests.unit.hub.outgoing.test_delivery import Delivering, a_create, ask_ok
 from tests.unit.hub.test_forwarding import OMS, codes_of, opened
 
 
@@ -131,7 +131,7 @@ async def test_a_message_that_is_not_kept_gives_its_place_back(
 
 async def test_not_all_may_wait_for_the_same_message(remote: Delivering, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each that waits looks at the database again and again."""
-    monkeypatch.setattr("cimcare.hub.passing._MOST_JOINING", 1)
+    monkeypatch.setattr("cimcare.hub.intake.passing._MOST_JOINING", 1)
     remote.sender.gates["oms"] = asyncio.Event()
     tasks = [asyncio.create_task(remote.post(a_create())) for _ in range(3)]
     await remote.until_given("oms", 1)
@@ -145,7 +145,7 @@ async def test_a_repeat_of_what_never_was_kept_is_not_waited_for(
     remote: Delivering, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The commit that was to keep the first may fail."""
-    monkeypatch.setattr("cimcare.hub.passing._LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("cimcare.hub.intake.passing._LOOK_SECONDS", 0.0)
     assert await remote.hub._passing.settled(an_entry(sequence=4711), timedelta(hours=1)) is None
 
 
@@ -164,13 +164,13 @@ async def test_an_error_of_the_program_ends_neither_a_courier_nor_the_watch(
     remote: Delivering, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else everything for that partner, or every reply that does not come, would wait until the next start."""
-    monkeypatch.setattr("cimcare.hub.delivery._STORE_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr("cimcare.hub.outgoing.delivery._STORE_PAUSE_SECONDS", 0.01)
 
     async def fail(*_: object) -> None:
         raise LookupError("on purpose")
 
     with monkeypatch.context() as patched:
-        patched.setattr("cimcare.hub.delivery.find_halt", fail)
+        patched.setattr("cimcare.hub.outgoing.delivery.find_halt", fail)
         patched.setattr(Couriers, "_expire", fail)
         await remote.post(one_way(a_create()))
 

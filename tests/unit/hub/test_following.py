@@ -6,11 +6,11 @@ from pathlib import Path
 import msgspec
 
 from cimcare.exchange.store import StoreError
-from cimcare.hub.configuration import InForce, apply
+from cimcare.hub.config.configuration import InForce, apply
 from cimcare.hub.following import Follower
 from cimcare.model.nouns import Role
 from tests.unit.hub.conftest import HeldHub
-from tests.unit.hub.test_delivery import CRM, GIS, SUBSCRIPTIONS, Delivering, a_create, ask_ok
+from tests.unit.hub.outgoing.test_delivery import CRM, GIS, SUBSCRIPTIONS, Delivering, a_create, ask_ok
 
 
 async def test_a_partner_that_comes_into_force_is_delivered_to(tmp_path: Path) -> None:

@@ -14,8 +14,8 @@ from cimcare.exchange.log import Direction, Outcome
 from cimcare.exchange.outbox import DeliveryKind, DeliveryState
 from cimcare.exchange.partners import Forward, Partner, Replies, Retry
 from cimcare.exchange.ports import Selection
-from cimcare.hub.balance import balances
-from cimcare.hub.builtin import COLLECTIONS
+from cimcare.hub.intake.builtin import COLLECTIONS
+from cimcare.hub.operation.balance import balances
 from cimcare.model.envelope import (
     EventMessage,
     FaultMessage,
@@ -36,7 +36,7 @@ from cimcare.samples import build_message
 from tests.support.channels import CHANNELS
 from tests.support.sender import fault, replied, reply_to, silent
 from tests.unit.hub.conftest import NOON, HeldHub
-from tests.unit.hub.test_delivery import Delivering, a_create, ask_ok
+from tests.unit.hub.outgoing.test_delivery import Delivering, a_create, ask_ok
 
 MORE = """
 [delivery]

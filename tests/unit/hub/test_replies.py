@@ -10,13 +10,13 @@ import pytest
 from cimcare.codec.compressed import compress_payload
 from cimcare.exchange.outbox import DeliveryState
 from cimcare.exchange.partners import Forward, Partner, Replies
-from cimcare.hub import later as later_module
+from cimcare.hub.intake import later as later_module
 from cimcare.model.envelope import Message, RequestMessage, ResponseMessage, Result
 from cimcare.model.identity import CorrelationID, MessageID
 from cimcare.model.trouble_ticket import TroubleTickets
 from tests.support.channels import CHANNELS, answer_of
 from tests.support.sender import replied, reply_to, silent
-from tests.unit.hub.test_delivery import Delivering, a_create, ask_ok
+from tests.unit.hub.outgoing.test_delivery import Delivering, a_create, ask_ok
 from tests.unit.hub.test_forwarding import OMS, a_get, asynchronous, opened, tickets
 
 LATER = msgspec.structs.replace(OMS, replies=Replies.LATER)

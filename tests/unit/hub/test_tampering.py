@@ -12,7 +12,7 @@ from sqlalchemy import Column, LargeBinary, String, Text
 from cimcare.exchange.audit import Action, Note
 from cimcare.exchange.log import Outcome
 from cimcare.exchange.removal import removal_of
-from cimcare.hub.auditing import Verification, verify
+from cimcare.hub.operation.auditing import Verification, verify
 from cimcare.store import tables
 from cimcare.store.opening import open_reader, open_store
 from tests.support.stored import NOON, an_entry

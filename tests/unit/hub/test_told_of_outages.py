@@ -22,8 +22,8 @@ from cimcare.samples.northlake import Premises, find_premises
 from cimcare.store.opening import open_store
 from cimcare.systems.oms.kinds import INCIDENTS
 from tests.support.hub import hub_settings
+from tests.unit.hub.acts.test_calling import Desk
 from tests.unit.hub.conftest import NOON
-from tests.unit.hub.test_calling import Desk
 
 STREET = [find_premises(index) for index in range(5)]
 """All that hang on one transformer."""

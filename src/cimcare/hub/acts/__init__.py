@@ -1,0 +1,1 @@
+"""What happens without a message: ticks, calls, notices, meter tables, the directory and the network."""

@@ -1,0 +1,1 @@
+"""Settings, partners and subscriptions: read, judged, compared, and the configuration in force."""

@@ -1,0 +1,1 @@
+"""The way of one message: let in, judged, served here or passed on, kept, answered, told of."""

@@ -1,0 +1,1 @@
+"""What an operator and an auditor rely on: alarms, ledger, audit trail, retention."""

@@ -1,0 +1,159 @@
+"""What a running hub does besides messages, from time to time: alarms, ticks, requests without end, retention.
+
+Each is a task of its own, so that a long clean-up does not delay an alarm. None ends by an error.
+"""
+
+import asyncio
+import traceback
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from datetime import datetime, timedelta
+
+import structlog
+
+from cimcare.exchange.dispatch import System
+from cimcare.exchange.partners import Partner
+from cimcare.exchange.ports import Clock
+from cimcare.exchange.sending import Circuit
+from cimcare.exchange.store import Store, StoreError
+from cimcare.hub.acts.acting import Acting
+from cimcare.hub.acts.ticking import Ticking
+from cimcare.hub.acts.turns import Turns
+from cimcare.hub.config.settings import Settings
+from cimcare.hub.metrics import Metrics
+from cimcare.hub.operation.alarms import AlarmLimits
+from cimcare.hub.operation.retention import Ages, Retention
+from cimcare.hub.operation.stale import settle_stale
+from cimcare.hub.operation.watching import Watcher
+
+__all__ = ["Upkeep"]
+
+_STALE_EVERY = timedelta(minutes=1)
+_STALE_MARGIN = timedelta(minutes=1)
+"""How long a request may be without outcome beyond the time that its partner has."""
+
+_FIRST_RETENTION = timedelta(minutes=1)
+"""A hub that starts has better things to do."""
+
+_FIRST_TICKS = timedelta(seconds=5)
+"""Soon, for much may be due that nobody did while no hub ran."""
+
+_WHOLE_RETENTION_EVERY = timedelta(days=1)
+_PAUSE_SECONDS = 0.05
+"""Between two batches of a clean-up."""
+
+
+class Upkeep:
+    """All of it for one process. `start` and `stop` frame its life; `stop` also ends the streams of alarms.
+
+    Args:
+        store: The durable state.
+        settings: All settings.
+        partners: All partners that are configured now.
+        circuits: The circuits of this process by name of the partner.
+        metrics: Where gauges are set.
+        acting: Does what the built-in systems do by the clock.
+        systems: Whose ticks there are.
+        clock: Now.
+        process: A name that no other process has.
+        logger: Where it is noted what was done, and what went wrong.
+        on_alarms: Told when alarms were raised or cleared.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        settings: Settings,
+        partners: Callable[[], Collection[Partner]],
+        circuits: Callable[[], Mapping[str, Circuit]],
+        metrics: Metrics,
+        acting: Acting,
+        systems: Sequence[System],
+        clock: Clock,
+        process: str,
+        logger: structlog.typing.FilteringBoundLogger,
+        on_alarms: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._store = store
+        self._partners = partners
+        self._clock = clock
+        self._turns = Turns(store, process)
+        self._log = logger
+        self._retention_every = timedelta(minutes=settings.retention.every_minutes)
+        self._alarms_every = timedelta(seconds=settings.alarms.every_seconds)
+        self._ticks_every = timedelta(seconds=settings.hub.tick_seconds)
+        self._retention = Retention(store, Ages.of(settings), clock, pause_seconds=_PAUSE_SECONDS)
+        self._whole_at: datetime | None = None
+        self._longest_deadline = timedelta(seconds=30)
+        self._tasks: list[asyncio.Task[None]] = []
+        self.ticking = Ticking(
+            acting=acting,
+            systems=systems,
+            turns=self._turns,
+            clock=clock,
+            every=self._ticks_every,
+            logger=logger,
+        )
+        self.watcher = Watcher(
+            store=store,
+            limits=AlarmLimits.of(settings),
+            partners=partners,
+            circuits=circuits,
+            metrics=metrics,
+            clock=clock,
+            process=process,
+            every=self._alarms_every,
+            logger=logger,
+            on_change=on_alarms,
+        )
+
+    def start(self) -> None:
+        """Begin."""
+        jobs = [
+            ("alarms", self.watcher.look, timedelta(), self._alarms_every),
+            ("stale requests", self.settle, timedelta(), _STALE_EVERY),
+        ]
+        if self._ticks_every:
+            jobs.append(("ticks", self.ticking.round, min(_FIRST_TICKS, self._ticks_every), self._ticks_every))
+        if self._retention_every:
+            jobs.append(("retention", self.sweep, min(_FIRST_RETENTION, self._retention_every), self._retention_every))
+        self._tasks = [asyncio.create_task(self._repeat(*job)) for job in jobs]
+
+    async def stop(self) -> None:
+        """Do no more. A batch of a clean-up that is under way is undone."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+
+    async def settle(self) -> None:
+        """End requests that nobody works on any more. Raises StoreError."""
+        self._longest_deadline = max(self._longest_deadline, *(each.deadline for each in self._partners()), timedelta())
+        settled = await settle_stale(self._store, self._clock() - 2 * self._longest_deadline - _STALE_MARGIN)
+        if settled:
+            self._log.warning("requests ended without outcome", code="NET-105", messages=settled)
+
+    async def sweep(self) -> None:
+        """Remove what is too old, if no other process has done so just now. Raises StoreError."""
+        now = self._clock()
+        if not await self._turns.take("retention", now, self._retention_every / 2):
+            return
+        is_whole = self._whole_at is None or now - self._whole_at >= _WHOLE_RETENTION_EVERY
+        swept = await self._retention.sweep(is_whole=is_whole)
+        if is_whole:
+            self._whole_at = now
+        if not swept.is_nothing:
+            messages = {kind.value: number for kind, number in swept.messages.items() if number}
+            self._log.info("removed what is too old", messages=messages, deliveries=swept.deliveries)
+
+    async def _repeat(self, name: str, work: Callable[[], Awaitable[None]], first: timedelta, every: timedelta) -> None:
+        await asyncio.sleep(first.total_seconds())
+        while True:
+            try:
+                await work()
+            except StoreError as error:
+                self._log.error("upkeep failed", job=name, code=error.code, reason=str(error))
+            except Exception as error:  # noqa: BLE001 - the hub must go on, and this with it
+                trace = "".join(traceback.format_tb(error.__traceback__))  # without the text, which may quote content
+                self._log.error("upkeep failed", job=name, code="EXC-109", error=type(error).__name__, trace=trace)
+            await asyncio.sleep(every.total_seconds())

@@ -1,0 +1,1 @@
+"""The way out: couriers, halts, dead letters, and what was exchanged with a destination."""

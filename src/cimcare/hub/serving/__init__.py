@@ -1,0 +1,1 @@
+"""Processes and connections: start, drain, stop, and several workers behind one address."""

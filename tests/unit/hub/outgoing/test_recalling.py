@@ -1,0 +1,127 @@
+"""What goes to several partners is read once, and nothing is remembered that could be wrong."""
+
+import asyncio
+
+import pytest
+
+from cimcare.codec.envelope import render_message
+from cimcare.exchange.log import LogEntry
+from cimcare.exchange.store import StoreError
+from cimcare.hub.outgoing.recalling import Recalling
+from cimcare.model.nouns import Noun
+from cimcare.model.verbs import Verb
+from cimcare.samples import build_message
+from tests.support.stored import an_entry
+
+
+class Log:
+    """A log that counts how often it is read, and can be told to wait or to fail."""
+
+    def __init__(self, *raws: bytes) -> None:
+        self.raws = dict(enumerate(raws, 1))
+        self.reads: list[int] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.failing = False
+
+    async def find(self, sequence: int) -> LogEntry | None:
+        self.reads.append(sequence)
+        await self.gate.wait()
+        if self.failing:
+            raise StoreError("the disk is gone")
+        return an_entry(sequence=sequence) if sequence in self.raws else None
+
+    async def find_raw(self, sequence: int) -> bytes | None:
+        return self.raws.get(sequence)
+
+
+def a_raw(seed: int = 1, *, more: int = 0) -> bytes:
+    return render_message(build_message(Noun.TROUBLE_TICKETS, Verb.CREATED, seed=seed)) + b"<!--" + b"x" * more + b"-->"
+
+
+async def test_a_message_is_read_once_for_all_who_get_it() -> None:
+    """Three partners that want an event must not cost three times its parsing."""
+    log = Log(a_raw())
+    recalling = Recalling(log)
+    log.gate.clear()
+    asking = [asyncio.create_task(recalling.recall(1)) for _ in range(3)]
+    await asyncio.sleep(0)
+    log.gate.set()
+    answers = await asyncio.gather(*asking)
+    assert all(answer is answers[0] for answer in (*answers, await recalling.recall(1)))
+    assert answers[0].message == build_message(Noun.TROUBLE_TICKETS, Verb.CREATED, seed=1)
+    assert log.reads == [1]
+
+
+@pytest.mark.parametrize(
+    ("raw", "reason"),
+    [(None, "message 1 is not in the log any more"), (b"<a", "message 1 cannot be read any more (XML-101)")],
+)
+async def test_what_cannot_be_had_is_said_and_looked_for_again(raw: bytes | None, reason: str) -> None:
+    """An operator hears why; and what comes back is found."""
+    log = Log() if raw is None else Log(raw)
+    recalling = Recalling(log)
+    assert (await recalling.recall(1)).reason == reason
+    log.raws[1] = a_raw()
+    assert (await recalling.recall(1)).message is not None
+
+
+async def test_a_failure_of_the_store_is_not_remembered() -> None:
+    """It passes, and the next attempt must see that it has."""
+    log = Log(a_raw())
+    log.failing = True
+    recalling = Recalling(log)
+    with pytest.raises(StoreError):
+        await recalling.recall(1)
+    log.failing = False
+    assert (await recalling.recall(1)).message is not None
+
+
+async def test_the_oldest_are_forgotten_beyond_the_bound() -> None:
+    """A hub that runs for months must not keep all that it ever sent."""
+    raws = [a_raw(seed) for seed in (1, 2, 3)]
+    log = Log(*raws)
+    recalling = Recalling(log, most_bytes=len(raws[0]) + len(raws[1]) + len(raws[2]) - 1)
+    for sequence in (1, 2, 1, 3):
+        await recalling.recall(sequence)
+    log.reads.clear()
+    await recalling.recall(1)
+    assert log.reads == [], "used after the other"
+    await recalling.recall(2)
+    assert log.reads == [2]
+
+
+async def test_a_large_message_is_read_each_time() -> None:
+    """One of them would drive out all others."""
+    log = Log(a_raw(more=300_000))
+    recalling = Recalling(log)
+    for _ in range(2):
+        assert (await recalling.recall(1)).message is not None
+    assert log.reads == [1, 1]
+
+
+async def test_who_is_let_go_of_takes_no_other_with_him() -> None:
+    """A courier that ends must not end the deliveries of the others."""
+    log = Log(a_raw())
+    recalling = Recalling(log)
+    log.gate.clear()
+    gone, stays = asyncio.create_task(recalling.recall(1)), asyncio.create_task(recalling.recall(1))
+    await asyncio.sleep(0)
+    gone.cancel()
+    await asyncio.gather(gone, return_exceptions=True)
+    log.gate.set()
+    assert (await stays).message is not None
+
+
+async def test_a_reading_that_ends_with_the_loop_leaves_nothing_behind() -> None:
+    """A hub that stops while it reads must not complain of what nobody waits for."""
+    log = Log(a_raw())
+    recalling = Recalling(log)
+    log.gate.clear()
+    asking = asyncio.create_task(recalling.recall(1))
+    await asyncio.sleep(0)
+    (reading,) = recalling._under_way.values()
+    reading.cancel()
+    await asyncio.gather(asking, return_exceptions=True)
+    assert asking.cancelled()
+    assert not recalling._under_way
