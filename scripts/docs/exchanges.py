@@ -1,7 +1,7 @@
 """The page of exchanges: every verb, noun and kind of message, and what the hub does with it.
 
 Nothing is typed by hand: each cell is a sample message put to the same rules, and to the same tables of the built-in
-systems, that the hub uses. `tests/docs/test_exchanges.py` sends the same messages to a running hub and compares.
+systems, that the hub uses. `tests/exchange` sends a message of each cell to a hub and compares.
 """
 
 from functools import cache
@@ -26,7 +26,7 @@ from cimcare.rules import check_rules
 from cimcare.samples import build_message
 from docs.markdown import code, page, table
 
-__all__ = ["ARCHETYPES", "NOUN_NAMES", "Cell", "build_cell_message", "cells", "find_cell", "pages"]
+__all__ = ["ARCHETYPES", "NOUN_NAMES", "Cell", "cells", "pages"]
 
 OPERATION_SET = "OperationSet"
 
