@@ -257,6 +257,17 @@ _TABLE = (
     _row("NET-113", "fault in the answer", "5.3", 502, soap="Server", acts="operator"),
     _row("NET-114", "cannot be sent", "5.3", 500, soap="Server", acts="operator"),
     _row("NET-115", "webhook not authentic", "7.4", 401),
+    # NET-120 to NET-139: brokers
+    _row("NET-120", "broker not reached", "4.1", 504, soap="Server", acts="operator"),
+    _row("NET-121", "broker refused the session", "4.1", 504, soap="Server", acts="operator"),
+    _row("NET-122", "not confirmed by the broker in time", "4.1", 504, soap="Server", acts="operator"),
+    _row("NET-123", "connection to the broker broke off", "4.1", 504, soap="Server", acts="operator"),
+    _row("NET-124", "broker refused the message or the consumer", "5.3", 502, soap="Server", acts="operator"),
+    _row("NET-125", "no reply over the broker in time", "4.1", 504, soap="Server", acts="operator"),
+    _row("NET-126", "destination cannot be used", "1.8"),
+    _row("NET-127", "message expired before it was served", "4.1"),
+    _row("NET-128", "broker message holds no text", "1.8"),
+    _row("NET-129", "consumer not attached", "5.3", 503, soap="Server", acts="operator"),
     # SET-1xx: settings and files
     _row("SET-101", "setting unknown or of the wrong type", "5.3", 500, soap="Server", acts="operator"),
     _row("SET-102", "file cannot be read", "5.3", 500, soap="Server", acts="operator"),
@@ -279,6 +290,8 @@ _TABLE = (
     _row("SET-120", "workers cannot start", "5.3", 500, soap="Server", acts="operator"),
     _row("SET-121", "workers end at once", "5.3", 500, soap="Server", acts="operator"),
     _row("SET-122", "worker did not end as it should", "5.3", 500, soap="Server", acts="operator"),
+    _row("SET-130", "address of a broker cannot be used", "5.3", 500, soap="Server", acts="operator"),
+    _row("SET-131", "library for brokers not installed", "5.3", 500, soap="Server", acts="operator"),
 )
 
 ERRORS: dict[str, ErrorRow] = {row.code: row for row in _TABLE}

@@ -1,0 +1,1 @@
+"""Message brokers: JMS over the protocols that JMS brokers speak, STOMP and AMQP."""
