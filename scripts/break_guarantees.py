@@ -158,7 +158,7 @@ BREAKS: tuple[Break, ...] = (
     Break(
         "G12",
         "what was repaired has supply, whatever is out above it",
-        "src/cimcare/systems/oms/dispatching.py",
+        "src/cimcare/systems/oms/pointing.py",
         "            if await count_lacking(self._records, one.mrid, extent.device, ()):\n                return one\n",
         "            if not one.mrid:\n                return one\n",
         (_RESTORATION + "test_what_lies_below_an_outage_that_goes_on_is_not_back",),
@@ -166,7 +166,7 @@ BREAKS: tuple[Break, ...] = (
     Break(
         "G12",
         "the word about a feeder covers outages below it too",
-        "src/cimcare/systems/oms/dispatching.py",
+        "src/cimcare/systems/oms/pointing.py",
         "        return await outages_below(self._records, extent.device, but=incident.mrid, since_before=at)\n",
         "        return ()\n",
         (_RESTORATION + "test_a_feeder_is_back_and_the_transformer_below_it_is_not",),

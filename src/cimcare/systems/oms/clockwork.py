@@ -13,9 +13,9 @@ from cimcare.systems.oms.estimating import (
     with_estimate,
 )
 from cimcare.systems.oms.incidents import IncidentBook
+from cimcare.systems.oms.passage import go_through_restorations
 from cimcare.systems.oms.queueing import turn_to_next
 from cimcare.systems.oms.restored import start_of
-from cimcare.systems.oms.restoring import go_through_restorations
 
 __all__ = ["TICKS", "look_at_estimates"]
 

@@ -21,9 +21,10 @@ from cimcare.model.network import MeterEvent
 from cimcare.systems.identity import Label, lookup_keys
 from cimcare.systems.objects import warning_of
 from cimcare.systems.oms.devices import SERVICE_POINTS, ServicePointRecord, find_supply
-from cimcare.systems.oms.incidents import IncidentBook, above
+from cimcare.systems.oms.incidents import IncidentBook
 from cimcare.systems.oms.kinds import ReportRecord
 from cimcare.systems.oms.places import key_of_point
+from cimcare.systems.oms.reports import above
 from cimcare.systems.oms.restored import (
     Evidence,
     EvidenceKind,
@@ -192,7 +193,7 @@ async def _off(event: MeterEvent, meter: _Meter, book: IncidentBook, context: Se
         return
     off_at = event.at if report.off_at is None else min(report.off_at, event.at)
     after = msgspec.structs.replace(report, off_at=off_at, on_at=None, at=min(report.at, event.at))
-    await book.rewrite(report, after, None, "its meter has lost supply")
+    await book.rewrite(report, after, "its meter has lost supply")
 
 
 async def _is_over(event: MeterEvent, meter: _Meter, context: ServingContext) -> bool:
@@ -230,7 +231,7 @@ async def _on(
     await restorer.restore_point(incident, point, customers, event.at, evidence, supply.path)
     if report.off_at is not None:
         after = msgspec.structs.replace(report, on_at=event.at)
-        await book.rewrite(report, after, None, "its meter has supply again", settled_at=event.at)
+        await book.rewrite(report, after, "its meter has supply again", settled_at=event.at)
     for ticket in tickets:
         await book.settle(await restorer.resolve(ticket, event.at, f"restored, by {evidence}"))
     book.tell_restored(incident.mrid, event.at, (named,))

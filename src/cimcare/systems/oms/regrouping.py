@@ -12,7 +12,10 @@ import msgspec
 from cimcare.exchange.ports import Collection, Records, Selection, ServingContext, Stored
 from cimcare.model.identity import MRID
 
-__all__ = ["REGROUPINGS", "Regrouping", "Worklist", "behind", "is_quiet", "next_page"]
+__all__ = ["FOR_EVER", "REGROUPINGS", "Regrouping", "Worklist", "behind", "is_quiet", "next_page"]
+
+FOR_EVER = 10**9
+"""As `last` of a regrouping: reports of any time from the first on."""
 
 
 class Regrouping(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 
 import msgspec
 
-from cimcare.errors import Finding, finding_of
 from cimcare.exchange.ports import Event, ServingContext, Stored
 from cimcare.model import service_order
 from cimcare.model.enumerations import WorkStatusKind
@@ -20,31 +19,32 @@ from cimcare.model.envelope import RequestMessage
 from cimcare.model.identity import MRID
 from cimcare.model.verbs import Verb
 from cimcare.model.work import Appointment, Crew
-from cimcare.rules.lifecycle import UNDER_WAY, is_begun, is_ended, work_transition
+from cimcare.rules.lifecycle import UNDER_WAY, is_begun, work_transition
 from cimcare.systems.identity import has_identity, is_same
 from cimcare.systems.objects import Said, as_utc, find_said, said_in
 from cimcare.systems.serving import Verdict, file_object
 from cimcare.systems.wms.appointments import Calendar, Window
 from cimcare.systems.wms.catalog import OrderType, type_of_order
 from cimcare.systems.wms.crews import (
-    CREWS,
     CrewRecord,
-    Place,
-    crew_named,
-    distance,
-    has_skills,
-    is_on_duty,
-    load_crews,
-    name_of_crew,
-    save_crew,
 )
 from cimcare.systems.wms.evidence import accepted_evidence, missing_evidence
 from cimcare.systems.wms.jobs import JOBS, LAST_RANK, JobRecord, Parent, demand_of, save_job
 from cimcare.systems.wms.kinds import SERVICE_ORDERS
 from cimcare.systems.wms.links import parent_of, progressed
 from cimcare.systems.wms.office import READY, Office, appointments_of, held_by, schedules_of, status_of
+from cimcare.systems.wms.order_tasks import (
+    crews_in,
+    named_tasks,
+    place_of,
+    place_with,
+    reason_in,
+    with_crews,
+    without_crews,
+)
+from cimcare.systems.wms.sending import Sending, able, listed
 
-__all__ = ["Orders", "nearest_first", "place_of"]
+__all__ = ["Orders"]
 
 _BACK = frozenset({WorkStatusKind.waitingToBeScheduled, WorkStatusKind.scheduled})
 _REPORTED = frozenset({WorkStatusKind.completed, WorkStatusKind.closed})
@@ -55,6 +55,7 @@ class Orders(Office[service_order.Work]):
 
     def __init__(self, context: ServingContext, calendar: Calendar | None = None) -> None:
         super().__init__(SERVICE_ORDERS, context, calendar)
+        self._sending = Sending(context)
         self._touched: dict[Parent, str | None] = {}
 
     async def named(self, message: RequestMessage) -> RequestMessage:
@@ -79,28 +80,13 @@ class Orders(Office[service_order.Work]):
         stored = await find_said(self._context.records, self._kind, said)
         known = stored.body.work_tasks if isinstance(stored, Stored) else ()
         only = known[0] if len(known) == 1 and has_identity(known[0]) else None
-        return self._with_named_tasks(order, only)
-
-    def _with_named_tasks(
-        self, order: service_order.Work, only: service_order.WorkTask | None = None
-    ) -> service_order.Work:
-        tasks = tuple(
-            task
-            if has_identity(task)
-            else msgspec.structs.replace(
-                task,
-                mrid=only.mrid if only is not None else MRID(self._context.new_id()),
-                names=only.names if only is not None else (),
-            )
-            for task in order.work_tasks
-        )
-        return msgspec.structs.replace(order, work_tasks=tasks)
+        return named_tasks(order, self._context.new_id, only)
 
     async def open(self, said: Said[service_order.Work], body: service_order.Work) -> Verdict[service_order.Work]:
         """A new order, scheduled if it comes with an appointment."""
         appointments = appointments_of(body)
         status = status_of(body) or (WorkStatusKind.scheduled if appointments else WorkStatusKind.waitingToBeScheduled)
-        body = self._with_named_tasks(body)
+        body = named_tasks(body, self._context.new_id)
         body = msgspec.structs.replace(body, status_kind=status, last_modified_date_time=self._context.now)
         assert body.mrid is not None  # every new object has one
         parent = await parent_of(self._context.records, body)
@@ -137,9 +123,9 @@ class Orders(Office[service_order.Work]):
             if new is old and new in READY:
                 new = WorkStatusKind.scheduled
         removed = None
-        if new in UNDER_WAY and old not in UNDER_WAY and said.body is not None and _crews_in(said.body):
+        if new in UNDER_WAY and old not in UNDER_WAY and said.body is not None and crews_in(said.body):
             # Who is named when a crew is sent is sent, whoever was planned.
-            wanted, removed = _without_crews(wanted, keep=_crews_in(said.body))
+            wanted, removed = without_crews(wanted, keep=crews_in(said.body))
         body = msgspec.structs.replace(wanted, status_kind=new, last_modified_date_time=self._context.now)
         verdict = await self._settled(said, stored, body, job)
         return verdict if verdict.stored is None else msgspec.structs.replace(verdict, removed=removed)
@@ -176,7 +162,7 @@ class Orders(Office[service_order.Work]):
         job = await self._job_of(stored)
         if job.held is not None:
             await self._calendar.release(job.held, (demand_of(job, type_of_order(stored.body)),))
-        await self._send(job, (), place_of(stored.body))
+        await self._sending.hand_over(job, (), place_of(stored.body))
         await self._context.records.drop(JOBS, stored.mrid)
         self.touch(job)
 
@@ -208,13 +194,13 @@ class Orders(Office[service_order.Work]):
         """Another word about how to get in."""
         tasks = tuple(
             service_order.WorkTask(
-                mrid=task.mrid, names=task.names, work_location=_place_with(task.work_location, method)
+                mrid=task.mrid, names=task.names, work_location=place_with(task.work_location, method)
             )
             for task in stored.body.work_tasks
             if has_identity(task)
         )
         whole = tuple(
-            msgspec.structs.replace(task, work_location=_place_with(task.work_location, method, whole=True))
+            msgspec.structs.replace(task, work_location=place_with(task.work_location, method, whole=True))
             if has_identity(task)
             else task
             for task in stored.body.work_tasks
@@ -250,7 +236,7 @@ class Orders(Office[service_order.Work]):
             last_modified_date_time=self._context.now,
         )
         patch = service_order.Work(mrid=stored.mrid, status_kind=status, work_tasks=(shown,))
-        await self._send(job, (crew,), place_of(stored.body))
+        await self._sending.hand_over(job, (crew,), place_of(stored.body))
         job = msgspec.structs.replace(job, crews=(crew.mrid,), held=held or job.held)
         return await self._kept(stored, body, patch, job)
 
@@ -274,7 +260,7 @@ class Orders(Office[service_order.Work]):
         job: JobRecord,
     ) -> Verdict[service_order.Work]:
         """A visit that was not completed: the crew is free, and the work is to be scheduled again."""
-        reason = _reason_in(said.body) or (self._context.header.comment or "").strip()
+        reason = reason_in(said.body) or (self._context.header.comment or "").strip()
         if not reason:
             return self._refused(
                 "BUS-153",
@@ -286,7 +272,7 @@ class Orders(Office[service_order.Work]):
         if status_of(wanted) is WorkStatusKind.scheduled and not is_replanned:
             # The old appointment is over; nobody has agreed to another one.
             wanted = msgspec.structs.replace(wanted, status_kind=WorkStatusKind.waitingToBeScheduled)
-        wanted, removed = _without_crews(wanted, keep=())
+        wanted, removed = without_crews(wanted, keep=())
         body = msgspec.structs.replace(wanted, last_modified_date_time=self._context.now)
         job = msgspec.structs.replace(job, reason=reason)
         verdict = await self._settled(said, stored, body, job, remark=f"Visit not completed: {reason}")
@@ -304,7 +290,7 @@ class Orders(Office[service_order.Work]):
         """The order to be kept, with its time held and its crews sent; or why that cannot be."""
         kind, status = type_of_order(body), status_of(body)
         job = msgspec.structs.replace(job, type=kind.name)
-        crews = await self._crews_for(said, before, body, job, kind)
+        crews = await self._sending.crews_for(said, before, body, job, kind)
         if not isinstance(crews, tuple):
             return Verdict(findings=(crews,))
         old = status_of(before.body) if before is not None else None
@@ -313,7 +299,7 @@ class Orders(Office[service_order.Work]):
             if unproven is not None:
                 return unproven
         if status in UNDER_WAY:
-            body = self._with_named_tasks(_with_crews(body, crews))
+            body = named_tasks(with_crews(body, crews), self._context.new_id)
         held = self._wanted(body, job)
         demand = demand_of(job, kind)
         if held != job.held:
@@ -324,7 +310,7 @@ class Orders(Office[service_order.Work]):
             if held is not None:
                 await self._calendar.book(held, (demand,))
         sent = crews if status in UNDER_WAY else ()
-        await self._send(job, sent, place_of(body))
+        await self._sending.hand_over(job, sent, place_of(body))
         stored = await self._filed(body, before)
         await self._keep_job(stored, msgspec.structs.replace(job, held=held, crews=tuple(one.mrid for one in sent)))
         if job.parent is not None:
@@ -337,62 +323,6 @@ class Orders(Office[service_order.Work]):
             return held_by(body)
         status = status_of(body)
         return job.held if status in UNDER_WAY or status is WorkStatusKind.completed else None
-
-    async def _crews_for(
-        self,
-        said: Said[service_order.Work],
-        before: Stored[service_order.Work] | None,
-        body: service_order.Work,
-        job: JobRecord,
-        kind: OrderType,
-    ) -> tuple[CrewRecord, ...] | Finding:
-        """The crews that the order names, or the nearest free one if it is to be sent and names none."""
-        known = await load_crews(self._context.records)
-        if not known:
-            return ()
-        status = status_of(body)
-        if status is None or status is WorkStatusKind.cancelled or (before is not None and is_ended(status)):
-            return tuple(one for one in known if one.mrid in job.crews)
-        found: dict[MRID, CrewRecord] = {one.mrid: one for one in known if one.mrid in job.crews}
-        for each in _crews_in(body):
-            crew = await crew_named(self._context.records, each)
-            if crew is None:
-                return self._finding(
-                    "REF-103", said, f"no crew {_text_of(each)} is known", f"one of {_listed(_able(known, kind))}"
-                )
-            found[crew.mrid] = crew
-        for crew in found.values():
-            if crew.mrid in job.crews:
-                continue
-            if not has_skills(crew, kind.skills):
-                missing = ", ".join(sorted(kind.skills - crew.skills))
-                return self._finding(
-                    "BUS-150",
-                    said,
-                    f"crew {name_of_crew(crew)} has no skill {missing}, which {kind.name} asks for",
-                    f"a crew with {', '.join(sorted(kind.skills))}: {_listed(_able(known, kind))}",
-                )
-            if status in UNDER_WAY and crew.order not in (None, body.mrid):
-                free = [one for one in _able(known, kind) if one.order is None]
-                return self._finding(
-                    "BUS-151",
-                    said,
-                    f"crew {name_of_crew(crew)} has order {crew.order} in hand",
-                    f"the report that order {crew.order} is completed or not, or another crew: {_listed(free)}",
-                )
-        if status in UNDER_WAY and not found and kind.name:
-            free = [one for one in _able(known, kind) if one.order is None]
-            ready = nearest_first(free, place_of(body), kind, self._context)
-            if not ready:
-                busy = ", ".join(f"{name_of_crew(one)} (order {one.order})" for one in _able(known, kind) if one.order)
-                return self._finding(
-                    "BUS-152",
-                    said,
-                    f"no crew for {kind.name} is free and on duty; busy: {busy or 'none'}",
-                    "a crew by name, or the same again when one is free",
-                )
-            return (ready[0],)
-        return tuple(found.values())
 
     async def _unproven(
         self,
@@ -411,33 +341,19 @@ class Orders(Office[service_order.Work]):
                 accepted_evidence(kind),
             )
         if kind.name and not crews and await self._calendar.crews():
-            able = _listed(_able(await self._calendar.crews(), kind))
+            who = listed(able(await self._calendar.crews(), kind))
             return self._refused(
                 "BUS-152",
                 said,
                 f"{kind.name} is reported as done, and no crew was sent or is named",
-                f"the crew that did it, in WorkTasks/Crews: {able}",
+                f"the crew that did it, in WorkTasks/Crews: {who}",
             )
         return None
-
-    async def _send(self, job: JobRecord, crews: Sequence[CrewRecord], place: Place | None) -> None:
-        """Note which crews have the order in hand now; those that had it and have it no more are where it is."""
-        records, now = self._context.records, self._context.now
-        sent = {crew.mrid for crew in crews}
-        for mrid in job.crews:
-            if mrid not in sent:
-                stored = await records.find(CREWS, mrid)
-                if stored is not None and stored.body.order == job.mrid:
-                    freed = msgspec.structs.replace(stored.body, order=None, place=place or stored.body.place)
-                    await save_crew(records, freed, now)
-        for crew in crews:
-            if crew.order != job.mrid:
-                await save_crew(records, msgspec.structs.replace(crew, order=job.mrid), now)
 
     async def _freed(self, stored: Stored[service_order.Work], job: JobRecord) -> None:
         if job.held is not None:
             await self._calendar.release(job.held, (demand_of(job, type_of_order(stored.body)),))
-        await self._send(job, (), place_of(stored.body))
+        await self._sending.hand_over(job, (), place_of(stored.body))
 
     async def _job_of(self, stored: Stored[service_order.Work]) -> JobRecord:
         found = await self._context.records.find(JOBS, stored.mrid)
@@ -467,102 +383,3 @@ class Orders(Office[service_order.Work]):
         filed_at = as_utc(body.request_date_time)
         state = status_of(body) or ""
         return await file_object(self._kind, body, self._context, state=state, filed_at=filed_at, before=before)
-
-    def _finding(self, code: str, said: Said[service_order.Work], found: str, accepted: str) -> Finding:
-        return finding_of(code, said.path, found, accepted, self._clause, object_id=said.identity(self._kind) or None)
-
-
-def nearest_first(
-    crews: Sequence[CrewRecord], place: Place | None, kind: OrderType, context: ServingContext
-) -> list[CrewRecord]:
-    """Crews that can be sent now, the nearest first, of equal ones by name: on duty, or on call for what is urgent."""
-    ready = [one for one in crews if is_on_duty(one, context.now) or (kind.is_urgent and one.is_on_call)]
-    return sorted(ready, key=lambda one: (distance(one.place, place), name_of_crew(one)))
-
-
-def place_of(order: service_order.Work) -> Place | None:
-    """Where an order is, by the first point of the place of its tasks."""
-    for task in order.work_tasks:
-        points = task.work_location.position_points if task.work_location is not None else ()
-        for point in points:
-            try:
-                return float(point.x_position or ""), float(point.y_position or "")
-            except ValueError:
-                continue
-    return None
-
-
-def _able(crews: Sequence[CrewRecord], kind: OrderType) -> list[CrewRecord]:
-    return [one for one in crews if has_skills(one, kind.skills)]
-
-
-def _listed(crews: Sequence[CrewRecord]) -> str:
-    return ", ".join(name_of_crew(one) for one in crews) or "there is none"
-
-
-def _text_of(crew: Crew) -> str:
-    return crew.names[0].name if crew.names else crew.mrid or "without identity"
-
-
-def _crews_in(order: service_order.Work) -> tuple[Crew, ...]:
-    """Crews that an order names, each once."""
-    named: list[Crew] = []
-    for crew in (crew for task in order.work_tasks for crew in task.crews):
-        if has_identity(crew) and not any(is_same(crew, other) for other in named):
-            named.append(crew)
-    return tuple(named)
-
-
-def _with_crews(order: service_order.Work, crews: Sequence[CrewRecord]) -> service_order.Work:
-    """The order with these crews in its first task, where it does not name them."""
-    named = _crews_in(order)
-    new = tuple(Crew(mrid=one.mrid, names=one.names) for one in crews)
-    new = tuple(one for one in new if not any(is_same(one, other) for other in named))
-    if not new:
-        return order
-    first = order.work_tasks[0] if order.work_tasks else service_order.WorkTask()
-    return msgspec.structs.replace(
-        order, work_tasks=(msgspec.structs.replace(first, crews=(*first.crews, *new)), *order.work_tasks[1:])
-    )
-
-
-def _without_crews(
-    order: service_order.Work, *, keep: Sequence[Crew]
-) -> tuple[service_order.Work, service_order.Work | None]:
-    """The order without the crews that are not to be kept, and the path to those that went; None if none did.
-
-    Of a task without identity nobody could be told which one has lost a crew, so it keeps them.
-    """
-    tasks, gone = [], []
-    for task in order.work_tasks:
-        leaving = tuple(one for one in task.crews if not any(is_same(one, other) for other in keep))
-        if leaving and has_identity(task):
-            gone.append(
-                service_order.WorkTask(
-                    mrid=task.mrid,
-                    names=task.names,
-                    crews=tuple(Crew(mrid=one.mrid, names=one.names) for one in leaving),
-                )
-            )
-            task = msgspec.structs.replace(task, crews=tuple(one for one in task.crews if one not in leaving))
-        tasks.append(task)
-    if not gone:
-        return order, None
-    path = service_order.Work(mrid=order.mrid, names=(), work_tasks=tuple(gone))
-    return msgspec.structs.replace(order, work_tasks=tuple(tasks)), path
-
-
-def _reason_in(said: service_order.Work | None) -> str:
-    for task in said.work_tasks if said is not None else ():
-        problem = task.work_location.site_access_problem if task.work_location is not None else None
-        if problem and problem.strip():
-            return problem.strip()
-    return ""
-
-
-def _place_with(
-    place: service_order.ServiceLocation | None, method: str, *, whole: bool = False
-) -> service_order.ServiceLocation:
-    if whole:
-        return msgspec.structs.replace(place or service_order.ServiceLocation(), access_method=method)
-    return service_order.ServiceLocation(mrid=place.mrid if place is not None else None, access_method=method)

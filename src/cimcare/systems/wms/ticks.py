@@ -18,8 +18,9 @@ from cimcare.systems.wms.catalog import ORDER_TYPES, OrderType
 from cimcare.systems.wms.crews import CrewRecord, has_skills, is_on_duty, load_crews
 from cimcare.systems.wms.jobs import JOBS, LAST_RANK, NOTICES, TO_SEND, JobRecord, demand_of, skills_key
 from cimcare.systems.wms.kinds import SERVICE_ORDERS, WORK_REQUESTS
-from cimcare.systems.wms.orders import Orders, nearest_first
+from cimcare.systems.wms.orders import Orders
 from cimcare.systems.wms.requests import Requests
+from cimcare.systems.wms.sending import nearest_first
 
 __all__ = ["dispatch_orders", "end_dig_notices"]
 
