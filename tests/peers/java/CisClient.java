@@ -1,0 +1,272 @@
+import java.nio.charset.StandardCharsets;
+import java.time.Instant;
+import java.time.temporal.ChronoUnit;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.atomic.AtomicInteger;
+import javax.jms.BytesMessage;
+import javax.jms.Connection;
+import javax.jms.DeliveryMode;
+import javax.jms.JMSException;
+import javax.jms.Message;
+import javax.jms.MessageConsumer;
+import javax.jms.MessageProducer;
+import javax.jms.Session;
+import javax.jms.TemporaryQueue;
+import javax.jms.TextMessage;
+
+/**
+ * A customer system. Orders: connect (clientID), disconnect, create, ask, send, receive, subscribe, unsubscribe, load.
+ *
+ * <p>News: `event`, a message on a durable subscription; `answered`, a ticket of a load.
+ */
+public final class CisClient {
+    private static final String TICKETS = "http://iec.ch/TC57/2014/TroubleTickets#";
+    private static final String SOURCE = "JAVA-CIS";
+
+    private final Console console = new Console();
+    private volatile Connection connection;
+
+    public static void main(String[] arguments) throws Exception {
+        CisClient client = new CisClient();
+        client.console.take(client::carryOut);
+        System.exit(0);
+    }
+
+    private Map<String, String> carryOut(String order, Map<String, String> fields) throws Exception {
+        switch (order) {
+            case "connect":
+                return connect(fields.get("clientID"));
+            case "disconnect":
+                connection.close();
+                return Map.of();
+            case "create":
+                return create(fields);
+            case "ask":
+                return ask(fields);
+            case "send":
+                return send(fields);
+            case "receive":
+                return receive(fields);
+            case "subscribe":
+                return subscribe(fields);
+            case "unsubscribe":
+                return unsubscribe(fields.get("name"));
+            case "load":
+                return load(fields);
+            default:
+                throw new IllegalArgumentException(order);
+        }
+    }
+
+    private Map<String, String> connect(String clientId) throws Exception {
+        Connection fresh = Messages.factory().createConnection();
+        fresh.setClientID(clientId);
+        fresh.setExceptionListener(error -> console.tell("trouble", Map.of("text", error.toString())));
+        fresh.start();
+        connection = fresh;
+        return Map.of();
+    }
+
+    /** Create a ticket by request and reply. Fields: destination, mrid, messageID, context, within (milliseconds). */
+    private Map<String, String> create(Map<String, String> fields) throws Exception {
+        Session session = connection.createSession(false, Session.AUTO_ACKNOWLEDGE);
+        try {
+            TextMessage request = Messages.of(session, aTicket(
+                    fields.get("mrid"), fields.get("messageID"), fields.getOrDefault("context", "TESTING")));
+            return exchange(session, request, fields);
+        } finally {
+            session.close();
+        }
+    }
+
+    /** Ask with an envelope that is given. Fields as of `create`, and text; correlationID. */
+    private Map<String, String> ask(Map<String, String> fields) throws Exception {
+        Session session = connection.createSession(false, Session.AUTO_ACKNOWLEDGE);
+        try {
+            TextMessage request = session.createTextMessage(fields.get("text"));
+            request.setJMSCorrelationID(fields.get("correlationID"));
+            return exchange(session, request, fields);
+        } finally {
+            session.close();
+        }
+    }
+
+    private Map<String, String> exchange(Session session, TextMessage request, Map<String, String> fields)
+            throws Exception {
+        TemporaryQueue replies = session.createTemporaryQueue();
+        MessageConsumer consumer = session.createConsumer(replies);
+        try {
+            request.setJMSReplyTo(replies);
+            MessageProducer producer = session.createProducer(Messages.destination(session, fields.get("destination")));
+            producer.setDeliveryMode(DeliveryMode.PERSISTENT);
+            producer.send(request);
+            Message reply = consumer.receive(Long.parseLong(fields.getOrDefault("within", "20000")));
+            if (reply == null) {
+                return Map.of("asked", request.getJMSMessageID(), "silence", "true");
+            }
+            Map<String, String> found = Messages.describe(reply);
+            found.put("asked", request.getJMSMessageID());
+            if (reply instanceof TextMessage) {
+                Envelope envelope = Envelope.read(((TextMessage) reply).getText());
+                found.put("root", envelope.root());
+                found.put("result", envelope.result());
+                found.put("code", envelope.code());
+                found.put("correlation", envelope.header("CorrelationID"));
+                found.put("source", envelope.header("Source"));
+                found.put("ids", String.join(" ", envelope.ids("Reply")));
+            }
+            return found;
+        } finally {
+            consumer.close();
+            replies.delete();
+        }
+    }
+
+    /**
+     * Send what is given, whatever it is. Fields: destination, text, class (text, bytes, map), replyTo, correlationID,
+     * priority, timeToLive (milliseconds), property.NAME.
+     */
+    private Map<String, String> send(Map<String, String> fields) throws Exception {
+        Session session = connection.createSession(false, Session.AUTO_ACKNOWLEDGE);
+        try {
+            Message message = aMessage(session, fields);
+            message.setJMSCorrelationID(fields.get("correlationID"));
+            if (fields.containsKey("replyTo")) {
+                message.setJMSReplyTo(Messages.destination(session, fields.get("replyTo")));
+            }
+            for (Map.Entry<String, String> field : fields.entrySet()) {
+                if (field.getKey().startsWith("property.")) {
+                    message.setStringProperty(field.getKey().substring("property.".length()), field.getValue());
+                }
+            }
+            MessageProducer producer = session.createProducer(Messages.destination(session, fields.get("destination")));
+            producer.send(
+                    message,
+                    DeliveryMode.PERSISTENT,
+                    Integer.parseInt(fields.getOrDefault("priority", "4")),
+                    Long.parseLong(fields.getOrDefault("timeToLive", "0")));
+            return Map.of("sent", message.getJMSMessageID());
+        } finally {
+            session.close();
+        }
+    }
+
+    private static Message aMessage(Session session, Map<String, String> fields) throws JMSException {
+        switch (fields.getOrDefault("class", "text")) {
+            case "bytes":
+                BytesMessage bytes = session.createBytesMessage();
+                bytes.writeBytes(fields.get("text").getBytes(StandardCharsets.UTF_8));
+                return bytes;
+            case "map":
+                javax.jms.MapMessage map = session.createMapMessage();
+                map.setString("text", fields.get("text"));
+                return map;
+            default:
+                return session.createTextMessage(fields.get("text"));
+        }
+    }
+
+    /** Take one message off a destination. Fields: destination, selector, within (milliseconds). */
+    private Map<String, String> receive(Map<String, String> fields) throws Exception {
+        Session session = connection.createSession(false, Session.AUTO_ACKNOWLEDGE);
+        try {
+            MessageConsumer consumer = session.createConsumer(
+                    Messages.destination(session, fields.get("destination")), fields.get("selector"));
+            Message message = consumer.receive(Long.parseLong(fields.getOrDefault("within", "20000")));
+            return message == null ? Map.of("silence", "true") : Messages.describe(message);
+        } finally {
+            session.close();
+        }
+    }
+
+    /** Hear events on a durable subscription. Fields: topic, name, selector. It lasts until `unsubscribe`. */
+    private Map<String, String> subscribe(Map<String, String> fields) throws Exception {
+        Session session = connection.createSession(false, Session.CLIENT_ACKNOWLEDGE);
+        MessageConsumer consumer = session.createDurableSubscriber(
+                session.createTopic(fields.get("topic")), fields.get("name"), fields.get("selector"), false);
+        consumer.setMessageListener(message -> hear(fields.get("name"), message));
+        return Map.of();
+    }
+
+    /** Tell of an event, and acknowledge it then: what was told of was taken, and what was not comes again. */
+    private void hear(String subscription, Message message) {
+        try {
+            Map<String, String> fields = Messages.describe(message);
+            fields.put("subscription", subscription);
+            console.tell("event", fields);
+            message.acknowledge();
+        } catch (JMSException error) {
+            console.tell("trouble", Map.of("text", error.toString()));
+        }
+    }
+
+    private Map<String, String> unsubscribe(String name) throws JMSException {
+        Session session = connection.createSession(false, Session.AUTO_ACKNOWLEDGE);
+        session.unsubscribe(name);
+        session.close();
+        return Map.of();
+    }
+
+    /**
+     * Create many tickets, each until it has an answer. Fields: destination, prefix, first, last, threads, within.
+     *
+     * <p>What is not answered in time is sent again with the same MessageID.
+     */
+    private Map<String, String> load(Map<String, String> fields) throws Exception {
+        int last = Integer.parseInt(fields.get("last"));
+        int threads = Integer.parseInt(fields.getOrDefault("threads", "4"));
+        AtomicInteger next = new AtomicInteger(Integer.parseInt(fields.get("first")));
+        AtomicInteger sent = new AtomicInteger();
+        CountDownLatch done = new CountDownLatch(threads);
+        for (int at = 0; at < threads; at++) {
+            new Thread(() -> {
+                for (int number = next.getAndIncrement(); number <= last; number = next.getAndIncrement()) {
+                    untilAnswered(fields, number, sent);
+                }
+                done.countDown();
+            }).start();
+        }
+        done.await();
+        return Map.of("sent", Integer.toString(sent.get()));
+    }
+
+    private void untilAnswered(Map<String, String> fields, int number, AtomicInteger sent) {
+        String prefix = fields.get("prefix");
+        while (true) {
+            try {
+                Session session = connection.createSession(false, Session.AUTO_ACKNOWLEDGE);
+                try {
+                    sent.incrementAndGet();
+                    TextMessage request = Messages.of(session, aTicket(
+                            String.format("00000000-0000-4000-8000-%012d", number), prefix + number, "TESTING"));
+                    Map<String, String> answer = exchange(session, request, fields);
+                    if (answer.containsKey("result") && !answer.get("code").equals("5.1")) {
+                        answer.put("number", Integer.toString(number));
+                        console.tell("answered", answer);
+                        return;
+                    }
+                } finally {
+                    session.close();
+                }
+            } catch (Exception error) {
+                console.tell("trouble", Map.of("text", error.toString()));
+            }
+            try {
+                Thread.sleep(100);
+            } catch (InterruptedException error) {
+                return;
+            }
+        }
+    }
+
+    private static Envelope aTicket(String mrid, String messageId, String context) throws Exception {
+        Envelope envelope =
+                Envelope.write("RequestMessage", "create", "TroubleTickets", SOURCE, context, messageId, null);
+        String now = Instant.now().truncatedTo(ChronoUnit.SECONDS).toString();
+        envelope.payload(TICKETS, "TroubleTickets", "TroubleTicket",
+                "mRID", mrid, "comment", "Kein Strom \u2013 seit heute fr\u00fch", "dateTimeOfReport", now);
+        return envelope;
+    }
+}
