@@ -6,7 +6,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.crash.harness import Report, first_delivery, run_cycles
+from tests.crash.harness import first_delivery, run_cycles
+from tests.crash.judging import Report
 from tests.support.postgres import a_database
 
 MOST_SECONDS = 5.0

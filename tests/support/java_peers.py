@@ -1,4 +1,4 @@
-"""Peers in Java: compiles `tests/peers/java` against Debian's JMS client of ActiveMQ, starts the programs, drives them."""
+"""Peers in Java: compiles `tests/peers/java` and runs it with ActiveMQ's JMS client, as Debian has it."""
 
 import asyncio
 import contextlib

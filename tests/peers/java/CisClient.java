@@ -1,10 +1,7 @@
 import java.nio.charset.StandardCharsets;
 import java.time.Instant;
 import java.time.temporal.ChronoUnit;
-import java.util.List;
 import java.util.Map;
-import java.util.concurrent.CountDownLatch;
-import java.util.concurrent.atomic.AtomicInteger;
 import javax.jms.BytesMessage;
 import javax.jms.Connection;
 import javax.jms.DeliveryMode;
@@ -17,9 +14,9 @@ import javax.jms.TemporaryQueue;
 import javax.jms.TextMessage;
 
 /**
- * A customer system. Orders: connect (clientID), disconnect, create, ask, send, receive, subscribe, unsubscribe, load.
+ * A customer system. Orders: connect (clientID), disconnect, create, ask, send, receive, subscribe, unsubscribe.
  *
- * <p>News: `event`, a message on a durable subscription; `answered`, a ticket of a load.
+ * <p>News: `event`, a message on a durable subscription.
  */
 public final class CisClient {
     private static final String TICKETS = "http://iec.ch/TC57/2014/TroubleTickets#";
@@ -53,8 +50,6 @@ public final class CisClient {
                 return subscribe(fields);
             case "unsubscribe":
                 return unsubscribe(fields.get("name"));
-            case "load":
-                return load(fields);
             default:
                 throw new IllegalArgumentException(order);
         }
@@ -81,12 +76,13 @@ public final class CisClient {
         }
     }
 
-    /** Ask with an envelope that is given. Fields as of `create`, and text; correlationID. */
+    /** Ask with an envelope that is given. Fields: destination, text, correlationID, property.NAME, within. */
     private Map<String, String> ask(Map<String, String> fields) throws Exception {
         Session session = connection.createSession(false, Session.AUTO_ACKNOWLEDGE);
         try {
             TextMessage request = session.createTextMessage(fields.get("text"));
             request.setJMSCorrelationID(fields.get("correlationID"));
+            setProperties(request, fields);
             return exchange(session, request, fields);
         } finally {
             session.close();
@@ -136,11 +132,7 @@ public final class CisClient {
             if (fields.containsKey("replyTo")) {
                 message.setJMSReplyTo(Messages.destination(session, fields.get("replyTo")));
             }
-            for (Map.Entry<String, String> field : fields.entrySet()) {
-                if (field.getKey().startsWith("property.")) {
-                    message.setStringProperty(field.getKey().substring("property.".length()), field.getValue());
-                }
-            }
+            setProperties(message, fields);
             MessageProducer producer = session.createProducer(Messages.destination(session, fields.get("destination")));
             producer.send(
                     message,
@@ -150,6 +142,14 @@ public final class CisClient {
             return Map.of("sent", message.getJMSMessageID());
         } finally {
             session.close();
+        }
+    }
+
+    private static void setProperties(Message message, Map<String, String> fields) throws JMSException {
+        for (Map.Entry<String, String> field : fields.entrySet()) {
+            if (field.getKey().startsWith("property.")) {
+                message.setStringProperty(field.getKey().substring("property.".length()), field.getValue());
+            }
         }
     }
 
@@ -207,58 +207,6 @@ public final class CisClient {
         session.unsubscribe(name);
         session.close();
         return Map.of();
-    }
-
-    /**
-     * Create many tickets, each until it has an answer. Fields: destination, prefix, first, last, threads, within.
-     *
-     * <p>What is not answered in time is sent again with the same MessageID.
-     */
-    private Map<String, String> load(Map<String, String> fields) throws Exception {
-        int last = Integer.parseInt(fields.get("last"));
-        int threads = Integer.parseInt(fields.getOrDefault("threads", "4"));
-        AtomicInteger next = new AtomicInteger(Integer.parseInt(fields.get("first")));
-        AtomicInteger sent = new AtomicInteger();
-        CountDownLatch done = new CountDownLatch(threads);
-        for (int at = 0; at < threads; at++) {
-            new Thread(() -> {
-                for (int number = next.getAndIncrement(); number <= last; number = next.getAndIncrement()) {
-                    untilAnswered(fields, number, sent);
-                }
-                done.countDown();
-            }).start();
-        }
-        done.await();
-        return Map.of("sent", Integer.toString(sent.get()));
-    }
-
-    private void untilAnswered(Map<String, String> fields, int number, AtomicInteger sent) {
-        String prefix = fields.get("prefix");
-        while (true) {
-            try {
-                Session session = connection.createSession(false, Session.AUTO_ACKNOWLEDGE);
-                try {
-                    sent.incrementAndGet();
-                    TextMessage request = Messages.of(session, aTicket(
-                            String.format("00000000-0000-4000-8000-%012d", number), prefix + number, "TESTING"));
-                    Map<String, String> answer = exchange(session, request, fields);
-                    if (answer.containsKey("result") && !answer.get("code").equals("5.1")) {
-                        answer.put("number", Integer.toString(number));
-                        console.tell("answered", answer);
-                        return;
-                    }
-                } finally {
-                    session.close();
-                }
-            } catch (Exception error) {
-                console.tell("trouble", Map.of("text", error.toString()));
-            }
-            try {
-                Thread.sleep(100);
-            } catch (InterruptedException error) {
-                return;
-            }
-        }
     }
 
     private static Envelope aTicket(String mrid, String messageId, String context) throws Exception {
