@@ -29,6 +29,7 @@ demo: $(STAMP) ## Run a whole utility on this machine (ARGS="--once --json" for 
 	@$(BIN)/cimcare demo $(ARGS)
 
 test: $(STAMP) ## Run the tests with branch coverage (ARGS="--no-cov tests/unit" for some of them)
+	@./scripts/test-services install
 	$(BIN)/python -m pytest --numprocesses 2 --cov $(ARGS)
 
 check: $(STAMP) ## Style, types, import contracts

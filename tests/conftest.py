@@ -4,7 +4,7 @@ import os
 
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ["tests.support.java_peers", "tests.support.postgres"]
+pytest_plugins = ["tests.support.brokers", "tests.support.java_peers", "tests.support.postgres"]
 
 settings.register_profile(
     "suite", max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
