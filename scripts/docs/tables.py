@@ -30,6 +30,7 @@ _GROUPS = {
     "LIF": "lifecycle",
     "BUS": "business rules of the profiles",
     "EXC": "exchange",
+    "SIM": "simulated partners",
     "NET": "transport",
     "SET": "settings and files",
 }

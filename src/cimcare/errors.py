@@ -240,6 +240,10 @@ _TABLE = (
     _row("EXC-137", "ledger does not balance", "5.3", 500, soap="Server", acts="operator"),
     # EXC-138 to EXC-149: tables, and work that no message asks for
     _row("EXC-138", "system not built in here", "5.2", 409),
+    # SIM-1xx: simulated partners
+    _row("SIM-101", "behaviour cannot be used", "1.8", acts="operator"),
+    _row("SIM-102", "scenario cannot be played", "1.8", acts="operator"),
+    _row("SIM-103", "expectation of a scenario not met", "1.8", acts="operator"),
     # NET-1xx: transport
     _row("NET-101", "method not allowed", "1.8", 405),
     _row("NET-102", "media type not served", "1.8", 415),

@@ -28,11 +28,12 @@ from cimcare.model.envelope import RequestMessage, ResponseMessage
 from cimcare.model.nouns import Noun
 from cimcare.model.verbs import Verb
 from cimcare.samples import build_message
+from cimcare.simulator.partner import SimulatedPartner
+from cimcare.simulator.running import running_partner
 from cimcare.store.opening import open_store
 from tests.crash.judging import Report, judge, until_empty
 from tests.crash.sending import Ask, Sending
 from tests.support.hub import HubProcess, hub_process
-from tests.support.partner import RemotePartner, parse_behaviour, remote_partner
 
 __all__ = ["first_delivery", "run_cycles"]
 
@@ -40,9 +41,9 @@ BEHAVIOURS = {
     "accepts": "accept",
     "refuses": "refuse",
     "hangs": "hang",
-    "dies": "flaky:1:die=2,accept=1",
+    "dies": "die=2,accept=1",
     "twice": "twice",
-    "owner": "flaky:2:accept=4,die=1,busy=1,fault=1,twice=1",
+    "owner": "accept=4,die=1,busy=1,fault=1,twice=1",
 }
 LISTENERS = tuple(name for name in BEHAVIOURS if name != "owner")
 _LAST_ROUNDS = 20
@@ -76,17 +77,17 @@ async def _post(session: aiohttp.ClientSession, address: str, message: RequestMe
 
 
 @contextlib.contextmanager
-def _partners(folder: Path) -> Iterator[dict[str, RemotePartner]]:
+def _partners(folder: Path) -> Iterator[dict[str, SimulatedPartner]]:
     with ExitStack() as stack:
         yield {
             name: stack.enter_context(
-                remote_partner(name=name.upper(), behaviour=behaviour, journal=folder / f"{name}.journal")
+                running_partner(name=name.upper(), behaviour=behaviour, seed=name, journal=folder / f"{name}.journal")
             )
             for name, behaviour in BEHAVIOURS.items()
         }
 
 
-def _settings(partners: dict[str, RemotePartner]) -> str:
+def _settings(partners: dict[str, SimulatedPartner]) -> str:
     parts = ["[hub]\nqueue_limit = 5000\nwait_seconds = 600\n[delivery]\nlease_seconds = 1\npoll_seconds = 0.1\n"]
     for name, partner in partners.items():
         owns = 'owns = ["WorkRequests"]\n' if name == "owner" else ""
@@ -116,7 +117,7 @@ async def run_cycles(folder: Path, *, database: str, cycles: int, tickets: int, 
             with hub_process(folder, settings, database=url) as hub:
                 await _until_killed(hub, sending, after_seconds=chance.uniform(0.05, 1.5))
         for partner in partners.values():
-            partner.behaviour = parse_behaviour("accept")
+            partner.behave("accept")
         with hub_process(folder, settings, database=url) as hub:
             for _ in range(_LAST_ROUNDS):
                 if sending.open:
@@ -150,7 +151,7 @@ async def first_delivery(folder: Path, *, database: str, pending: int) -> float:
     """Seconds from the start of a hub process to its first delivery, with so many pending and some leases left over."""
     url = database or f"sqlite:///{folder / 'hub.db'}"
     async with AsyncExitStack() as stack:
-        partner = stack.enter_context(remote_partner(name="ACCEPTS"))
+        partner = stack.enter_context(running_partner(name="ACCEPTS"))
         store = await stack.enter_async_context(_opened(url))
         await _fill(store, pending)
         await store.close()

@@ -27,10 +27,11 @@ from cimcare.model.nouns import Noun
 from cimcare.model.trouble_ticket import TroubleTickets
 from cimcare.model.verbs import Verb
 from cimcare.samples import build_message
+from cimcare.simulator.partner import SimulatedPartner
+from cimcare.simulator.running import running_partner
 from cimcare.store.opening import open_reader
 from tests.faults.control import Faults, Kind, build_shim
 from tests.support.hub import HubProcess, hub_process
-from tests.support.partner import RemotePartner, remote_partner
 
 MOST_PLACES = 40
 """Calls of one message that are made to fail, one after another; those it makes are fewer."""
@@ -52,7 +53,7 @@ def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Stage:
     """A hub whose system calls fail on demand, and the partner that it tells of tickets."""
 
-    def __init__(self, hub: HubProcess, faults: Faults, partner: RemotePartner, url: str) -> None:
+    def __init__(self, hub: HubProcess, faults: Faults, partner: SimulatedPartner, url: str) -> None:
         self.hub = hub
         self.faults = faults
         self.partner = partner
@@ -89,7 +90,7 @@ def stage(request: pytest.FixtureRequest, tmp_path: Path, shim: Path) -> Iterato
     url = f"sqlite:///{tmp_path / 'hub.db'}" if store == "sqlite" else request.getfixturevalue("postgres_url")
     faults = Faults(tmp_path, shim)
     with ExitStack() as stack:
-        partner = stack.enter_context(remote_partner(name="GIS"))
+        partner = stack.enter_context(running_partner(name="GIS"))
         settings = (
             f'[partners.gis]\nurl = "{partner.address}/soap"\nsource = "GIS"\nretry_first_seconds = 0.05\n'
             'retry_most_seconds = 0.2\n[subscriptions.gis]\npartner = "gis"\nnouns = ["TroubleTickets"]\n'

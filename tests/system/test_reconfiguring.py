@@ -11,8 +11,8 @@ from contextlib import closing
 from pathlib import Path
 
 from cimcare.model.envelope import Result
+from cimcare.simulator.running import running_partner
 from tests.support.hub import hub_process
-from tests.support.partner import remote_partner
 from tests.system.test_kill import a_create, result_of, send_all, stored_tickets
 
 LOOKS = 6000
@@ -63,7 +63,7 @@ async def test_a_noun_changes_its_owner_under_load_and_every_message_gets_there_
         while not is_over.is_set():
             await send(hub, 20)
 
-    with remote_partner(name="OMS") as oms, hub_process(tmp_path, QUICK) as hub:
+    with running_partner(name="OMS") as oms, hub_process(tmp_path, QUICK) as hub:
 
         def built_in() -> set[str]:
             return set(stored_tickets(tmp_path / "hub.db"))
@@ -100,7 +100,7 @@ async def test_what_waits_for_a_partner_outlives_its_removal(tmp_path: Path) -> 
     def gis(address: str) -> str:
         return f'[subscriptions.gis]\nurl = "{address}/soap"\nverbs = ["created"]\nnouns = ["TroubleTickets"]\n{RETRY}'
 
-    with remote_partner(name="gis", behaviour="busy") as old, remote_partner(name="gis") as new:
+    with running_partner(name="gis", behaviour="busy") as old, running_partner(name="gis") as new:
         with hub_process(tmp_path, QUICK + gis(old.address)) as hub:
             replies = await send_all(hub.address, dict(a_create(number) for number in range(count)))
             assert {result_of(reply) for reply in replies.values()} == {Result.OK}

@@ -17,9 +17,10 @@ from cimcare.model.identity import MessageID
 from cimcare.model.nouns import Noun
 from cimcare.model.verbs import Verb
 from cimcare.samples import build_message
+from cimcare.simulator.partner import SimulatedPartner
+from cimcare.simulator.running import running_partner
 from cimcare.store.opening import open_reader
 from tests.support.hub import hub_settings, local_hub
-from tests.support.partner import RemotePartner, remote_partner
 
 WIRES = {
     "soap 1.1": 'url = "{}/soap"',
@@ -34,7 +35,7 @@ QUICK = "[delivery]\npoll_seconds = 0.05\n"
 
 
 @asynccontextmanager
-async def hub_with(folder: Path, wire: str, partner: RemotePartner, more: str = "") -> AsyncIterator[RunningHub]:
+async def hub_with(folder: Path, wire: str, partner: SimulatedPartner, more: str = "") -> AsyncIterator[RunningHub]:
     """A hub whose outage system is the partner, over this wire."""
     table = f'[systems.oms]\nsource = "{partner.name}"\n{WIRES[wire].format(partner.address)}\n{more}'
     async with local_hub(folder, QUICK + table) as running:
@@ -66,7 +67,7 @@ async def until(condition: Callable[[], bool]) -> None:
 @pytest.mark.parametrize("wire", WIRES)
 async def test_requests_reach_the_owner_over_every_wire_and_its_replies_come_back(tmp_path: Path, wire: str) -> None:
     """One line of configuration, whatever the other side speaks; who asks over SOAP notices nothing of it."""
-    with remote_partner(name="NEW-OMS") as partner:
+    with running_partner(name="NEW-OMS") as partner:
         async with hub_with(tmp_path, wire, partner) as running, Peer(running.address) as peer:
             soap = await peer.soap()
             for verb in (Verb.CREATE, Verb.CHANGE, Verb.CLOSE, Verb.GET):
@@ -84,7 +85,7 @@ async def test_events_reach_a_subscriber_over_every_wire(tmp_path: Path, wire: s
     """And are acknowledged in the form in which they were sent."""
     (tmp_path / "key").write_text("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n")
     webhook = f'kind = "webhook"\nurl = "{{}}/hook"\nsecret_file = "{tmp_path / "key"}"'
-    with remote_partner(name="GIS") as partner:
+    with running_partner(name="GIS") as partner:
         table = {**WIRES, "webhook": webhook}[wire].format(partner.address)
         more = f'[partners.gis]\nsource = "GIS"\n{table}\n[subscriptions.gis]\npartner = "gis"\n'
         async with local_hub(tmp_path, QUICK + more) as running, Peer(running.address) as peer:
@@ -106,7 +107,7 @@ async def test_an_owner_that_replies_later_over_the_wire(tmp_path: Path, wire: s
     """It acknowledges, and posts its reply in two parts to the hub's own address; the sender waits in one exchange."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    with remote_partner(name="NEW-OMS", behaviour="later:1:0.1") as partner:
+    with running_partner(name="NEW-OMS", behaviour="later:1:0.1") as partner:
         more = f'[hub]\naddress = "http://127.0.0.1:{port}"\n{QUICK}[systems.oms]\nsource = "NEW-OMS"\n'
         text = f'{more}{WIRES[wire].format(partner.address)}\nreplies = "later"\n'
         settings = msgspec.structs.replace(hub_settings(tmp_path, text), port=port)

@@ -11,16 +11,17 @@ from cimcare.exchange.outbox import DeliverySelection, DeliveryState
 from cimcare.hub.operation.auditing import verify
 from cimcare.hub.operation.balance import balances
 from cimcare.model.envelope import Result
+from cimcare.simulator.partner import SimulatedPartner
+from cimcare.simulator.running import running_partner
 from cimcare.store.opening import open_reader
 from tests.support.hub import hub_process
-from tests.support.partner import RemotePartner, parse_behaviour, remote_partner
 from tests.support.postgres import a_database
 from tests.system.test_kill import a_create, result_of, send_all
 
 TICKETS = 30
 
 
-def settings_for(partner: RemotePartner) -> str:
+def settings_for(partner: SimulatedPartner) -> str:
     return (
         f'[partners.gis]\nurl = "{partner.address}/soap"\nsource = "GIS"\ndeadline_seconds = 20\n'
         'retry_first_seconds = 0.1\n[subscriptions.gis]\npartner = "gis"\nnouns = ["TroubleTickets"]\n'
@@ -39,7 +40,7 @@ async def test_the_other_process_takes_over_what_was_under_way(tmp_path: Path, s
     and nothing takes effect twice.
     """
     messages = dict(a_create(number) for number in range(TICKETS))
-    with a_database(store, tmp_path) as url, remote_partner(name="GIS", behaviour="hang") as partner:
+    with a_database(store, tmp_path) as url, running_partner(name="GIS", behaviour="hang") as partner:
         settings = settings_for(partner)
         with hub_process(tmp_path, settings, database=url) as dying:
             replies = await send_all(dying.address, messages)
@@ -49,7 +50,7 @@ async def test_the_other_process_takes_over_what_was_under_way(tmp_path: Path, s
                     await asyncio.sleep(0.05)
             with hub_process(tmp_path, settings, database=url) as living:
                 dying.kill()
-                partner.behaviour = parse_behaviour("accept")
+                partner.behave("accept")
                 async with asyncio.timeout(60):
                     while await states(url) != {DeliveryState.DELIVERED: TICKETS}:
                         await asyncio.sleep(0.05)

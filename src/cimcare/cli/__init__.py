@@ -34,6 +34,7 @@ _COMMANDS = {
     "schema": "cimcare.cli.schemas",
     "send": "cimcare.cli.sending",
     "serve": "cimcare.cli.running",
+    "simulate": "cimcare.cli.simulating",
     "validate": "cimcare.cli.documents",
     "work": "cimcare.cli.working",
 }

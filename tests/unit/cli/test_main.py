@@ -34,6 +34,7 @@ NAMED = [
     "schema",
     "send",
     "serve",
+    "simulate",
     "validate",
     "work",
 ]

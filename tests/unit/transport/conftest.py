@@ -7,24 +7,24 @@ import pytest
 
 from cimcare.codec.limits import Limits
 from cimcare.hub.app import TYPED_SERVICES
+from cimcare.simulator.partner import SimulatedPartner
 from cimcare.transport.partners import HttpSender
 from tests.support.fake_peer import FakePeer, fake_peer
-from tests.support.partner import RemotePartner
 
 NOON = datetime(2030, 6, 1, 12, tzinfo=UTC)
 
 
 @pytest.fixture
-async def remote() -> AsyncIterator[RemotePartner]:
-    partner = RemotePartner()
+async def remote() -> AsyncIterator[SimulatedPartner]:
+    partner = SimulatedPartner()
     await partner.start()
     yield partner
     await partner.stop()
 
 
 @pytest.fixture
-async def hanging() -> AsyncIterator[RemotePartner]:
-    partner = RemotePartner(behaviour="hang")
+async def hanging() -> AsyncIterator[SimulatedPartner]:
+    partner = SimulatedPartner(behaviour="hang")
     await partner.start()
     yield partner
     await partner.stop()

@@ -20,12 +20,12 @@ from cimcare.model.trouble_ticket import TroubleTicket, TroubleTickets
 from cimcare.model.values import DateTimeInterval, Status
 from cimcare.model.verbs import Verb
 from cimcare.samples.northlake import Premises, find_premises
+from cimcare.simulator.partner import SimulatedPartner
 from cimcare.systems.cis.intake import Call
 from cimcare.systems.cis.kinds import TICKETS
 from cimcare.systems.etr import Etr, EtrStage, render_remark
 from cimcare.systems.oms import kinds as oms
 from tests.support.hub import Response, call, hub_settings
-from tests.support.partner import RemotePartner
 from tests.unit.hub.conftest import NOON, HeldHub
 
 HOME = find_premises(8)
@@ -199,9 +199,9 @@ async def _close(desk: Desk, ticket: str) -> None:
 
 
 @pytest.fixture
-async def elsewhere(tmp_path: Path) -> AsyncIterator[tuple[Desk, RemotePartner]]:
+async def elsewhere(tmp_path: Path) -> AsyncIterator[tuple[Desk, SimulatedPartner]]:
     """A desk whose outage management is a partner that serves calls and tells nothing of them."""
-    partner, desk = RemotePartner(name="OMS"), Desk()
+    partner, desk = SimulatedPartner(name="OMS"), Desk()
     await partner.start()
     more = f'[systems.oms]\nkind = "rest"\nurl = "{partner.address}/messages"\n'
     await desk.open(tmp_path, seed_town=True, partners=hub_settings(tmp_path, more).partners)
@@ -211,7 +211,7 @@ async def elsewhere(tmp_path: Path) -> AsyncIterator[tuple[Desk, RemotePartner]]
 
 
 async def test_report_once_also_where_the_outage_management_tells_nothing(
-    elsewhere: tuple[Desk, RemotePartner],
+    elsewhere: tuple[Desk, SimulatedPartner],
 ) -> None:
     """What we have reported ourselves we know, whoever takes it; a ticket that proves ended makes way for a new one."""
     desk, partner = elsewhere

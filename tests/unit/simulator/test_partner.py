@@ -1,14 +1,18 @@
-"""The scripted partner that tests of the hub talk to: it must do what it is told, or they show nothing."""
+"""A simulated partner over real sockets: it must do what it is told, or whoever faces it learns nothing."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import aiohttp
 import msgspec
 import pytest
 
+from cimcare.client.soap import SoapClient
+from cimcare.codec.envelope import DRAFT_NAMESPACE, render_message
 from cimcare.codec.limits import Limits
+from cimcare.codec.soap import SoapVersion
 from cimcare.exchange.facts import object_keys_of
 from cimcare.exchange.partners import Edition, Partner, Wire
 from cimcare.exchange.sending import Next, Sent, judge_attempt
@@ -18,17 +22,13 @@ from cimcare.model.identity import MessageID
 from cimcare.model.nouns import Noun
 from cimcare.model.verbs import Verb
 from cimcare.samples import build_message
+from cimcare.simulator.acts import Act
+from cimcare.simulator.forms import glance_at_event
+from cimcare.simulator.journal import read_journal
+from cimcare.simulator.partner import SimulatedPartner
+from cimcare.simulator.running import running_partner
 from cimcare.transport.partners import HttpSender
-from tests.support.partner import (
-    Act,
-    Behaviour,
-    RemotePartner,
-    main,
-    parse_behaviour,
-    partner_process,
-    read_journal,
-    remote_partner,
-)
+from tests.support.partner import partner_process
 
 CREATE = build_message(Noun.TROUBLE_TICKETS, Verb.CREATE)
 CANCEL = build_message(Noun.TROUBLE_TICKETS, Verb.CANCEL)
@@ -48,8 +48,8 @@ async def sender() -> AsyncIterator[HttpSender]:
 
 
 @pytest.fixture
-async def remote() -> AsyncIterator[RemotePartner]:
-    partner = RemotePartner()
+async def remote() -> AsyncIterator[SimulatedPartner]:
+    partner = SimulatedPartner()
     await partner.start()
     yield partner
     await partner.stop()
@@ -65,37 +65,8 @@ def reply_in(sent: Sent) -> ResponseMessage:
     return sent.reply
 
 
-def test_behaviours_are_read_from_their_text() -> None:
-    """A command line has nothing else."""
-    assert parse_behaviour("accept") == Behaviour()
-    assert parse_behaviour("refuse:6.1") == Behaviour(act=Act.REFUSE, code="6.1")
-    assert parse_behaviour("fault:client") == Behaviour(act=Act.FAULT, blames_sender=True)
-    assert parse_behaviour("slow:0.5") == Behaviour(act=Act.SLOW, seconds=0.5)
-    assert parse_behaviour("later") == Behaviour(act=Act.LATER)
-    assert parse_behaviour("later:2:0.5:3") == Behaviour(act=Act.LATER, parts=2, seconds=0.5, times=3)
-    flaky = parse_behaviour("flaky:7:slow:0.1=2,busy=1")
-    assert flaky.seed == "7"
-    assert flaky.mixture == ((Behaviour(act=Act.SLOW, seconds=0.1), 2.0), (Behaviour(act=Act.BUSY), 1.0))
-
-
-@pytest.mark.parametrize("text", ["", "nonsense", "slow", "slow:soon", "hang:5", "flaky:1:nonsense=1"])
-def test_what_is_no_behaviour_is_refused(text: str) -> None:
-    """A partner that does something else than the test believes shows nothing."""
-    with pytest.raises(ValueError, match=r"\S"):
-        parse_behaviour(text)
-
-
-def test_chance_is_the_same_for_the_same_seed() -> None:
-    """A run that failed can be repeated, in whatever order messages come."""
-    flaky, other = parse_behaviour("flaky:7"), parse_behaviour("flaky:8")
-    drawn = [flaky.drawn("A", f"m-{number}", attempt).act for number in range(50) for attempt in (1, 2)]
-    assert drawn == [flaky.drawn("A", f"m-{number}", attempt).act for number in range(50) for attempt in (1, 2)]
-    assert drawn != [other.drawn("A", f"m-{number}", attempt).act for number in range(50) for attempt in (1, 2)]
-    assert len(set(drawn)) >= 5
-
-
 async def test_owner_answers_transactions_with_ids_and_get_with_content(
-    remote: RemotePartner, sender: HttpSender
+    remote: SimulatedPartner, sender: HttpSender
 ) -> None:
     """As a system of record does."""
     created = reply_in(await sender.send(to(remote.address), CREATE))
@@ -124,18 +95,18 @@ async def test_owner_answers_transactions_with_ids_and_get_with_content(
     ],
 )
 async def test_every_wire_is_written_down_alike(
-    remote: RemotePartner, sender: HttpSender, changes: dict[str, object]
+    remote: SimulatedPartner, sender: HttpSender, changes: dict[str, object]
 ) -> None:
     """The journal tells of messages, however they came."""
     assert reply_in(await sender.send(to(f"{remote.address}/in", **changes), CREATE)).reply.result is Result.OK
     (entry,) = remote.entries
     assert (entry.order, entry.archetype, entry.verb, entry.noun) == (1, "RequestMessage", "create", "TroubleTickets")
     assert (entry.source, entry.message_id) == (CREATE.header.source, CREATE.header.message_id)
-    assert entry.objects == (object_keys_of(CREATE) if "compress_above_bytes" not in changes else ())
+    assert entry.objects == object_keys_of(CREATE)
     assert (entry.act, entry.attempt, entry.is_effect) == (Act.ACCEPT, 1, True)
 
 
-async def test_a_repeat_is_delivered_twice_and_takes_effect_once(remote: RemotePartner, sender: HttpSender) -> None:
+async def test_a_repeat_is_delivered_twice_and_takes_effect_once(remote: SimulatedPartner, sender: HttpSender) -> None:
     """That is how a doubled effect is told from a doubled delivery; the answer is the same."""
     partner = to(remote.address)
     remote.behave("die")
@@ -156,7 +127,7 @@ async def test_a_repeat_is_delivered_twice_and_takes_effect_once(remote: RemoteP
 
 
 @pytest.mark.parametrize("behaviour", ["refuse", "busy", "fault", "fault:client"])
-async def test_what_is_not_done_takes_no_effect(remote: RemotePartner, sender: HttpSender, behaviour: str) -> None:
+async def test_what_is_not_done_takes_no_effect(remote: SimulatedPartner, sender: HttpSender, behaviour: str) -> None:
     """Only what was done counts, and it can be done later."""
     remote.behave(behaviour)
     assert judge_attempt(await sender.send(to(remote.address), CREATE), awaits_reply=False).next is not Next.DELIVERED
@@ -166,9 +137,9 @@ async def test_what_is_not_done_takes_no_effect(remote: RemotePartner, sender: H
     assert len(remote.effects) == 1
 
 
-async def test_later_replies_go_to_the_reply_address(remote: RemotePartner, sender: HttpSender) -> None:
+async def test_later_replies_go_to_the_reply_address(remote: SimulatedPartner, sender: HttpSender) -> None:
     """A receipt at once, then parts, then the end, which may come twice; over SOAP or our own profile."""
-    asked = RemotePartner(behaviour="later:2:0:2")
+    asked = SimulatedPartner(behaviour="later:2:0:2")
     await asked.start()
     for number, path in enumerate(("/soap", "/messages")):
         header = msgspec.structs.replace(
@@ -192,21 +163,21 @@ async def test_later_replies_go_to_the_reply_address(remote: RemotePartner, send
 
 async def test_later_replies_wait_for_who_is_away(sender: HttpSender) -> None:
     """A hub that was killed gets them when it is back."""
-    asked, asker = RemotePartner(behaviour="later"), RemotePartner()
+    asked, asker = SimulatedPartner(behaviour="later"), SimulatedPartner()
     await asked.start()
     await asker.start()
     address = asker.address
     await asker.stop()
     header = msgspec.structs.replace(CREATE.header, reply_address=address)
     await sender.send(to(asked.address), msgspec.structs.replace(CREATE, header=header))
-    back = RemotePartner()
+    back = SimulatedPartner()
     await back.start(int(address.rpartition(":")[2]))
     await back.received(1)
     await asked.stop()
     await back.stop()
 
 
-async def test_who_wants_no_later_reply_is_answered_at_once(remote: RemotePartner, sender: HttpSender) -> None:
+async def test_who_wants_no_later_reply_is_answered_at_once(remote: SimulatedPartner, sender: HttpSender) -> None:
     """Without ReplyAddress there is nowhere to send it."""
     remote.behave("later")
     header = msgspec.structs.replace(CREATE.header, reply_address=None)
@@ -216,7 +187,7 @@ async def test_who_wants_no_later_reply_is_answered_at_once(remote: RemotePartne
 
 async def test_a_partner_in_a_thread_serves_who_blocks(sender: HttpSender) -> None:
     """Tests without an event loop have partners too."""
-    with remote_partner(name="OMS", behaviour="twice") as partner:
+    with running_partner(name="OMS", behaviour="twice") as partner:
         assert reply_in(await sender.send(to(partner.address), CREATE)).header.source == "OMS"
     assert len(partner.effects) == 1
 
@@ -243,8 +214,102 @@ async def test_a_process_keeps_its_journal_over_its_death(sender: HttpSender, tm
         ]
 
 
-def test_the_command_explains_itself(capsys: pytest.CaptureFixture[str]) -> None:
-    """Who writes a harness looks there first."""
-    with pytest.raises(SystemExit):
-        main(["--help"])
-    assert "--journal" in capsys.readouterr().out
+async def test_an_event_is_acknowledged_without_reading_it_as_it_is_with(sender: HttpSender) -> None:
+    """Under load the partner must cost little, and say the same."""
+    quick, whole = SimulatedPartner(behaviour="good", keeps=False), SimulatedPartner(behaviour="good")
+    await quick.start()
+    await whole.start()
+    more: dict[str, object]
+    for more in ({}, {"soap_12": True}, {"wire": Wire.REST}):
+        for header in (
+            CREATED.header,
+            msgspec.structs.replace(CREATED.header, correlation_id=None, context=None),
+            msgspec.structs.replace(CREATED.header, correlation_id=None, message_id=None, source="A & B"),
+        ):
+            event = msgspec.structs.replace(CREATED, header=header)
+            said = [reply_in(await sender.send(to(each.address, **more), event)) for each in (quick, whole)]
+            assert said[0] == said[1]
+    assert quick.counts()["received"] == 9
+    await quick.stop()
+    await whole.stop()
+
+
+@pytest.mark.parametrize(
+    ("raw", "why"),
+    [
+        (render_message(CREATE), "a request may ask for content"),
+        (render_message(CREATED).replace(b"<Source>", b"<Source><!-- a -->"), "a comment"),
+        (render_message(CREATED).replace(b"<Source>", b"<Source>&#65;"), "an entity"),
+        (render_message(CREATED).replace(b"<Source>", b"<Source><![CDATA[x]]>"), "CDATA"),
+        (render_message(CREATED, namespace=DRAFT_NAMESPACE), "another namespace"),
+        (b"", "nothing"),
+    ],
+)
+def test_what_a_glance_may_get_wrong_is_read_instead(raw: bytes, why: str) -> None:
+    """Quick is worth nothing where it is wrong."""
+    assert glance_at_event(raw) is None, why
+
+
+async def test_clients_of_all_makes_are_understood(remote: SimulatedPartner) -> None:
+    """Some send in chunks, some ask before they send, some send the next before the answer."""
+    body = render_message(CREATE)
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(remote.address.rpartition(":")[2]))
+    head = b"POST /messages HTTP/1.1\r\nHost: x\r\nContent-Type: application/xml\r\n"
+    writer.write(head + b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(body))
+    async with asyncio.timeout(30):
+        assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        chunked = head + b"Transfer-Encoding: chunked\r\n\r\n"
+        chunked += b"%x\r\n%b\r\n%x\r\n%b\r\n0\r\n\r\n" % (9, body[:9], len(body) - 9, body[9:])
+        writer.write(body + chunked)
+        for _ in range(2):
+            answer = await reader.readuntil(b"\r\n\r\n")
+            assert answer.startswith(b"HTTP/1.1 200 OK")
+            length = int(answer.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+            assert b"<Result>OK</Result>" in await reader.readexactly(length)
+        writer.write(b"nonsense\r\n\r\n")
+        assert (await reader.read()).startswith(b"HTTP/1.1 400 ")
+    writer.close()
+    assert [entry.attempt for entry in remote.entries] == [1, 2]
+
+
+async def test_what_is_no_message_gets_a_fault_and_a_line_that_says_why(tmp_path: Path) -> None:
+    """Whoever tries out a product has to see what was wrong with what it sent."""
+    partner = SimulatedPartner(journal=tmp_path / "journal")
+    await partner.start()
+    async with aiohttp.ClientSession() as session:
+        for kind, raw, status in (
+            ("application/xml", b"<nothing/>", 400),
+            ("text/xml", b"<soap", 400),
+            ("application/json", b"{}", 400),
+            ("application/soap+xml", b"<x/>", 500),
+        ):
+            async with session.post(partner.address, data=raw, headers={"Content-Type": kind}) as answer:
+                assert answer.status == status
+                assert b"1.8" in await answer.read()
+    await partner.stop()
+    lines = read_journal(tmp_path / "journal")
+    assert [line.form for line in lines] == ["xml", "xml", "json", "soap12"]
+    assert all("accepted" in line.findings[0] or line.findings[0] for line in lines)
+
+
+async def test_it_describes_its_services(remote: SimulatedPartner) -> None:
+    """Stacks that are made from a WSDL want one."""
+    async with aiohttp.ClientSession() as session:
+        client = await SoapClient.from_wsdl(session, f"{remote.address}/soap/ExecuteTroubleTickets?wsdl")
+        answer = await client.send(CREATE)
+        assert answer.message is not None
+        assert answer.message.reply.result is Result.OK
+        generic = await SoapClient.from_wsdl(session, f"{remote.address}/soap?wsdl", version=SoapVersion.V12)
+        assert (await generic.send(CREATED)).message is not None
+        async with session.get(f"{remote.address}/soap?xsd=Message.xsd") as schema:
+            assert b"RequestMessage" in await schema.read()
+        async with session.get(f"{remote.address}/soap?xsd=../x") as nothing:
+            assert nothing.status == 404
+        async with session.get(f"{remote.address}/") as counts:
+            assert (await counts.json())["received"] == 2
+        async with session.delete(f"{remote.address}/") as refused:
+            assert refused.status == 405
+        async with session.put(f"{remote.address}/behaviour", data="nonsense") as refused:
+            assert refused.status == 400
+            assert "behaviours are" in (await refused.text()).lower()
+    assert [entry.form for entry in remote.entries] == ["soap-typed", "soap12"]

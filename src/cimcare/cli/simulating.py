@@ -1,0 +1,108 @@
+"""Command `simulate`: a partner that plays well or badly, against anybody's implementation."""
+
+import asyncio
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+import click
+import msgspec
+
+from cimcare.cli.input import fail
+from cimcare.cli.sending import require_http
+from cimcare.errors import CimcareError
+from cimcare.model.nouns import Role
+from cimcare.schema.catalog import Catalog
+from cimcare.simulator.partner import SimulatedPartner
+from cimcare.simulator.running import loop_factory, serve_partner
+from cimcare.validation import judge
+
+__all__ = ["simulate"]
+
+
+@click.command()
+@click.option(
+    "--role",
+    type=click.Choice([role.value for role in Role]),
+    help="Whose nouns it serves, and keeps objects of.  [default: none: it agrees to everything and keeps nothing]",
+)
+@click.option(
+    "--behaviour",
+    default="good",
+    show_default=True,
+    help="good, slow, flaky, dying, hostile, a .toml FILE, or acts such as `accept=6,die=1,slow:2=1`.",
+)
+@click.option("--seed", default="", help="Seed of all chance; the same seed, the same course.")
+@click.option("--name", help="Its Header/Source.  [default: the role in capitals, or PARTNER]")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address on which to listen.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=0, help="Port on which to listen.  [default: a free one]"
+)
+@click.option(
+    "--journal",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File to which everything received and said is appended, a JSON object a line.  [default: standard output]",
+)
+@click.option("--quiet", is_flag=True, help="No journal: for load, where it has to cost little.")
+@click.option(
+    "--publish-to",
+    multiple=True,
+    callback=lambda context, parameter, urls: tuple(require_http(context, parameter, url) for url in urls),
+    help="Address that is told of what was done, as events; .../messages for plain ones, else SOAP. Repeatable.",
+)
+def simulate(
+    *,
+    role: str | None,
+    behaviour: str,
+    seed: str,
+    name: str | None,
+    host: str,
+    port: int,
+    journal: Path | None,
+    quiet: bool,
+    publish_to: tuple[str, ...],
+) -> None:
+    """Play a partner: listen for SOAP, plain XML and JSON until SIGTERM or SIGINT, and answer well or badly.
+
+    Prints its address when it listens: as it is, or where the journal goes to standard output, as its first line.
+    """
+    if quiet and journal is not None:
+        raise click.UsageError("--quiet writes no journal; leave out --journal")
+    to_stdout = not quiet and journal is None
+    file: Path | BinaryIO | None = sys.stdout.buffer if to_stdout else journal
+    try:
+        partner = SimulatedPartner(
+            name=name or (role.upper() if role else "PARTNER"),
+            role=Role(role) if role else None,
+            behaviour=behaviour,
+            seed=seed,
+            journal=file,
+            keeps=False,
+            publish_to=publish_to,
+            check=None if quiet else _checker(),
+        )
+        work = serve_partner(partner, host=host, port=port, tls=None, on_start=_announce(as_json=to_stdout))
+        with asyncio.Runner(loop_factory=loop_factory()) as runner:
+            runner.run(work)
+    except CimcareError as error:
+        fail(error, code=2)
+    except OSError as error:
+        fail(f"{journal or f'{host}:{port}'}: {error.strerror or error}", code=2)
+    if quiet:
+        click.echo(msgspec.json.encode(partner.counts()).decode(), err=True)
+
+
+def _announce(*, as_json: bool) -> Callable[[str], None]:
+    def announce(address: str) -> None:
+        text = msgspec.json.encode({"line": "listening", "address": address}).decode() if as_json else address
+        click.echo(text)
+        sys.stdout.flush()
+
+    return announce
+
+
+def _checker() -> Callable[[bytes], tuple[str, ...]]:
+    """What says what is wrong with a document, in a line each."""
+    catalog = Catalog()
+    return lambda raw: tuple(finding.describe() for finding in judge(raw, catalog).findings)
