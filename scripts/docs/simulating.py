@@ -12,6 +12,7 @@ _KEYS = {
     "each message gets the next of the acts, weights do not count.",
     "unknown": "What becomes of a request about an object that the role has never heard of: `refuse` (default) with "
     "2.15, or `accept`.",
+    "certificate": "With `--tls`: `good` (default), `expired`, `other-name`, `unknown-issuer`.",
     "acts": "Table of acts and weights, for all messages that no rule is for.",
     "rules": "List of tables, the first that fits has its say: `verbs`, `nouns`, `attempts` (only the first so many "
     "attempts at a message), `acts`.",

@@ -1,8 +1,10 @@
 """Command `simulate`: a partner that plays well or badly, against anybody's implementation."""
 
 import asyncio
+import ssl
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
@@ -14,6 +16,7 @@ from cimcare.cli.sending import require_http
 from cimcare.errors import CimcareError
 from cimcare.model.nouns import Role
 from cimcare.schema.catalog import Catalog
+from cimcare.simulator.certificates import server_context
 from cimcare.simulator.partner import SimulatedPartner
 from cimcare.simulator.running import loop_factory, serve_partner
 from cimcare.validation import judge
@@ -51,6 +54,12 @@ __all__ = ["simulate"]
     callback=lambda context, parameter, urls: tuple(require_http(context, parameter, url) for url in urls),
     help="Address that is told of what was done, as events; .../messages for plain ones, else SOAP. Repeatable.",
 )
+@click.option(
+    "--tls",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Speak TLS, with a certificate that is made in this FOLDER; who connects has to trust FOLDER/ca.pem.",
+)
 def simulate(
     *,
     role: str | None,
@@ -62,6 +71,7 @@ def simulate(
     journal: Path | None,
     quiet: bool,
     publish_to: tuple[str, ...],
+    folder: Path | None,
 ) -> None:
     """Play a partner: listen for SOAP, plain XML and JSON until SIGTERM or SIGINT, and answer well or badly.
 
@@ -82,13 +92,16 @@ def simulate(
             publish_to=publish_to,
             check=None if quiet else _checker(),
         )
-        work = serve_partner(partner, host=host, port=port, tls=None, on_start=_announce(as_json=to_stdout))
+        tls: ssl.SSLContext | None = None
+        if folder is not None:
+            tls = server_context(folder, partner.behaviour.certificate, host=host, now=datetime.now(UTC))
+        work = serve_partner(partner, host=host, port=port, tls=tls, on_start=_announce(as_json=to_stdout))
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
             runner.run(work)
     except CimcareError as error:
         fail(error, code=2)
     except OSError as error:
-        fail(f"{journal or f'{host}:{port}'}: {error.strerror or error}", code=2)
+        fail(f"{error.filename or f'{host}:{port}'}: {error.strerror or error}", code=2)
     if quiet:
         click.echo(msgspec.json.encode(partner.counts()).decode(), err=True)
 

@@ -3,6 +3,7 @@
     about = "Does most of it"       # one sentence
     order = "by chance"             # or "in turn": each message gets the next of the acts
     unknown = "refuse"              # or "accept": objects that the partner has never heard of
+    certificate = "good"            # with TLS: good, expired, other-name or unknown-issuer
 
     [[rules]]                       # the first that fits a message has its say; without one, [acts]
     verbs = ["create"]              # only these verbs
@@ -31,6 +32,7 @@ from cimcare.simulator.acts import Act, BehaviourError, Deed, parse_deed
 __all__ = [
     "SHIPPED",
     "Behaviour",
+    "CertificateKind",
     "Order",
     "Rule",
     "Unknown",
@@ -57,6 +59,15 @@ class Unknown(StrEnum):
     ACCEPT = "accept"
 
 
+class CertificateKind(StrEnum):
+    """What a partner shows over TLS."""
+
+    GOOD = "good"
+    EXPIRED = "expired"
+    OTHER_NAME = "other-name"
+    UNKNOWN_ISSUER = "unknown-issuer"
+
+
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
     """Deeds with their weights, and which messages they are for; empty and 0 mean all."""
 
@@ -81,6 +92,7 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
     about: str = ""
     order: Order = Order.BY_CHANCE
     unknown: Unknown = Unknown.REFUSE
+    certificate: CertificateKind = CertificateKind.GOOD
 
     @property
     def is_plain(self) -> bool:
@@ -121,6 +133,7 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
     about: str = ""
     order: Order = Order.BY_CHANCE
     unknown: Unknown = Unknown.REFUSE
+    certificate: CertificateKind = CertificateKind.GOOD
     rules: tuple[_RuleFile, ...] = ()
 
 
@@ -148,6 +161,7 @@ def parse_behaviour(text: str, *, place: str = "behaviour") -> Behaviour:
         about=file.about,
         order=file.order,
         unknown=file.unknown,
+        certificate=file.certificate,
     )
 
 

@@ -8,6 +8,7 @@ from cimcare.simulator.acts import Act, BehaviourError, Deed, parse_deed
 from cimcare.simulator.behaviours import (
     SHIPPED,
     Behaviour,
+    CertificateKind,
     Order,
     Unknown,
     find_behaviour,
@@ -79,7 +80,7 @@ def test_what_comes_with_the_product_can_be_used() -> None:
         assert behaviour.is_plain is (name == "good")
     hostile = find_behaviour("hostile")
     assert {deed.act for rule in hostile.rules for deed, _ in rule.deeds} == set(Act)
-    assert hostile.order is Order.IN_TURN
+    assert (hostile.order, hostile.certificate) == (Order.IN_TURN, CertificateKind.EXPIRED)
     with pytest.raises(KeyError):
         shipped_text("friendly")
 
