@@ -31,6 +31,7 @@ _GROUPS = {
     "BUS": "business rules of the profiles",
     "EXC": "exchange",
     "SIM": "simulated partners",
+    "DRL": "drills",
     "NET": "transport",
     "SET": "settings and files",
 }

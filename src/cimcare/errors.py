@@ -244,6 +244,8 @@ _TABLE = (
     _row("SIM-101", "behaviour cannot be used", "1.8", acts="operator"),
     _row("SIM-102", "scenario cannot be played", "1.8", acts="operator"),
     _row("SIM-103", "expectation of a scenario not met", "1.8", acts="operator"),
+    # DRL-1xx: drills and readiness
+    _row("DRL-101", "drill: nothing was done", "0.0", 200, level=Level.INFORM, acts="nobody"),
     # NET-1xx: transport
     _row("NET-101", "method not allowed", "1.8", 405),
     _row("NET-102", "media type not served", "1.8", 415),

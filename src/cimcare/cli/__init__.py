@@ -22,6 +22,7 @@ _COMMANDS = {
     "customers": "cimcare.cli.calling",
     "deadletters": "cimcare.cli.dead_letters",
     "deliveries": "cimcare.cli.deliveries",
+    "doctor": "cimcare.cli.doctor",
     "demo": "cimcare.cli.running",
     "ledger": "cimcare.cli.balancing",
     "messages": "cimcare.cli.stored",

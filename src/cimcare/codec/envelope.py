@@ -116,7 +116,10 @@ def write_sections(message: AnyMessage) -> tuple[tuple[str, str], ...]:
 
 
 class Glimpse(msgspec.Struct, frozen=True, kw_only=True):
-    """Texts of a header, read without judging them: enough to answer a message whose content is refused."""
+    """Texts of a header, read without judging them: enough to answer a message whose content is refused.
+
+    `properties` are the names of its Properties.
+    """
 
     archetype: str
     verb: str | None = None
@@ -128,6 +131,7 @@ class Glimpse(msgspec.Struct, frozen=True, kw_only=True):
     correlation_id: str | None = None
     async_reply_flag: str | None = None
     ack_required: str | None = None
+    properties: tuple[str, ...] = ()
 
 
 _GLIMPSED: dict[object, str] = {
@@ -146,12 +150,19 @@ _GLIMPSED: dict[object, str] = {
 }
 
 
+_PROPERTY = f"{{{MESSAGE_NAMESPACE}}}Property"
+_PROPERTY_NAME = f"{{{MESSAGE_NAMESPACE}}}Name"
+
+
 def glimpse_header(element: etree._Element) -> Glimpse:
     """What can be read of the header of a message element, however wrong the rest is."""
     texts: dict[str, str] = {}
+    properties: list[str] = []
     header = element.find(f"{{{MESSAGE_NAMESPACE}}}Header")
     for child in header if header is not None else ():
         field = _GLIMPSED.get(child.tag)
         if field and field not in texts and child.text:
             texts[field] = child.text.strip()
-    return Glimpse(archetype=etree.QName(element).localname, **texts)
+        elif child.tag == _PROPERTY:
+            properties.append((child.findtext(_PROPERTY_NAME) or "").strip())
+    return Glimpse(archetype=etree.QName(element).localname, properties=tuple(properties), **texts)

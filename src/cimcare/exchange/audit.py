@@ -60,6 +60,7 @@ class Action(StrEnum):
     OPERATE = "operate"
     DIRECTORY = "directory"
     ALARM = "alarm"
+    DRILL = "drill"
     START = "start"
     STOP = "stop"
 

@@ -11,7 +11,7 @@ import msgspec
 
 from cimcare.model.nouns import Noun, Role
 
-__all__ = ["DIRECT", "Edition", "Forward", "Partner", "Replies", "Retry", "Tls", "Wire"]
+__all__ = ["DIRECT", "Drill", "Edition", "Forward", "Partner", "Replies", "Retry", "Tls", "Wire"]
 
 DIRECT = "reply"
 """Name of the destination of replies that go to the ReplyAddress of somebody who is no partner."""
@@ -51,6 +51,21 @@ class Replies(StrEnum):
     LATER = "later"
 
 
+class Drill(StrEnum):
+    """What a drill of a partner is: how it is found out that it answers, without anything that is meant.
+
+    `auto`: `get` where it owns nouns, else `connect`. `get`: it is asked for an object that cannot be there. `ticket`:
+    a trouble ticket that is marked as a drill; for partners that know the mark. `connect`: a connection, TLS included,
+    over which nothing is sent. `none`: nothing.
+    """
+
+    AUTO = "auto"
+    GET = "get"
+    TICKET = "ticket"
+    CONNECT = "connect"
+    NONE = "none"
+
+
 class Retry(msgspec.Struct, frozen=True, kw_only=True):
     """When a delivery is tried again, and when it is given up.
 
@@ -82,7 +97,7 @@ class Partner(msgspec.Struct, frozen=True, kw_only=True):
     not more than `rate` are begun a second (0: no bound). `deadline` is for one answer, `reply_within` for a reply
     that is to come later. Payloads above `compress_above_bytes` are sent compressed (0: never). `secret_file` holds the
     key with which webhooks are signed. A `third_party` is outside of the utility: what it is told is cut to what
-    customers consent to.
+    customers consent to. `drill` says how it is found out that it answers.
     """
 
     name: str
@@ -105,6 +120,7 @@ class Partner(msgspec.Struct, frozen=True, kw_only=True):
     tls: Tls = Tls()
     secret_file: str = ""
     third_party: bool = False
+    drill: Drill = Drill.AUTO
 
     @property
     def is_third_party(self) -> bool:

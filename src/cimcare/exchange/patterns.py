@@ -41,6 +41,7 @@ _STAGES = {
     "LIF": "rules",
     "BUS": "rules",
     "EXC": "exchange",
+    "DRL": "exchange",
     "NET": "transport",
     "SET": "settings",
 }

@@ -34,7 +34,8 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True):
     be read: no connection, no answer in time, something that is no message, or a fault (then `fault` has its content
     where it had some, and `blames_us` tells whether the partner holds the message itself to be wrong); `code` is its
     row in the error table. `is_reached` is False where nobody was there to answer. `retry_after_seconds` is how long
-    the partner wants to be left alone (0.0: it did not say).
+    the partner wants to be left alone (0.0: it did not say). `dated_at` is what its clock
+    showed when it answered, to the second; None where the transport does not say.
     """
 
     transport: Transport
@@ -50,6 +51,7 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True):
     blames_us: bool = False
     is_reached: bool = True
     retry_after_seconds: float = 0.0
+    dated_at: datetime | None = None
 
     @property
     def is_refused(self) -> bool:

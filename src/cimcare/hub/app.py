@@ -28,8 +28,11 @@ from cimcare.hub.intake.passing import Circuits, Passing
 from cimcare.hub.intake.pipeline import Pipeline
 from cimcare.hub.intake.setup import setup_of
 from cimcare.hub.metrics import Metrics
+from cimcare.hub.operation.doctor import Doctor, metrics_of
+from cimcare.hub.operation.readiness_facts import Gatherer
 from cimcare.hub.operation.upkeep import Upkeep
 from cimcare.hub.outgoing.delivery import Couriers, CourierTimes
+from cimcare.hub.outgoing.drilling import Driller
 from cimcare.hub.rest.alarm_pages import AlarmPages
 from cimcare.hub.rest.api import build_api
 from cimcare.hub.rest.audience import Audience
@@ -39,6 +42,7 @@ from cimcare.hub.rest.market_pages import MarketPages
 from cimcare.hub.rest.meter_pages import MeterPages
 from cimcare.hub.rest.operator_pages import OperatorPages
 from cimcare.hub.rest.queries import Queries
+from cimcare.hub.rest.readiness_pages import ReadinessPages
 from cimcare.hub.rest.streaming import Streams
 from cimcare.hub.rest.viewing import Viewing
 from cimcare.model.nouns import Role
@@ -225,6 +229,35 @@ class Hub:
             on_put=couriers.wake,
         )
         audience = Audience(logger)
+        driller = Driller(
+            store=store,
+            sender=sender,
+            catalog=catalog,
+            settings=settings.doctor,
+            sources=sources,
+            context=settings.hub.context,
+            address=settings.hub.address,
+            circuits=circuits.all,
+            is_busy=lambda: pipeline.waiting > settings.hub.queue_limit // 10,
+            clock=clock,
+            new_id=new_id,
+        )
+        doctor = Doctor(
+            store=store,
+            settings=settings,
+            driller=driller,
+            gatherer=Gatherer(
+                store=store,
+                settings=settings,
+                catalog=catalog,
+                clock=clock,
+                circuits=circuits.all,
+                overload=lambda: _overload(pipeline, settings),
+            ),
+            partners=lambda: couriers.setup.routes.partners,
+            clock=clock,
+            on_sheet=metrics_of(metrics),
+        )
         upkeep = Upkeep(
             store=store,
             settings=settings,
@@ -236,6 +269,7 @@ class Hub:
             clock=clock,
             process=new_id(),
             logger=logger,
+            doctor=doctor,
             on_alarms=audience.announce,
         )
         calling = Calling(
@@ -271,6 +305,7 @@ class Hub:
                 MarketPages(store.reader, viewing, acting, clock),
                 OperatorPages(store.reader, circuits.all, clock),
                 AlarmPages(store.reader, upkeep.watcher, audience),
+                ReadinessPages(doctor),
                 CustomerPages(store.reader, calling),
                 MeterPages(
                     metering,
@@ -359,10 +394,15 @@ class _Documents:
             return None
 
 
+def _overload(pipeline: Pipeline, settings: Settings) -> str:
+    """Why no messages can be taken now; empty if they can."""
+    return f"{pipeline.waiting} messages in work" if pipeline.waiting >= settings.hub.queue_limit else ""
+
+
 def _readiness(pipeline: Pipeline, queries: Queries, settings: Settings) -> Callable[[], Awaitable[str]]:
     async def is_ready() -> str:
-        if pipeline.waiting >= settings.hub.queue_limit:
-            return f"{pipeline.waiting} messages in work"
+        if overload := _overload(pipeline, settings):
+            return overload
         try:
             await queries.list_messages(LogSelection(limit=1))
         except StoreError as error:

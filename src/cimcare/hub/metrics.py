@@ -46,6 +46,11 @@ def forget_worker(folder: Path, worker: int) -> None:
     multiprocess.mark_process_dead(worker, str(folder))
 
 
+def _gravity(value: float) -> int:
+    """No-go before unknown before go."""
+    return {0.0: 0, -1.0: 1}.get(value, 2)
+
+
 class Metrics:
     """What is counted. Labels take known words only, so that no sender can make them without end.
 
@@ -92,6 +97,22 @@ class Metrics:
             "cimcare_notices",
             "Attempts to send a notice to a customer, by kind of contact and what became of it.",
             ("kind", "outcome"),
+            registry=self._registry,
+        )
+        self._readiness = Gauge(
+            "cimcare_readiness",
+            "Checks of the readiness sheet: 1 go, 0 no-go, -1 unknown; without partner what is about the hub itself.",
+            ("check", "partner"),
+            registry=self._registry,
+            multiprocess_mode="livemostrecent",
+        )
+        self._drill_seconds = self._by_partner(
+            "drill_seconds", "There and back of the last drill, 0 without an answer."
+        )
+        self._drills_heard = Counter(
+            "cimcare_drills_heard",
+            "Drills of others that came here; they are counted nowhere else.",
+            ("result",),
             registry=self._registry,
         )
         self._backlog_waiting = self._by_partner("deliveries_waiting", "Deliveries that wait or are under way.")
@@ -154,6 +175,10 @@ class Metrics:
         """One attempt to send a notice has ended. Both are words of the program."""
         self._notices.labels(kind, outcome).inc()
 
+    def count_drill_heard(self, result: str) -> None:
+        """A drill of somebody else has been answered. `result` is that of the reply."""
+        self._drills_heard.labels(result).inc()
+
     def set_backlogs(self, backlogs: Iterable[Backlog], now: datetime) -> None:
         """What each destination has not got."""
         waiting, awaiting, dead, oldest = (dict.fromkeys(self._partners, 0.0) for _ in range(4))
@@ -179,6 +204,18 @@ class Metrics:
     def set_missing(self, messages: int) -> None:
         """How many messages the ledger does not account for."""
         self._missing.set(messages)
+
+    def set_readiness(self, checks: Mapping[tuple[str, str], float], seconds: Mapping[str, float]) -> None:
+        """The readiness sheet: the least value of each check by partner, and how long drills took by partner."""
+        known = self._labels.get(self._readiness, set())
+        values_of: dict[tuple[str, ...], float] = {}
+        for (name, partner), value in checks.items():
+            key = (name, partner and self._label(partner))
+            values_of[key] = min(values_of.get(key, 1.0), value, key=_gravity)
+        self._set(self._readiness, {**dict.fromkeys(known, -1.0), **values_of})
+        drilled = dict.fromkeys(self._partners, 0.0)
+        drilled.update({self._label(partner): value for partner, value in seconds.items()})
+        self._fill(self._drill_seconds, drilled)
 
     def set_alarms(self, alarms: Iterable[tuple[str, str]]) -> None:
         """Names of all active alarms, each with its partner, which may be empty."""

@@ -22,7 +22,7 @@ from cimcare.exchange.partners import Wire
 from cimcare.model.envelope import AnyMessage, FaultMessage, ResponseMessage, Result
 from cimcare.transport.calls import Outgoing
 
-__all__ = ["Body", "Judged", "judge_answer", "read_body", "seconds_of_retry_after", "shown_address"]
+__all__ = ["Body", "Judged", "instant_of_date", "judge_answer", "read_body", "seconds_of_retry_after", "shown_address"]
 
 _CLAUSE = "IEC 61968-100:2013, Reply"
 _BLAMES = frozenset({"Client", "Sender", "MustUnderstand", "VersionMismatch", "DataEncodingUnknown"})
@@ -190,10 +190,14 @@ def seconds_of_retry_after(text: str, *, now: datetime) -> float:
     text = text.strip()
     if text.isascii() and text.isdigit() and len(text) <= 9:
         return float(text)
+    instant = instant_of_date(text)
+    return max((instant - now).total_seconds(), 0.0) if instant is not None else 0.0
+
+
+def instant_of_date(text: str) -> datetime | None:
+    """The instant of a Date header; None where it is missing or nonsense."""
     try:
         instant = parsedate_to_datetime(text)
     except (TypeError, ValueError):
-        return 0.0
-    if instant.tzinfo is None:
-        instant = instant.replace(tzinfo=UTC)
-    return max((instant - now).total_seconds(), 0.0)
+        return None
+    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant

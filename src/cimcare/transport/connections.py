@@ -16,7 +16,7 @@ from aiohttp.tracing import Trace
 
 from cimcare.exchange.partners import Tls
 
-__all__ = ["Places", "Pools", "TlsFilesError", "stamp_of"]
+__all__ = ["Places", "Pools", "TlsFilesError", "context_of", "stamp_of"]
 
 _IDLE_SECONDS = 4.0
 """Below what servers commonly keep an idle connection for (5 s and more): who closes first should be us."""
@@ -136,7 +136,7 @@ class Pools:
             pool = self._pools.get(tls)
             if pool is not None and pool.stamp == stamp:
                 return pool
-            context = _context_of(tls)
+            context = context_of(tls)
         except (OSError, ValueError) as error:
             raise TlsFilesError(_reason_of(error, tls)) from error
         renewed = self._pools[tls] = _Pool(stamp, self._session(context))
@@ -158,7 +158,8 @@ class Pools:
         )
 
 
-def _context_of(tls: Tls) -> ssl.SSLContext | bool:
+def context_of(tls: Tls) -> ssl.SSLContext | bool:
+    """How TLS is spoken by these files; True for what the machine trusts. Raises OSError or ValueError."""
     if not (tls.ca_file or tls.certificate_file):
         return True  # what the library trusts: the authorities of the machine, which take long to load
     context = ssl.create_default_context(cafile=tls.ca_file or None)

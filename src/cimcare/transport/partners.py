@@ -23,7 +23,7 @@ from cimcare.exchange.log import Transport
 from cimcare.exchange.partners import Edition, Partner, Wire
 from cimcare.exchange.ports import Clock
 from cimcare.exchange.sending import Sent
-from cimcare.transport.answers import judge_answer, seconds_of_retry_after, shown_address
+from cimcare.transport.answers import instant_of_date, judge_answer, seconds_of_retry_after, shown_address
 from cimcare.transport.calls import Call, Outgoing, build_call
 from cimcare.transport.channel import KEPT_OF_REFUSED_BYTES
 from cimcare.transport.connections import Places, Pools, Stamp, TlsFilesError, stamp_of
@@ -49,6 +49,7 @@ class _Attempt:
         self.content_type = ""
         self.location = ""
         self.retry_after = ""
+        self.date = ""
         self.received = bytearray()
         self.problem: Finding | None = None
 
@@ -65,6 +66,7 @@ class _Attempt:
             self.content_type = response.content_type if "Content-Type" in response.headers else ""
             self.location = response.headers.get("Location", "")
             self.retry_after = response.headers.get("Retry-After", "")
+            self.date = response.headers.get("Date", "")
             announced = response.content_length or 0
             most = KEPT_OF_REFUSED_BYTES if announced > self._limits.max_bytes else self._limits.max_bytes
             async for chunk in response.content.iter_any():
@@ -198,6 +200,7 @@ class HttpSender:
             received=raw,
             received_type=attempt.content_type,
             retry_after_seconds=seconds_of_retry_after(attempt.retry_after, now=self._clock()),
+            dated_at=instant_of_date(attempt.date),
         )
         if attempt.problem is not None:
             code = attempt.problem.code

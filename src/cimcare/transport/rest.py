@@ -114,4 +114,7 @@ def _glimpse_json(raw: bytes) -> Glimpse | None:
     }
     if outline.message not in _ROOTS or not outline.Header:
         return None
-    return Glimpse(archetype=outline.message, **texts)
+    given = outline.Header.get("Property")
+    names = [each.get("Name") for each in given if isinstance(each, dict)] if isinstance(given, list) else []
+    properties = tuple(name.strip() for name in names if isinstance(name, str))
+    return Glimpse(archetype=outline.message, properties=properties, **texts)

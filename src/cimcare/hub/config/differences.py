@@ -108,6 +108,7 @@ def partner_keys(partner: Partner) -> dict[str, Plain]:
         "key_file": tls.key_file,
         "secret_file": partner.secret_file,
         "third_party": partner.third_party,
+        "drill": partner.drill.value,
     }
 
 

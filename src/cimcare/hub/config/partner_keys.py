@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from cimcare.exchange.partners import Edition, Forward, Replies, Wire
+from cimcare.exchange.partners import Drill, Edition, Forward, Replies, Wire
 from cimcare.hub.config.keys import Key, Setting, described, keys_of
 from cimcare.model.nouns import Role
 from cimcare.transport.webhook import SHORTEST_KEY_BYTES
@@ -95,6 +95,13 @@ class _ReachedKeys(msgspec.Struct, frozen=True, kw_only=True):
             f" {SHORTEST_KEY_BYTES} bytes or more; all are used."
         ),
     ] = ""
+    drill: Annotated[
+        Drill,
+        described(
+            "What `cimcare doctor` sends it to see whether it answers: auto (get where it owns nouns, else connect),"
+            " get, ticket (for partners that know the mark of a drill), connect, or none."
+        ),
+    ] = Drill.AUTO
 
 
 class PartnerKeys(_ReachedKeys, frozen=True, kw_only=True):

@@ -13,7 +13,7 @@ from typing import NamedTuple, cast
 
 import msgspec
 
-from cimcare.exchange.partners import DIRECT, Partner, Replies, Retry, Tls, Wire
+from cimcare.exchange.partners import DIRECT, Drill, Partner, Replies, Retry, Tls, Wire
 from cimcare.exchange.subscriptions import Filter, Subscription
 from cimcare.hub.config.clashes import clashes_of, find_wrong_address
 from cimcare.hub.config.keys import Key, Mistake, Place, nearest, read_value
@@ -169,6 +169,9 @@ class _Reader:
         is_soap = kind in (Wire.SOAP, Wire.SOAP_TYPED)
         if is_soap and values["format"] == "json":
             self.together(table, "format", f'"json" with kind "{kind}"', 'format = "xml", or kind = "rest"')
+        if kind is Wire.WEBHOOK and values["drill"] == Drill.GET:
+            why = "a webhook takes events and answers no request"
+            self.together(table, "drill", '"get" with kind "webhook"', 'drill = "connect" or "ticket"', why)
         if not is_soap and "soap_version" in table.values:
             self.together(table, "soap_version", f'with kind "{kind}"', "no soap_version, or a kind of SOAP")
         if kind is not Wire.WEBHOOK and values["secret_file"]:
@@ -368,6 +371,7 @@ def _build_partner(table: _Table, *, name: str, source: str, role: Role | None, 
         ),
         secret_file=_absolute(keys.secret_file),
         third_party=keys.third_party,
+        drill=keys.drill,
     )
 
 

@@ -218,6 +218,9 @@ class RetentionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
             most=36500,
         ),
     ] = 400
+    drills_days: Annotated[
+        int, described("How long drills of partners are kept.", unit="days", least=1, most=36500)
+    ] = 30
     every_minutes: Annotated[
         int,
         described(
@@ -245,6 +248,67 @@ class AlarmSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         ),
     ] = 20
     every_seconds: Annotated[int, described("How often this is looked at.", unit="seconds", least=1, most=3600)] = 15
+
+
+class DoctorSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What `cimcare doctor` holds for ready, and how often partners are drilled."""
+
+    every_minutes: Annotated[
+        int,
+        described(
+            "How often each partner is drilled; 0 only when it is asked for.", unit="minutes", least=0, most=10080
+        ),
+    ] = 0
+    pause_seconds: Annotated[
+        float,
+        described(
+            "Least time between two drills of a partner; who asks sooner is told what came of the last.",
+            unit="seconds",
+            least=0,
+            most=3600,
+        ),
+    ] = 5.0
+    deadline_seconds: Annotated[
+        float,
+        described(
+            "Longest time that a drill waits, if the partner's own `deadline_seconds` is not shorter.",
+            unit="seconds",
+            least=0.1,
+            most=600,
+        ),
+    ] = 10.0
+    slow_seconds: Annotated[
+        float, described("There and back takes a partner longer than this: slow.", unit="seconds", least=0.01, most=600)
+    ] = 3.0
+    certificate_days: Annotated[
+        int, described("A certificate ends sooner than this.", unit="days", least=0, most=36500)
+    ] = 14
+    clock_seconds: Annotated[
+        float, described("A clock differs by more than this.", unit="seconds", least=0.1, most=86400)
+    ] = 5.0
+    disk_percent: Annotated[
+        float, described("Less than this of the disk of the database is free.", unit="percent", least=0, most=100)
+    ] = 10.0
+    disk_hours: Annotated[
+        float, described("The disk will be full sooner than this, as it fills now.", unit="hours", least=0, most=8784)
+    ] = 72.0
+    silent_minutes: Annotated[
+        float,
+        described("Events wait for a subscriber for so long, and it has taken none.", unit="minutes", least=0.01),
+    ] = 2.0
+    answer_hours: Annotated[
+        float,
+        described(
+            "Without a drill, a delivery that a partner took within this time shows that it answers.",
+            unit="hours",
+            least=1,
+            most=168,
+        ),
+    ] = 24.0
+    audit_days: Annotated[
+        int,
+        described("The audit trail has not been verified for longer than this; 0 does not ask.", unit="days", least=0),
+    ] = 31
 
 
 class SystemSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -298,6 +362,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     delivery: DeliverySettings = DeliverySettings()
     retention: RetentionSettings = RetentionSettings()
     alarms: AlarmSettings = AlarmSettings()
+    doctor: DoctorSettings = DoctorSettings()
     systems: SystemsSettings = SystemsSettings()
     notices: NoticeSettings = NoticeSettings()
     partners: tuple[Partner, ...] = ()

@@ -9,6 +9,7 @@ from cimcare.codec.digest import digest_of
 from cimcare.errors import Finding, InputError, finding_of
 from cimcare.exchange.booking import book_answered, book_put, book_settled
 from cimcare.exchange.correlation import correlation_of, linked
+from cimcare.exchange.drills import PROPERTY
 from cimcare.exchange.facts import object_keys_of, priority_of
 from cimcare.exchange.ledger import Ends
 from cimcare.exchange.log import Direction, LogEntry, LogSelection, Outcome
@@ -20,6 +21,7 @@ from cimcare.exchange.replay import check_original, is_identified, window_start
 from cimcare.exchange.splitting import is_last
 from cimcare.exchange.store import StoreError, Transaction
 from cimcare.hub.intake.admission import Place
+from cimcare.hub.intake.drilled import DrillReplying
 from cimcare.hub.intake.entries import entry_of_exchange
 from cimcare.hub.intake.judging import Judged, Readable, Refusal, asked_of, check_header, is_fatal, judge
 from cimcare.hub.intake.later import (
@@ -33,7 +35,7 @@ from cimcare.hub.intake.later import (
 from cimcare.hub.intake.operations import MakeContext, execute, hear, nouns_of
 from cimcare.hub.intake.passing import AGAIN, Passed
 from cimcare.hub.intake.reading import read_back
-from cimcare.hub.intake.replying import ACCEPTED, Means, Replying, Work, not_kept
+from cimcare.hub.intake.replying import ACCEPTED, Means, Work, not_kept
 from cimcare.hub.intake.setup import Setup
 from cimcare.hub.intake.telling import Teller, joint_result
 from cimcare.hub.intake.unanswered import find_asked, give_up, longest_passage
@@ -66,7 +68,7 @@ class _BusyError(Exception):
     """The message was let in because it looked urgent, and is not."""
 
 
-class Passage(Replying):
+class Passage(DrillReplying):
     """One message on its way through, with the set-up that is in force when it comes."""
 
     def __init__(self, means: Means, setup: Setup, received: Received, place: Place) -> None:
@@ -99,12 +101,15 @@ class Passage(Replying):
         except RefusedError as error:
             return await self._fault((error.finding,), soap_code=error.soap_code)
         unanswerable = check_header(opened.glimpse)
+        self._is_drill = PROPERTY in opened.glimpse.properties and not unanswerable
         self._asked = asked_of(opened.glimpse)
         self._ack_required = opened.glimpse.ack_required not in ("false", "0")
         if unanswerable:
             return await self._fault(unanswerable)
         try:
             judged = judge(opened, catalog=self._m.catalog, limits=self._m.limits, context=self._m.hub.context)
+            if self._is_drill:
+                return await self._go_through_drill(judged)
             self._digest = digest_of(judged.message)
             self._priority = priority_of(judged.message)
             if not await self._place.keep(self._priority):
@@ -117,9 +122,23 @@ class Passage(Replying):
         except _BusyError:
             return self._busy()
 
+    async def _go_through_drill(self, judged: Judged) -> Answer:
+        """A drill has the place of an ordinary message, whatever it tells of, and ends where serving would begin."""
+        if not await self._place.keep(self._priority):
+            raise _BusyError
+        message = judged.message
+        if isinstance(message, ResponseMessage) and (answer := await self._take_drill_reply(message)) is not None:
+            return answer
+        notes = (*judged.notes, *self._check(message))
+        if is_fatal(notes):
+            raise Refusal(notes)
+        return await self._answer_drill(notes)
+
     async def _go_on(self, judged: Judged) -> Answer:
         """Serve the message here, or pass it on to the partner that owns its noun."""
         message = judged.message
+        if isinstance(message, ResponseMessage) and (answer := await self._take_drill_reply(message)) is not None:
+            return answer
         notes = (*judged.notes, *self._check(message))
         if isinstance(message, RequestMessage) and not is_fatal(notes):
             partner = self._owner_of(message)

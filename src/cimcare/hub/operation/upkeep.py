@@ -21,6 +21,7 @@ from cimcare.hub.acts.turns import Turns
 from cimcare.hub.config.settings import Settings
 from cimcare.hub.metrics import Metrics
 from cimcare.hub.operation.alarms import AlarmLimits
+from cimcare.hub.operation.doctor import Doctor
 from cimcare.hub.operation.retention import Ages, Retention
 from cimcare.hub.operation.stale import settle_stale
 from cimcare.hub.operation.watching import Watcher
@@ -36,6 +37,9 @@ _FIRST_RETENTION = timedelta(minutes=1)
 
 _FIRST_TICKS = timedelta(seconds=5)
 """Soon, for much may be due that nobody did while no hub ran."""
+
+_READINESS_EVERY = timedelta(minutes=1)
+_FIRST_LOOK = timedelta(seconds=10)
 
 _WHOLE_RETENTION_EVERY = timedelta(days=1)
 _PAUSE_SECONDS = 0.05
@@ -56,6 +60,7 @@ class Upkeep:
         clock: Now.
         process: A name that no other process has.
         logger: Where it is noted what was done, and what went wrong.
+        doctor: Looks whether all is ready, and drills partners.
         on_alarms: Told when alarms were raised or cleared.
     """
 
@@ -72,8 +77,11 @@ class Upkeep:
         clock: Clock,
         process: str,
         logger: structlog.typing.FilteringBoundLogger,
+        doctor: Doctor,
         on_alarms: Callable[[], None] = lambda: None,
     ) -> None:
+        self._doctor = doctor
+        self._drills_every = timedelta(minutes=settings.doctor.every_minutes)
         self._store = store
         self._partners = partners
         self._clock = clock
@@ -117,6 +125,9 @@ class Upkeep:
             jobs.append(("ticks", self.ticking.round, min(_FIRST_TICKS, self._ticks_every), self._ticks_every))
         if self._retention_every:
             jobs.append(("retention", self.sweep, min(_FIRST_RETENTION, self._retention_every), self._retention_every))
+        jobs.append(("readiness", self.check, min(_FIRST_LOOK, self._alarms_every), _READINESS_EVERY))
+        if self._drills_every:
+            jobs.append(("drills", self.drill, min(_FIRST_RETENTION, self._drills_every), self._drills_every))
         self._tasks = [asyncio.create_task(self._repeat(*job)) for job in jobs]
 
     async def stop(self) -> None:
@@ -138,6 +149,7 @@ class Upkeep:
         now = self._clock()
         if not await self._turns.take("retention", now, self._retention_every / 2):
             return
+        await self._doctor.forget()
         is_whole = self._whole_at is None or now - self._whole_at >= _WHOLE_RETENTION_EVERY
         swept = await self._retention.sweep(is_whole=is_whole)
         if is_whole:
@@ -145,6 +157,16 @@ class Upkeep:
         if not swept.is_nothing:
             messages = {kind.value: number for kind, number in swept.messages.items() if number}
             self._log.info("removed what is too old", messages=messages, deliveries=swept.deliveries)
+
+    async def check(self) -> None:
+        """Look whether all is ready, so that it can be read off the metrics. Raises StoreError."""
+        await self._doctor.look()
+
+    async def drill(self) -> None:
+        """Drill all partners, if no other process has done so just now. Raises StoreError."""
+        if await self._turns.take("drills", self._clock(), self._drills_every / 2):
+            sheet = await self._doctor.examine(actor="hub")
+            self._log.info("partners drilled", state=sheet.state.value)
 
     async def _repeat(self, name: str, work: Callable[[], Awaitable[None]], first: timedelta, every: timedelta) -> None:
         await asyncio.sleep(first.total_seconds())

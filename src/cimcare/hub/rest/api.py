@@ -35,6 +35,7 @@ from cimcare.hub.rest.meter_pages import MeterPages
 from cimcare.hub.rest.openapi import build_openapi
 from cimcare.hub.rest.operator_pages import OperatorPages
 from cimcare.hub.rest.queries import Queries
+from cimcare.hub.rest.readiness_pages import ReadinessPages
 from cimcare.hub.rest.streaming import Streams
 from cimcare.hub.rest.viewing import Viewing
 from cimcare.hub.rest.views import MessageList, ObjectList, view_message, view_object
@@ -50,6 +51,7 @@ _RESOURCES = (
     "subscriptions",
     "deliveries",
     "partners",
+    "readiness",
     "ledger",
     "audit",
     "calls",
@@ -72,6 +74,7 @@ def build_api(
     market: MarketPages,
     operating: OperatorPages,
     alarms: AlarmPages,
+    readiness: ReadinessPages,
     customers: CustomerPages,
     meters: MeterPages,
     metrics: Metrics,
@@ -90,6 +93,7 @@ def build_api(
         market: The pages for reconciliation and points of sale.
         operating: The pages for operators and auditors.
         alarms: The pages for alarms.
+        readiness: The pages for readiness.
         customers: The pages for who talks with customers.
         meters: Where meter events are taken.
         metrics: Counters.
@@ -112,6 +116,7 @@ def build_api(
             *market.routes(),
             *operating.routes(),
             *alarms.routes(),
+            *readiness.routes(),
             *customers.routes(),
             *meters.routes(),
             Route("/api/v1/{noun}", pages.list_objects),
@@ -283,6 +288,7 @@ built in: customer information, outage management, work management, third party.
 {link("/api/v1/ledger", "Ledger")}{link("/api/v1/audit", "Audit trail")}{nouns}
 {link("/api/v1/openapi.json", "Description of the REST interface (OpenAPI)")}</ul>
 <h2>Operation</h2>
-<ul>{link("/api/v1/alarms", "Active alarms")}{link("/healthz")}{link("/readyz")}{link("/metrics")}</ul>
+<ul>{link("/api/v1/alarms", "Active alarms")}{link("/api/v1/readiness", "Readiness")}
+{link("/healthz")}{link("/readyz")}{link("/metrics")}</ul>
 </body></html>
 """

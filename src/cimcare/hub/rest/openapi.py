@@ -23,6 +23,7 @@ from cimcare.hub.rest.market_openapi import describe_market
 from cimcare.hub.rest.meter_openapi import describe_metering
 from cimcare.hub.rest.openapi_parts import Json, json_answer, page_of, parameters, path_parameter, problem
 from cimcare.hub.rest.operator_openapi import describe_operating
+from cimcare.hub.rest.readiness_openapi import describe_readiness
 from cimcare.hub.rest.views import MessageView
 from cimcare.model.envelope import AnyMessage
 from cimcare.model.nouns import ENTRIES, NounEntry
@@ -91,6 +92,9 @@ def build_openapi() -> Json:
     market_paths, market_schemas = describe_market(_REFERENCE)
     paths |= market_paths
     schemas |= market_schemas
+    readiness_paths, readiness_schemas = describe_readiness(_REFERENCE)
+    paths |= readiness_paths
+    schemas |= readiness_schemas
     meter_paths, meter_schemas = describe_metering(_REFERENCE)
     paths |= meter_paths
     schemas |= meter_schemas

@@ -1,5 +1,6 @@
 """Migrations: how a database comes to the tables of this release, from nothing or from an earlier one."""
 
+from functools import cache
 from pathlib import Path
 
 from alembic import command
@@ -8,11 +9,17 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
-__all__ = ["UnknownRevisionError", "is_current", "upgrade"]
+__all__ = ["UnknownRevisionError", "heads", "is_current", "upgrade"]
 
 
 class UnknownRevisionError(Exception):
     """The database was written by a release that this one does not know."""
+
+
+@cache
+def heads() -> frozenset[str]:
+    """Revisions of the tables of this release."""
+    return frozenset(ScriptDirectory.from_config(_config()).get_heads())
 
 
 def is_current(connection: Connection) -> bool:

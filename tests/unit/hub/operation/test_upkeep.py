@@ -18,16 +18,21 @@ from cimcare.exchange.outbox import Priority
 from cimcare.exchange.partners import Partner
 from cimcare.exchange.store import Reader, Store, StoreError, Transaction
 from cimcare.hub.acts.acting import Acting
-from cimcare.hub.config.settings import read_settings
+from cimcare.hub.config.settings import Settings, read_settings
 from cimcare.hub.intake.setup import setup_of
 from cimcare.hub.metrics import Metrics
 from cimcare.hub.operation import upkeep
+from cimcare.hub.operation.doctor import Doctor
+from cimcare.hub.operation.readiness_facts import Gatherer
 from cimcare.hub.operation.upkeep import Upkeep
+from cimcare.hub.outgoing.drilling import Driller
 from cimcare.hub.rest.alarm_pages import AlarmPages
 from cimcare.hub.rest.audience import Audience, StreamTimes
 from cimcare.model.nouns import Role
+from cimcare.schema import Catalog
 from cimcare.store.memory import MemoryStore
 from tests.support.hub import call
+from tests.support.sender import ScriptedSender
 from tests.support.stored import a_delivery, an_entry
 from tests.unit.hub.conftest import HeldHub
 
@@ -53,9 +58,10 @@ class Scene:
         capture.entries = self.logged
         logger = structlog.wrap_logger(structlog.testing.ReturnLogger(), processors=[capture])
         self.audience = Audience(logger)
+        settings = msgspec.structs.replace(read_settings(text), database="memory:")
         return Upkeep(
             store=store or self.store,
-            settings=read_settings(text),
+            settings=settings,
             partners=lambda: self.partners,
             circuits=dict,
             metrics=Metrics(),
@@ -64,7 +70,28 @@ class Scene:
             clock=self.clock,
             process=f"process {next(self._ids)}",
             logger=logger,
+            doctor=self.doctor(store or self.store, settings),
             on_alarms=self.audience.announce,
+        )
+
+    def doctor(self, store: Store, settings: Settings) -> Doctor:
+        """One that has nobody to drill."""
+        driller = Driller(
+            store=store,
+            sender=ScriptedSender(),
+            catalog=Catalog(),
+            settings=settings.doctor,
+            sources={},
+            context="",
+            address="",
+            circuits=dict,
+            is_busy=lambda: False,
+            clock=self.clock,
+            new_id=str,
+        )
+        gatherer = Gatherer(store=store, settings=settings, catalog=Catalog(), clock=self.clock)
+        return Doctor(
+            store=store, settings=settings, driller=driller, gatherer=gatherer, partners=tuple, clock=self.clock
         )
 
     def pages(self, process: Upkeep) -> Starlette:
