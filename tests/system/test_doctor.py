@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import ssl
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -27,10 +26,12 @@ from cimcare.model.identity import MessageID
 from cimcare.model.nouns import Noun
 from cimcare.model.verbs import Verb
 from cimcare.samples import build_message
+from cimcare.simulator.behaviours import CertificateKind
+from cimcare.simulator.certificates import AUTHORITY, server_context
+from cimcare.simulator.forms import Form
+from cimcare.simulator.partner import SimulatedPartner
 from tests.support.hub import local_hub
-from tests.support.partner import RemotePartner
 
-TLS = Path(__file__).parents[1] / "support" / "tls"
 MORE = """
 [hub]
 context = "PRODUCTION"
@@ -41,7 +42,6 @@ pause_seconds = 0
 deadline_seconds = 2
 slow_seconds = 1.0
 silent_minutes = 0.02
-certificate_days = 30
 """
 OMS = """
 [systems.oms]
@@ -59,24 +59,34 @@ deadline_seconds = 20
 """
 
 
-class Neighbour(RemotePartner):
-    """A partner that says when and for which Context it answers. `ahead`, `context`, `namespace` may be wrong."""
+class Saying(Form, frozen=True, kw_only=True):
+    """A form of answers that also say when they are made, and for which Context."""
+
+    said_at: datetime
+    context: str
+
+    def render(self, reply: ResponseMessage) -> bytes:
+        header = msgspec.structs.replace(reply.header, timestamp=self.said_at, context=self.context, revision="1")
+        return super().render(msgspec.structs.replace(reply, header=header))
+
+
+class Neighbour(SimulatedPartner):
+    """A simulated partner whose clock, Context and namespace of envelopes may be wrong."""
 
     ahead = timedelta()
     context = "PRODUCTION"
     namespace = ""
 
-    def _reply(self, message: object, *given: object, **more: object) -> ResponseMessage:
-        reply = super()._reply(message, *given, **more)
-        header = msgspec.structs.replace(
-            reply.header, timestamp=datetime.now(UTC) + self.ahead, context=self.context, revision="1"
+    async def _answer(self, message: object, form: Form, *given: object) -> bool:
+        saying = Saying(
+            version=form.version,
+            typed=form.typed,
+            is_json=form.is_json,
+            namespace=self.namespace or form.namespace,
+            said_at=datetime.now(UTC) + self.ahead,
+            context=self.context,
         )
-        return msgspec.structs.replace(reply, header=header)
-
-    async def _answer(self, message: object, form: object, *given: object) -> bool:
-        if self.namespace:
-            form = msgspec.structs.replace(form, namespace=self.namespace)
-        return await super()._answer(message, form, *given)
+        return await super()._answer(message, saying, *given)
 
 
 class Town(SimpleNamespace):
@@ -112,14 +122,15 @@ class Town(SimpleNamespace):
 
 
 @asynccontextmanager
-async def a_town(folder: Path, more: str = "", *, tls: ssl.SSLContext | None = None) -> AsyncIterator[Town]:
+async def a_town(folder: Path, text: str = MORE, *, kind: CertificateKind | None = None) -> AsyncIterator[Town]:
+    """A town; with a kind of certificate its outage system is reached over TLS."""
     oms, field = Neighbour(name="NEW-OMS"), Neighbour(name="FIELD")
+    tls = None if kind is None else server_context(folder / "tls", kind, host="127.0.0.1", now=datetime.now(UTC))
     await oms.start(tls=tls)
     await field.start()
-    address = oms.address.replace("127.0.0.1", "localhost")
-    text = MORE + OMS.format(address if tls else oms.address) + more + FIELD.format(field.address)
+    more = f'ca_file = "{folder / "tls" / AUTHORITY}"\n' if tls else ""
     try:
-        async with local_hub(folder, text) as running:
+        async with local_hub(folder, text + OMS.format(oms.address) + more + FIELD.format(field.address)) as running:
             yield Town(running=running, oms=oms, field=field)
     finally:
         for partner in (oms, field):
@@ -187,38 +198,32 @@ async def test_a_slow_partner_is_named_as_the_slowest_link(town: Town) -> None:
     assert (sheet.slowest.partner, sheet.slowest.seconds > 1.0) == ("oms", True)
 
 
-def a_server(file: str) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(TLS / file)
-    return context
-
-
-@pytest.mark.parametrize(("days", "expected"), [(30, set()), (36_000, {("certificate", "oms")})])
+@pytest.mark.parametrize(("days", "expected"), [(14, set()), (60, {("certificate", "oms")})])
 async def test_a_certificate_that_is_about_to_end(tmp_path: Path, days: int, expected: set[tuple[str, str]]) -> None:
-    """3: certificates end at night, at a weekend, in a storm. The one of this test ends in 2120."""
-    more = f'ca_file = "{TLS / "ca.pem"}"\n'
-    text = MORE.replace("certificate_days = 30", f"certificate_days = {days}")
-    oms, field = Neighbour(name="NEW-OMS"), Neighbour(name="FIELD")
-    await oms.start(tls=a_server("server.pem"))
-    await field.start()
-    address = oms.address.replace("127.0.0.1", "localhost")
-    async with local_hub(tmp_path, text + OMS.format(address) + more + FIELD.format(field.address)) as running:
-        sheet = await Town(running=running, oms=oms, field=field).examine()
+    """3: certificates end at night, at a weekend, in a storm. The one of this partner has 30 days."""
+    text = f"{MORE}certificate_days = {days}\n"
+    async with a_town(tmp_path, text, kind=CertificateKind.GOOD) as town:
+        sheet = await town.examine()
     assert faults(sheet) == expected
-    assert "ends 2120-01-01" in the(sheet, "certificate", "oms").found
-    await oms.stop()
-    await field.stop()
+    assert "(29 days)" in the(sheet, "certificate", "oms").found
 
 
-async def test_a_certificate_that_has_ended(tmp_path: Path) -> None:
-    """The day after: the partner cannot be reached at all, and the sheet says why and since when."""
-    more = f'ca_file = "{TLS / "ca.pem"}"\n'
-    async with a_town(tmp_path, more, tls=a_server("expired.pem")) as town:
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        (CertificateKind.EXPIRED, "certificate has expired"),
+        (CertificateKind.OTHER_NAME, "not valid for '127.0.0.1'"),
+        (CertificateKind.UNKNOWN_ISSUER, "unable to get local issuer certificate"),
+    ],
+)
+async def test_a_certificate_that_is_refused(tmp_path: Path, kind: CertificateKind, reason: str) -> None:
+    """The day after: the partner cannot be reached at all, and the sheet says why and when it ended."""
+    async with a_town(tmp_path, kind=kind) as town:
         sheet = await town.examine()
     assert faults(sheet) == {("answer", "oms"), ("certificate", "oms")}
     found = the(sheet, "certificate", "oms").found
-    assert "certificate has expired" in found
-    assert "ends 2021-01-01" in found
+    assert reason in found
+    assert "ends 20" in found
 
 
 async def test_a_clock_that_is_off(town: Town) -> None:
