@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -13,15 +13,25 @@ import msgspec
 
 from cimcare.cli.input import fail
 from cimcare.cli.sending import require_http
+from cimcare.codec.convert import Form
 from cimcare.errors import CimcareError
 from cimcare.model.nouns import Role
 from cimcare.schema.catalog import Catalog
 from cimcare.simulator.certificates import server_context
 from cimcare.simulator.partner import SimulatedPartner
+from cimcare.simulator.playing import Played, Player, UnmetError
 from cimcare.simulator.running import loop_factory, serve_partner
+from cimcare.simulator.scenarios import Scenario, find_scenario
 from cimcare.validation import judge
 
 __all__ = ["simulate"]
+
+
+_FORM_HELP = "Form to send in.  [default: xml if the address ends in /messages, else soap11]"
+
+
+def _optional_http(context: click.Context, parameter: click.Parameter, url: str | None) -> str | None:
+    return None if url is None else require_http(context, parameter, url)
 
 
 @click.command()
@@ -60,6 +70,18 @@ __all__ = ["simulate"]
     type=click.Path(path_type=Path, file_okay=False),
     help="Speak TLS, with a certificate that is made in this FOLDER; who connects has to trust FOLDER/ca.pem.",
 )
+@click.option(
+    "--scenario", help="Play this scenario against --to, and end: a .toml FILE, or one of the names in --help."
+)
+@click.option("--to", "url", callback=_optional_http, help="Where the messages of the scenario go.")
+@click.option("--as", "form", type=click.Choice([form.value for form in Form]), help=_FORM_HELP)
+@click.option(
+    "--speed",
+    type=click.FloatRange(0.001, 1_000_000),
+    default=1.0,
+    show_default=True,
+    help="How many times as fast as the scenario is written.",
+)
 def simulate(
     *,
     role: str | None,
@@ -72,14 +94,24 @@ def simulate(
     quiet: bool,
     publish_to: tuple[str, ...],
     folder: Path | None,
+    scenario: str | None,
+    url: str | None,
+    form: str | None,
+    speed: float,
 ) -> None:
     """Play a partner: listen for SOAP, plain XML and JSON until SIGTERM or SIGINT, and answer well or badly.
 
     Prints its address when it listens: as it is, or where the journal goes to standard output, as its first line.
+
+    With --scenario it sends what the scenario says, step by step, prints what came of each, and ends. It also listens
+    then, if the scenario waits for what comes. Scenarios that come with it: trouble-ticket, service-order,
+    customer-agreement, asynchronous, bad-sender. Exit code 1: something else came than the scenario expects.
     """
+    if (scenario is None) != (url is None):
+        raise click.UsageError("--scenario and --to belong together")
     if quiet and journal is not None:
         raise click.UsageError("--quiet writes no journal; leave out --journal")
-    to_stdout = not quiet and journal is None
+    to_stdout = not quiet and journal is None and scenario is None
     file: Path | BinaryIO | None = sys.stdout.buffer if to_stdout else journal
     try:
         partner = SimulatedPartner(
@@ -88,22 +120,50 @@ def simulate(
             behaviour=behaviour,
             seed=seed,
             journal=file,
-            keeps=False,
+            keeps=scenario is not None,
             publish_to=publish_to,
             check=None if quiet else _checker(),
         )
         tls: ssl.SSLContext | None = None
         if folder is not None:
             tls = server_context(folder, partner.behaviour.certificate, host=host, now=datetime.now(UTC))
-        work = serve_partner(partner, host=host, port=port, tls=tls, on_start=_announce(as_json=to_stdout))
+        work: Coroutine[object, object, None]
+        if scenario is not None and url is not None:
+            player = Player(
+                url, form=Form(form) if form else None, speed=speed, seed=seed, ours=partner, on_step=_print_step
+            )
+            work = _play(player, find_scenario(scenario), partner, host=host, port=port, tls=tls)
+        else:
+            work = serve_partner(partner, host=host, port=port, tls=tls, on_start=_announce(as_json=to_stdout))
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
             runner.run(work)
+    except UnmetError as error:
+        fail(error, code=1)
     except CimcareError as error:
         fail(error, code=2)
     except OSError as error:
         fail(f"{error.filename or f'{host}:{port}'}: {error.strerror or error}", code=2)
-    if quiet:
+    if quiet and scenario is None:
         click.echo(msgspec.json.encode(partner.counts()).decode(), err=True)
+
+
+async def _play(
+    player: Player, scenario: Scenario, partner: SimulatedPartner, *, host: str, port: int, tls: ssl.SSLContext | None
+) -> None:
+    """Play a scenario; what comes to us meanwhile meets the partner."""
+    if not scenario.needs_address:
+        await player.play(scenario)
+        return
+    await partner.start(port, host=host, tls=tls)
+    try:
+        await player.play(scenario)
+    finally:
+        await partner.stop()
+
+
+def _print_step(played: Played) -> None:
+    name = f" {played.name}:" if played.name else ""
+    click.echo(f"{played.number}{name} {played.text} ({played.seconds:.3f} s)")
 
 
 def _announce(*, as_json: bool) -> Callable[[str], None]:
