@@ -1,16 +1,19 @@
 """Command `audit`: read the audit trail, and verify it against the log."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 import msgspec
 
 from cimcare.cli.input import fail
-from cimcare.cli.place import NUMBER, Place, ask, place_options
+from cimcare.cli.place import NUMBER, Place, act, ask, place_options
 from cimcare.exchange.audit import Action, AuditRow
 from cimcare.exchange.removal import runs_of
 from cimcare.hub.operation.auditing import Verification
 from cimcare.hub.operation.auditing import verify as verify_trail
+from cimcare.hub.operation.readiness import Verified
+from cimcare.hub.operation.readiness_facts import note_verified
 from cimcare.hub.operation.trail import find_head, list_rows
 from cimcare.hub.rest.operator_views import view_row
 
@@ -26,7 +29,7 @@ _HASH_CHARACTERS = 64
 def audit(context: click.Context, *, database: str | None, config: Path | None) -> None:
     """The audit trail: which messages were kept, and what operators did, as a chain of hashes.
 
-    All of it reads beside a running hub.
+    All of it reads beside a running hub, and writes nothing but what `verify --note` keeps.
     """
     context.obj = Place(database, config)
 
@@ -85,9 +88,10 @@ def _hash(_: click.Context, __: click.Parameter, value: str | None) -> bytes:
     default=0,
     help="Messages before this sequence need no row: a release without a trail has kept them.",
 )
+@click.option("--note", is_flag=True, help="Keep in the database that this was done, for `cimcare doctor`.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 @click.pass_obj
-def verify(place: Place, *, head: bytes, since: int, as_json: bool) -> None:
+def verify(place: Place, *, head: bytes, since: int, note: bool, as_json: bool) -> None:
     """Verify the whole chain, and each message of the log against it.
 
     Finds rows that were altered, removed or moved, and messages that were altered, removed or put in. Whoever may write
@@ -97,6 +101,9 @@ def verify(place: Place, *, head: bytes, since: int, as_json: bool) -> None:
     Exit code 0: nothing was found. 1: findings, a line each.
     """
     found = ask(place, lambda reader: verify_trail(reader, head=head, since=since))
+    if note:
+        verified = Verified(at=datetime.now(UTC), is_whole=found.is_whole, rows=found.rows)
+        act(place, lambda store: note_verified(store, verified))
     if as_json:
         click.echo(msgspec.json.encode({"whole": found.is_whole, **msgspec.to_builtins(found)}).decode())
     else:

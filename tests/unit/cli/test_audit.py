@@ -197,3 +197,18 @@ async def test_no_page_begins_with_what_cannot_be_read() -> None:
 
     with pytest.raises(TrailError, match="behind row 7"):
         await list_rows(Broken(), after=7, limit=3)
+
+
+@pytest.mark.parametrize(("spoilt", "state"), [(False, "go"), (True, "no-go")])
+def test_a_verification_that_is_noted_is_seen_by_the_doctor(run: Run, spoilt: bool, state: str) -> None:
+    """Nothing is written by a verification that was not told to: it may be one of a copy that has to stay as it is."""
+    if spoilt:
+        change("UPDATE messages SET raw = x'00' WHERE sequence = 1")
+    before = Path("hub.db").read_bytes()
+    run("audit", "verify")
+    assert Path("hub.db").read_bytes() == before
+    result = run("audit", "verify", "--note")
+    assert result.exit_code == int(spoilt)
+    sheet = json.loads(run("doctor", "--no-drill", "--json").stdout)
+    (check,) = [one for one in sheet["checks"] if one["name"] == "audit"]
+    assert (check["state"], check["found"].startswith("verified ")) == (state, True)

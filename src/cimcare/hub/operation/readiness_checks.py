@@ -126,7 +126,7 @@ def _audit(facts: Facts, limits: Limits) -> Iterator[Check]:
     if limits.audit is None:
         return
     accepted = f"verified within {_told(limits.audit)}, and whole"
-    remedy = "run `cimcare audit verify`"
+    remedy = "run `cimcare audit verify --note`"
     last = facts.verified
     since = last.at if last is not None else facts.trail_began_at
     if since is None:
