@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from docs import drill, exchanges, simulating, structures, tables
+from docs import drill, exchanges, simulating, storms, structures, tables
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -21,7 +21,8 @@ GENERATED = ("reference/**/*.md", "conformance/requirements.md")
 
 def make_pages() -> dict[Path, str]:
     """All generated pages by file."""
-    made = {**structures.pages(), **tables.pages(), **exchanges.pages(), **drill.pages(), **simulating.pages()}
+    sources = (structures, tables, exchanges, drill, simulating, storms)
+    made = {name: text for source in sources for name, text in source.pages().items()}
     return {DOCS / name: text for name, text in made.items()}
 
 

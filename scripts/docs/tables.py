@@ -30,7 +30,7 @@ _GROUPS = {
     "LIF": "lifecycle",
     "BUS": "business rules of the profiles",
     "EXC": "exchange",
-    "SIM": "simulated partners",
+    "SIM": "simulated partners and storms",
     "DRL": "drills",
     "NET": "transport",
     "SET": "settings and files",

@@ -240,7 +240,7 @@ _TABLE = (
     _row("EXC-137", "ledger does not balance", "5.3", 500, soap="Server", acts="operator"),
     # EXC-138 to EXC-149: tables, and work that no message asks for
     _row("EXC-138", "system not built in here", "5.2", 409),
-    # SIM-1xx: simulated partners
+    # SIM-101 to SIM-109: simulated partners
     _row("SIM-101", "behaviour cannot be used", "1.8", acts="operator"),
     _row("SIM-102", "scenario cannot be played", "1.8", acts="operator"),
     _row("SIM-103", "expectation of a scenario not met", "1.8", acts="operator"),
@@ -274,6 +274,9 @@ _TABLE = (
     _row("NET-127", "message expired before it was served", "4.1"),
     _row("NET-128", "broker message holds no text", "1.8"),
     _row("NET-129", "consumer not attached", "5.3", 503, soap="Server", acts="operator"),
+    # SIM-111 to SIM-119: storms
+    _row("SIM-111", "profile of a storm cannot be used", "1.8", acts="operator"),
+    _row("SIM-112", "storm cannot begin", "4.1", 504, acts="operator"),
     # SET-1xx: settings and files
     _row("SET-101", "setting unknown or of the wrong type", "5.3", 500, soap="Server", acts="operator"),
     _row("SET-102", "file cannot be read", "5.3", 500, soap="Server", acts="operator"),

@@ -36,6 +36,7 @@ _COMMANDS = {
     "send": "cimcare.cli.sending",
     "serve": "cimcare.cli.running",
     "simulate": "cimcare.cli.simulating",
+    "storm": "cimcare.cli.storm",
     "validate": "cimcare.cli.documents",
     "work": "cimcare.cli.working",
 }

@@ -14,6 +14,7 @@ from typing import Annotated, Literal, NamedTuple
 import msgspec
 
 from cimcare.codec.limits import Limits
+from cimcare.codec.toml_lines import lines_of
 from cimcare.errors import CimcareError, Finding
 from cimcare.exchange.partners import Partner
 from cimcare.exchange.subscriptions import Subscription
@@ -30,7 +31,6 @@ from cimcare.hub.config.keys import (
     nearest,
     read_value,
 )
-from cimcare.hub.config.lines import lines_of
 from cimcare.hub.config.notice_settings import NoticeSettings, check_notices
 from cimcare.hub.config.partner_keys import ROLE_KEYS, ROLE_VARIABLES
 from cimcare.hub.config.partnering import read_tables

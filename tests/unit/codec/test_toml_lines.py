@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cimcare.hub.config.lines import lines_of
+from cimcare.codec.toml_lines import lines_of
 
 FILE = '''\
 # [partners.commented]

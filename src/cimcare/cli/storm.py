@@ -1,0 +1,341 @@
+"""Command `storm`: a utility's worst hour, sent to an endpoint, and what became of it."""
+
+import asyncio
+import contextlib
+import re
+import signal
+import ssl
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import click
+import msgspec
+from rich.console import Console
+from rich.live import Live
+
+from cimcare.cli.input import fail
+from cimcare.cli.sending import require_http
+from cimcare.errors import CimcareError
+from cimcare.hub.serving.lifespan import loop_factory
+from cimcare.storm.page import render_page
+from cimcare.storm.profile import BUILT_IN, Profile, load_profile
+from cimcare.storm.result import Result
+from cimcare.storm.run import Order, Running, find_target, play_storm
+from cimcare.storm.sending import Pace
+from cimcare.storm.town import town_of, write_town
+from cimcare.storm.watching import draw_progress, say_progress
+from cimcare.storm.wording import Form, Target
+
+__all__ = ["storm"]
+
+_HEADER = re.compile(r"\A([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\x20-\x7e]*)\Z")
+_WORD = re.compile(r"\A[A-Za-z0-9][A-Za-z0-9._-]{0,79}\Z")
+_QUIET_SECONDS = 15.0
+
+
+def _read_start(context: click.Context, parameter: click.Parameter, text: str | None) -> datetime | str | None:
+    if text is None or text == "now":
+        return text
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        found = None
+    if found is None or found.tzinfo is None:
+        raise click.BadParameter(f"{text!r} is no instant; 2026-11-28T18:00:00Z, with its offset, or now would pass")
+    return found.astimezone(UTC)
+
+
+def _read_headers(
+    context: click.Context, parameter: click.Parameter, values: tuple[str, ...]
+) -> tuple[tuple[str, str], ...]:
+    found = [_HEADER.match(value) for value in values]
+    for value, match in zip(values, found, strict=True):
+        if match is None:
+            raise click.BadParameter(f"{value!r} is no header; 'Authorization: Bearer ...' would pass")
+    return tuple((match[1], match[2]) for match in found if match is not None)
+
+
+def _read_word(context: click.Context, parameter: click.Parameter, text: str) -> str:
+    if not _WORD.match(text):
+        raise click.BadParameter(f"{text!r}: letters, digits, dots, hyphens and underscores would pass, 80 at most")
+    return text
+
+
+def _read_to(context: click.Context, parameter: click.Parameter, url: str | None) -> str | None:
+    return None if url is None else require_http(context, parameter, url)
+
+
+@click.command()
+@click.option(
+    "--profile",
+    "profile_name",
+    required=True,
+    help=f"What the storm is made of: {', '.join(BUILT_IN)}, or a file in TOML.",
+)
+@click.option("--to", "url", callback=_read_to, help="Address: a hub's base, or an endpoint such as .../soap.")
+@click.option(
+    "--scale", type=click.FloatRange(0, 100, min_open=True), default=1.0, show_default=True, help="Part of it."
+)
+@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Another seed is another storm.")
+@click.option(
+    "--transport",
+    type=click.Choice(["soap", "rest"]),
+    help="SOAP, or plain messages (our profile).  [default: rest if the address ends in /messages, else soap]",
+)
+@click.option("--soap-version", type=click.Choice(["1.1", "1.2"]), default="1.1", show_default=True, help="Of SOAP.")
+@click.option(
+    "--format", "body_format", type=click.Choice(["xml", "json"]), default="xml", show_default=True, help="Of rest."
+)
+@click.option(
+    "--speed",
+    type=click.FloatRange(0, 10_000, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="Seconds of the storm that pass in one second.",
+)
+@click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Play the first minutes of the storm only.")
+@click.option(
+    "--start",
+    callback=_read_start,
+    help="What the clocks of the senders show at the beginning; `now` lets them end at the present.  [default: the "
+    "profile's, so that messages are the same each time]",
+)
+@click.option("--source", callback=_read_word, default="STORM", show_default=True, help="Header/Source.")
+@click.option(
+    "--context", "message_context", callback=_read_word, default="TESTING", show_default=True, help="Header/Context."
+)
+@click.option(
+    "--header", "headers", multiple=True, callback=_read_headers, help="Further header of HTTP; may be repeated."
+)
+@click.option(
+    "--ca-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="File in PEM with the authorities that are trusted for https.",
+)
+@click.option(
+    "--certificate-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="File in PEM with our certificate and its key, where the other side asks for one.",
+)
+@click.option("--connections", type=click.IntRange(1, 60_000), default=512, show_default=True, help="Most at once.")
+@click.option(
+    "--timeout", type=click.FloatRange(0.1, 3600), default=30.0, show_default=True, help="Seconds for an answer."
+)
+@click.option(
+    "--resend",
+    type=click.IntRange(0, 1000),
+    default=0,
+    show_default=True,
+    help="How often a message that was refused as one too many, or got no answer, is sent again as it is.",
+)
+@click.option(
+    "--hazard-seconds",
+    type=click.FloatRange(0.001, 3600),
+    default=1.0,
+    show_default=True,
+    help="Within which a hazard has to be acknowledged.",
+)
+@click.option(
+    "--settle",
+    "settle_seconds",
+    type=click.FloatRange(0, 86_400),
+    default=60.0,
+    show_default=True,
+    help="Seconds that a hub may take afterwards for its deliveries, before the ledger is read.",
+)
+@click.option("--proof/--no-proof", "proves", default=True, show_default=True, help="Ask for every ticket afterwards.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="File for the result as JSON.")
+@click.option(
+    "--report", type=click.Path(dir_okay=False, path_type=Path), help="File for the report, one page of HTML."
+)
+@click.option(
+    "--write-town",
+    "town_folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Write the town of the storm as tables into this folder instead of sending anything.",
+)
+def storm(
+    *,
+    profile_name: str,
+    url: str | None,
+    scale: float,
+    seed: int,
+    transport: str | None,
+    soap_version: str,
+    body_format: str,
+    speed: float,
+    minutes: float | None,
+    start: datetime | str | None,
+    source: str,
+    message_context: str,
+    headers: tuple[tuple[str, str], ...],
+    ca_file: Path | None,
+    certificate_file: Path | None,
+    connections: int,
+    timeout: float,
+    resend: int,
+    hazard_seconds: float,
+    settle_seconds: float,
+    proves: bool,
+    as_json: bool,
+    out: Path | None,
+    report: Path | None,
+    town_folder: Path | None,
+) -> None:
+    """Send a storm to any endpoint of IEC 61968-8, and see what becomes of it.
+
+    Calls come when the profile says, whatever the answers do; what falls behind is counted as late. The same profile,
+    scale and seed send the same messages in the same order. Afterwards each ticket that was accepted is asked for.
+    Ctrl-C ends a storm early, and what was sent is reported; the second one waits for nothing more.
+
+    Exit code 0: every ticket was taken and is there once, hazards in time, the ledger balances. 1: something of it is
+    not so, or nobody answers at the address. 2: wrong use.
+    """
+    try:
+        profile = load_profile(profile_name)
+    except CimcareError as error:
+        fail(error, code=2)
+    if town_folder is not None:
+        _write_town(profile, scale, town_folder)
+        return
+    if url is None:
+        fail("--to is missing; name an address such as http://127.0.0.1:8968/soap", code=2)
+    pace = Pace(speed=speed, connections=connections, timeout=timeout, resend=resend, hazard_seconds=hazard_seconds)
+    begins = _begin_of(profile, minutes, speed) if start == "now" else start
+    assert not isinstance(begins, str)
+    order = Order(
+        profile=profile,
+        scale=scale,
+        seed=seed,
+        minutes=minutes,
+        start=begins,
+        pace=pace,
+        proves=proves,
+        settle_seconds=settle_seconds,
+    )
+    is_rest = transport == "rest" or (transport is None and url.partition("?")[0].rstrip("/").endswith("/messages"))
+    form = Form(body_format) if is_rest else Form(f"soap-{soap_version}")
+    target = find_target(url, form, headers=headers, source=source, context=message_context)
+    try:
+        result = run_storm(order, target, tls=_tls(url, ca_file, certificate_file))
+    except CimcareError as error:
+        fail(error, code=1)
+    finish(result, as_json=as_json, out=out, report=report)
+
+
+def run_storm(order: Order, target: Target, *, tls: ssl.SSLContext | None = None) -> Result:
+    """Play a storm with its progress on standard error. Raises StormError."""
+    console = Console(stderr=True)
+
+    async def play() -> Result:
+        loop = asyncio.get_running_loop()
+        watchers: list[asyncio.Task[None]] = []
+
+        def begin(running: Running) -> None:
+            loop.add_signal_handler(signal.SIGINT, running.sending.stop)
+            watchers.append(loop.create_task(_watch(console, running)))
+
+        def tell(stage: str) -> None:
+            for watcher in watchers:
+                watcher.cancel()
+            if stage:
+                click.echo(f"{stage} ...", err=True)
+
+        try:
+            return await play_storm(order, target, tls=tls, on_start=begin, on_stage=tell)
+        finally:
+            for watcher in watchers:
+                watcher.cancel()
+            await asyncio.gather(*watchers, return_exceptions=True)
+            with contextlib.suppress(NotImplementedError, ValueError):
+                loop.remove_signal_handler(signal.SIGINT)
+
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        return runner.run(play())
+
+
+async def _watch(console: Console, running: Running) -> None:
+    if not console.is_terminal:
+        while True:
+            await asyncio.sleep(_QUIET_SECONDS)
+            click.echo(say_progress(running), err=True)
+    with Live(draw_progress(running), console=console, auto_refresh=False) as live:
+        try:
+            while True:
+                await asyncio.sleep(0.5)
+                live.update(draw_progress(running), refresh=True)
+        finally:
+            live.update(draw_progress(running), refresh=True)
+
+
+def finish(result: Result, *, as_json: bool, out: Path | None, report: Path | None) -> None:
+    """Print the result, write the files, and end the program by the verdict."""
+    document = msgspec.json.format(msgspec.json.encode(result), indent=2)
+    for path, content in ((out, document + b"\n"), (report, render_page(result).encode())):
+        if path is not None:
+            try:
+                path.write_bytes(content)
+            except OSError as error:
+                fail(f"{path}: cannot be written ({error.strerror})", code=2)
+    if as_json:
+        click.echo(document.decode())
+    else:
+        _print(result)
+    sys.stdout.flush()
+    raise SystemExit(0 if result.is_fine else 1)
+
+
+def _print(result: Result) -> None:
+    rate = result.sent / result.seconds if result.seconds else 0.0
+    click.echo(f"{result.title}: scale {result.scale:g}, seed {result.seed}, to {result.address} as {result.form}")
+    click.echo(
+        f"{result.sent} sent in {result.seconds:.1f} s ({rate:.0f} a second), {result.late} late by more than 0.1 s"
+    )
+    names = ("offered", "accepted", "too many", "refused", "no answer", "p50", "p99", "slowest")
+    click.echo(" " * 10 + "".join(f" {name:>9}" for name in names))
+    for group in result.groups:
+        numbers = (group.offered, group.accepted, group.busy, group.refused, group.unanswered)
+        spans = (group.latency.p50, group.latency.p99, group.latency.most)
+        cells = " ".join(f"{number:9}" for number in numbers) + " " + " ".join(f"{span:7.3f} s" for span in spans)
+        click.echo(f"{group.name:10} {cells}")
+    for reason in result.reasons[:10]:
+        click.echo(f"  {reason.item}: {reason.reason} ({reason.count})")
+    for note in result.notes:
+        click.echo(note)
+    for one in result.verdict:
+        mark = {True: "yes", False: "NO", None: "-"}[one.is_met]
+        click.echo(f"{mark:4} {one.name}: {one.found} (wanted: {one.wanted})")
+
+
+def _write_town(profile: Profile, scale: float, folder: Path) -> None:
+    town = town_of(profile, scale)
+    try:
+        devices, points, customers = write_town(town, folder)
+    except OSError as error:
+        fail(f"{folder}: cannot be written ({error.strerror})", code=2)
+    click.echo(
+        f"{town.premises} premises. Give them to a hub without the made-up town (systems.seed_town = false):", err=True
+    )
+    click.echo(f"cimcare network import {devices} {points}")
+    click.echo(f"cimcare customers import {customers}")
+
+
+def _begin_of(profile: Profile, minutes: float | None, speed: float) -> datetime:
+    """The beginning of a storm of which the virtual clock ends at the present, never beyond it."""
+    span = min(minutes or profile.minutes, profile.minutes) * 60
+    now = datetime.now(UTC).replace(microsecond=0)
+    return now + timedelta(seconds=int(span / speed - span)) if speed > 1 else now
+
+
+def _tls(url: str, ca_file: Path | None, certificate_file: Path | None) -> ssl.SSLContext | None:
+    if not url.startswith("https:"):
+        return None
+    try:
+        tls = ssl.create_default_context(cafile=ca_file)
+        if certificate_file is not None:
+            tls.load_cert_chain(certificate_file)
+    except (ssl.SSLError, OSError) as error:
+        fail(f"{certificate_file or ca_file}: no certificates in PEM that can be used ({error})", code=2)
+    return tls
