@@ -62,8 +62,12 @@ prove: $(STAMP) ## Break each guarantee by one change, and show that its tests n
 # Resolved by the oldest Python supported, so that the pins suit every later one.
 lock: $(STAMP) ## Pin the dependencies again (ARGS=--upgrade for the newest of all)
 	$(BIN)/python -c 'import sys; sys.version_info[:2] == (3, 11) or sys.exit("make lock needs a .venv of Python 3.11")'
-	$(PIP_COMPILE) --extra postgresql --output-file requirements/runtime.txt pyproject.toml
-	$(PIP_COMPILE) --extra postgresql --extra dev --output-file requirements/dev.txt pyproject.toml
+	$(PIP_COMPILE) $(EXTRAS) --output-file requirements/runtime.txt pyproject.toml
+	$(PIP_COMPILE) $(EXTRAS) --extra dev --output-file requirements/dev.txt pyproject.toml
+# With what has to be compiled on Linux, and so is only installed where it can be (scripts/test-services).
+	$(PIP_COMPILE) --extra amqp --constraint requirements/dev.txt --output-file requirements/amqp.txt pyproject.toml
+
+EXTRAS = --extra postgresql --extra rabbitmq --extra stomp
 
 PIP_COMPILE = CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet $(ARGS) --generate-hashes --strip-extras \
 	--allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host

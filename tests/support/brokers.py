@@ -8,13 +8,15 @@ its tests are skipped, which `CI=true` forbids.
 import os
 import secrets
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from tests.support.services import BROKERS, Broker, NotInstalledError
 
-__all__ = ["activemq", "broker_context", "rabbitmq", "running_brokers"]
+__all__ = ["activemq", "broker_context", "rabbitmq", "require_library", "running_brokers"]
 
 
 class RunningBrokers:
@@ -32,9 +34,7 @@ class RunningBrokers:
         try:
             broker.start()
         except NotInstalledError as error:
-            if os.environ.get("CI") == "true":
-                raise
-            pytest.skip(str(error))
+            _skip(error)
         return broker
 
     def stop(self) -> None:
@@ -42,6 +42,20 @@ class RunningBrokers:
         for broker in self._brokers.values():
             broker.kill()
             broker.stop()
+
+
+def require_library(name: str) -> None:
+    """Skip the test unless a library can be imported."""
+    try:
+        import_module(name)
+    except ImportError as error:
+        _skip(error)
+
+
+def _skip(error: Exception) -> NoReturn:
+    if os.environ.get("CI") == "true":
+        raise error
+    pytest.skip(f"{error}; `scripts/test-services install` does what it may")
 
 
 @pytest.fixture(scope="session")

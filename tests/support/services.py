@@ -167,7 +167,7 @@ class ActiveMQ(Broker):
     def _prepare(self) -> tuple[list[str | Path], Mapping[str, str]]:
         java = shutil.which("java")
         if java is None or not (_ACTIVEMQ / "lib/activemq-broker.jar").exists():
-            raise NotInstalledError("ActiveMQ is not installed; `scripts/test-services install` does it")
+            raise NotInstalledError("ActiveMQ is not installed")
         data = self.folder / "data"
         (self.folder / "log4j.properties").write_text(_LOG4J)
         listeners = (
@@ -245,7 +245,7 @@ class RabbitMQ(Broker):
     def _prepare(self) -> tuple[list[str | Path], Mapping[str, str]]:
         epmd = shutil.which("epmd")
         if epmd is None or not (_RABBITMQ / "rabbitmq-server").exists():
-            raise NotInstalledError("RabbitMQ is not installed; `scripts/test-services install` does it")
+            raise NotInstalledError("RabbitMQ is not installed")
         listener = '{tcp_listeners, [{"127.0.0.1", %d}]}'
         # In Erlang's own terms, which saves a second of the start.
         (self.folder / "rabbitmq.config").write_text(

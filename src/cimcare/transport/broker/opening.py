@@ -25,7 +25,7 @@ class Adapter(msgspec.Struct, frozen=True):
 
 ADAPTERS = {
     "stomp": Adapter("cimcare.transport.broker.stomp", "stomp", "stomp"),
-    "amqp091": Adapter("cimcare.transport.broker.amqp091", "aio_pika", "rabbitmq"),
+    "amqp091": Adapter("cimcare.transport.broker.amqp091", "aiormq", "rabbitmq"),
     "amqp10": Adapter("cimcare.transport.broker.amqp10", "proton", "amqp"),
 }
 """Adapters by the name of their protocol."""

@@ -1,0 +1,471 @@
+"""What a session to a broker promises, over every protocol and broker that we have an adapter for."""
+
+import asyncio
+import socket
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+import pytest
+
+from cimcare.exchange.partners import Tls
+from cimcare.transport.broker.opening import open_session
+from cimcare.transport.broker.ports import (
+    Arrived,
+    BrokerError,
+    BrokerMessage,
+    Credentials,
+    Destination,
+    HeartBeat,
+    Session,
+    parse_address,
+    parse_destination,
+)
+from tests.support.brokers import require_library
+from tests.support.services import Broker
+
+WAYS = {
+    "amqp091-rabbitmq": ("amqp", "rabbitmq"),
+}
+GUEST = Credentials(user="guest", password="guest")
+SECONDS = 20.0
+QUIET_SECONDS = 0.3
+BODY = '<RequestMessage xmlns="http://iec.ch/TC57/2011/schema/message">Grüße</RequestMessage>'.encode()
+
+
+class Opens(Protocol):
+    async def __call__(self, *, client_id: str = "", beat: float = 30.0) -> Session: ...
+
+
+class Inbox:
+    """What a consumer got."""
+
+    def __init__(self) -> None:
+        self.arrived: list[Arrived] = []
+        self._come = asyncio.Condition()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def __call__(self, arrived: Arrived) -> None:
+        self.arrived.append(arrived)
+        task = asyncio.get_running_loop().create_task(self._tell())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _tell(self) -> None:
+        async with self._come:
+            self._come.notify_all()
+
+    async def first(self, count: int = 1) -> list[Arrived]:
+        """The first so many, once they are here."""
+        async with asyncio.timeout(SECONDS), self._come:
+            await self._come.wait_for(lambda: len(self.arrived) >= count)
+        return self.arrived[:count]
+
+    @property
+    def bodies(self) -> list[bytes]:
+        return [arrived.message.body for arrived in self.arrived]
+
+
+@pytest.fixture(params=WAYS)
+def way(request: pytest.FixtureRequest) -> str:
+    """Which protocol and broker."""
+    name: str = request.param
+    if name == "amqp10-rabbitmq":
+        require_library("proton")
+    return name
+
+
+@pytest.fixture
+def broker(way: str, request: pytest.FixtureRequest) -> Broker:
+    running: Broker = request.getfixturevalue(WAYS[way][1])
+    return running
+
+
+@pytest.fixture
+async def opens(way: str, broker: Broker) -> AsyncIterator[Opens]:
+    """Opens sessions that are closed after the test."""
+    async with AsyncExitStack() as stack:
+
+        async def opening(*, client_id: str = "", beat: float = 30.0) -> Session:
+            session = await open_session(
+                parse_address(broker.url(WAYS[way][0])),
+                client_id=client_id,
+                credentials=GUEST,
+                tls=Tls(),
+                heart_beat=HeartBeat(seconds=beat, tolerance=2.0),
+                within=SECONDS,
+            )
+            stack.push_async_callback(session.close)
+            return session
+
+        yield opening
+        broker.thaw()
+
+
+@pytest.fixture
+def queue(broker_context: str) -> Destination:
+    return parse_destination(f"queue:{broker_context}.REQUESTS.TroubleTickets.create")
+
+
+@pytest.fixture
+def topic(broker_context: str) -> Destination:
+    return parse_destination(f"topic:{broker_context}.EVENTS.TroubleTickets.created")
+
+
+def a_message(text: str = "") -> BrokerMessage:
+    return BrokerMessage(body=text.encode() or BODY)
+
+
+async def eventually(opening: Callable[[], Awaitable[Session]]) -> Session:
+    """A session, once there is a broker that lets us in again."""
+    async with asyncio.timeout(SECONDS):
+        while True:
+            try:
+                return await opening()
+            except BrokerError:
+                await asyncio.sleep(0.1)
+
+
+async def test_a_queue_keeps_a_message_for_who_comes_later(opens: Opens, queue: Destination) -> None:
+    """A request is not lost because the hub that serves it is being restarted."""
+    sender = await opens()
+    await sender.publish(queue, a_message(), within=SECONDS)
+
+    inbox, receiver = Inbox(), await opens()
+    await receiver.subscribe(queue, inbox)
+    (arrived,) = await inbox.first()
+
+    assert arrived.message.body == BODY
+    assert arrived.destination == queue
+    assert arrived.message.redeliveries == 0
+    assert not arrived.problem
+    await receiver.acknowledge(arrived)
+
+
+async def test_what_goes_with_a_message_arrives_with_it(opens: Opens, queue: Destination) -> None:
+    """The other side finds its request by the correlation, and selects by properties."""
+    session, inbox = await opens(), Inbox()
+    reply_to = await session.open_reply_queue(Inbox())
+    expires_at = (datetime.now(UTC) + timedelta(hours=1)).replace(microsecond=0)
+    message = BrokerMessage(
+        body=BODY,
+        correlation_id="8f7a:1 ä",
+        reply_to=reply_to,
+        expires_at=expires_at,
+        priority=7,
+        properties={"Verb": "create", "Noun": "TroubleTickets", "Source": "CIS:a\nb", "MessageID": "m-1"},
+    )
+    await session.subscribe(queue, inbox)
+    await session.publish(queue, message, within=SECONDS)
+    (arrived,) = await inbox.first()
+
+    assert arrived.message.correlation_id == message.correlation_id
+    assert arrived.message.reply_to is not None
+    assert arrived.message.priority == 7
+    assert arrived.message.persistent
+    assert arrived.message.expires_at == expires_at
+    assert {name: arrived.message.properties.get(name) for name in message.properties} == message.properties
+
+
+async def test_every_listener_of_a_topic_gets_a_copy(opens: Opens, topic: Destination) -> None:
+    """Events fan out at the broker."""
+    one, other = Inbox(), Inbox()
+    await (await opens()).subscribe(topic, one)
+    await (await opens()).subscribe(topic, other)
+    sender = await opens()
+    await sender.publish(topic, a_message(), within=SECONDS)
+
+    for inbox in (one, other):
+        (arrived,) = await inbox.first()
+        assert arrived.message.body == BODY
+        assert arrived.destination == topic
+
+
+async def test_a_topic_without_listeners_takes_what_is_sent(opens: Opens, topic: Destination) -> None:
+    """Who announces does not know who listens."""
+    await (await opens()).publish(topic, a_message(), within=SECONDS)
+
+
+async def test_patterns_mean_one_level_or_all_that_follow(opens: Opens, broker_context: str) -> None:
+    """A listener says once what it wants, and no more comes."""
+    session = await opens()
+    inboxes = {"EVENTS.*.created": Inbox(), "EVENTS.>": Inbox(), "EVENTS.TroubleTickets.>": Inbox()}
+    for pattern, inbox in inboxes.items():
+        await session.subscribe(parse_destination(f"topic:{broker_context}.{pattern}", patterns=True), inbox)
+    names = ["EVENTS.TroubleTickets.created", "EVENTS.Incidents.created", "EVENTS.TroubleTickets.created.T1", "EVENTS"]
+    for name in names:
+        await session.publish(parse_destination(f"topic:{broker_context}.{name}"), a_message(name), within=SECONDS)
+
+    await inboxes["EVENTS.>"].first(3)
+    await asyncio.sleep(QUIET_SECONDS)
+    assert inboxes["EVENTS.*.created"].bodies == [name.encode() for name in names[:2]]
+    assert inboxes["EVENTS.>"].bodies == [name.encode() for name in names[:3]]
+    assert inboxes["EVENTS.TroubleTickets.>"].bodies == [names[0].encode(), names[2].encode()]
+
+
+async def test_a_pattern_over_queues_works_or_is_refused(opens: Opens, way: str, queue: Destination) -> None:
+    """A consumer that can never get anything must not look like one that works."""
+    session, inbox = await opens(), Inbox()
+    pattern = parse_destination(f"queue:{queue.name.partition('.')[0]}.REQUESTS.>", patterns=True)
+    if way == "stomp-activemq":
+        await session.subscribe(pattern, inbox)
+        await session.publish(queue, a_message(), within=SECONDS)
+        assert (await inbox.first())[0].destination == queue
+    else:
+        with pytest.raises(BrokerError, match="pattern over queues") as caught:
+            await session.subscribe(pattern, inbox)
+        assert caught.value.blames_us
+        await session.publish(queue, a_message(), within=SECONDS)  # the session goes on
+
+
+async def test_a_durable_subscription_collects_what_is_missed(opens: Opens, way: str, topic: Destination) -> None:
+    """Who was away for a night gets the events of the night."""
+    client_id = topic.name.partition(".")[0]
+    pattern = parse_destination(f"topic:{client_id}.EVENTS.>", patterns=True)
+    if way == "amqp10-rabbitmq":
+        pytest.skip("AMQP 1.0 at this broker has no durable subscriptions; see the test of that")
+    first, inbox = await opens(client_id=client_id), Inbox()
+    await first.subscribe(pattern, inbox, durable="events")
+    sender = await opens()
+    await sender.publish(topic, a_message("one"), within=SECONDS)
+    await first.acknowledge((await inbox.first())[0])
+    await first.close()
+    await sender.publish(topic, a_message("two"), within=SECONDS)
+
+    again, later = await eventually(lambda: opens(client_id=client_id)), Inbox()
+    await again.subscribe(pattern, later, durable="events")
+    await again.acknowledge((await later.first())[0])
+    await sender.publish(topic, a_message("three"), within=SECONDS)
+    await later.first(2)
+    assert later.bodies == [b"two", b"three"]
+
+
+async def test_what_is_not_acknowledged_comes_again_and_says_so(opens: Opens, queue: Destination) -> None:
+    """A hub that dies before its commit gets the message once more; one that has committed does not."""
+    session, inbox = await opens(), Inbox()
+    for text in ("done", "open"):
+        await session.publish(queue, a_message(text), within=SECONDS)
+    await session.subscribe(queue, inbox)
+    done, _ = await inbox.first(2)
+    await session.acknowledge(done)
+    await session.close()
+
+    again = Inbox()
+    await (await opens()).subscribe(queue, again)
+    (arrived,) = await again.first()
+    await asyncio.sleep(QUIET_SECONDS)
+    assert again.bodies == [b"open"]
+    assert arrived.message.redeliveries == 1
+
+
+async def test_a_released_message_is_not_lost(opens: Opens, way: str, queue: Destination) -> None:
+    """It is handed out again, or stands among the dead letters of the broker, as its rules are."""
+    session, inbox, dead = await opens(), Inbox(), Inbox()
+    await session.subscribe(queue, inbox)
+    if way == "stomp-activemq":
+        await session.subscribe(parse_destination("queue:ActiveMQ.DLQ"), dead)
+    await session.publish(queue, a_message("again"), within=SECONDS)
+    await session.release((await inbox.first())[0])
+    if way == "stomp-activemq":
+        assert (await dead.first())[0].message.body == b"again"
+        await session.acknowledge(dead.arrived[0])
+    else:
+        _, arrived = await inbox.first(2)
+        assert arrived.message.redeliveries == 1
+        await session.acknowledge(arrived)
+
+
+async def test_no_more_come_than_were_asked_for(opens: Opens, queue: Destination) -> None:
+    """A hub under load leaves messages with the broker, where others can take them."""
+    session, inbox = await opens(), Inbox()
+    for number in range(5):
+        await session.publish(queue, a_message(str(number)), within=SECONDS)
+    await session.subscribe(queue, inbox, prefetch=2)
+    await inbox.first(2)
+    await asyncio.sleep(QUIET_SECONDS)
+    assert inbox.bodies == [b"0", b"1"]
+    for arrived in list(inbox.arrived):
+        await session.acknowledge(arrived)
+    await inbox.first(4)
+    await asyncio.sleep(QUIET_SECONDS)
+    assert inbox.bodies == [b"0", b"1", b"2", b"3"]
+
+
+async def test_a_reply_finds_back_by_the_address_in_the_request(opens: Opens, queue: Destination) -> None:
+    """JMSReplyTo is all that the one who answers knows of the one who asks."""
+    asking, replies = await opens(), Inbox()
+    reply_to = await asking.open_reply_queue(replies)
+    await asking.publish(queue, BrokerMessage(body=b"ask", reply_to=reply_to), within=SECONDS)
+
+    answering, requests = await opens(), Inbox()
+    await answering.subscribe(queue, requests)
+    (request,) = await requests.first()
+    assert request.message.reply_to is not None
+    await answering.publish(
+        request.message.reply_to, BrokerMessage(body=b"answer", correlation_id="c-1"), within=SECONDS
+    )
+    await answering.acknowledge(request)
+
+    (reply,) = await replies.first()
+    assert (reply.message.body, reply.message.correlation_id) == (b"answer", "c-1")
+
+
+async def test_many_at_once_arrive_in_the_order_of_their_sending(opens: Opens, queue: Destination) -> None:
+    """Order at the broker is what the order of deliveries of an object rests on."""
+    session, inbox = await opens(), Inbox()
+    await session.subscribe(queue, inbox, prefetch=500)
+    async with asyncio.TaskGroup() as group:
+        for number in range(200):
+            group.create_task(session.publish(queue, a_message(str(number)), within=SECONDS))
+    await inbox.first(200)
+    assert inbox.bodies == [str(number).encode() for number in range(200)]
+
+
+async def test_a_closed_consumer_gets_nothing_more(opens: Opens, queue: Destination) -> None:
+    """What comes after it is for others."""
+    session, inbox, other = await opens(), Inbox(), Inbox()
+    subscription = await session.subscribe(queue, inbox)
+    assert subscription.destination == queue
+    await subscription.close()
+    await session.publish(queue, a_message(), within=SECONDS)
+    await (await opens()).subscribe(queue, other)
+    await other.first()
+    assert not inbox.arrived
+    assert not session.lost.done()
+
+
+async def test_a_message_of_a_megabyte_passes(opens: Opens, queue: Destination) -> None:
+    """A storm's worth of incidents may come in one message."""
+    session, inbox = await opens(), Inbox()
+    body = b"<a>" + b"0123456789" * 100_000 + b"</a>"
+    await session.subscribe(queue, inbox)
+    await session.publish(queue, BrokerMessage(body=body), within=SECONDS)
+    assert (await inbox.first())[0].message.body == body
+
+
+# ---------------------------------------------------------------------------------------------------- faults
+
+
+async def test_where_nobody_listens_the_broker_is_not_reached(way: str) -> None:
+    """The operator reads which address, and that nobody is there."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))  # bound, and not listening
+        address = parse_address(f"{WAYS[way][0]}://127.0.0.1:{probe.getsockname()[1]}")
+        with pytest.raises(BrokerError, match=str(address)) as caught:
+            await open_session(
+                address, client_id="", credentials=GUEST, tls=Tls(), heart_beat=HeartBeat(), within=SECONDS
+            )
+    assert caught.value.code == "NET-120"
+
+
+async def test_a_listener_that_says_nothing_is_given_up_in_time(way: str) -> None:
+    """Something that takes connections and answers none must not hold up the start."""
+    writers: list[asyncio.StreamWriter] = []
+    server = await asyncio.start_server(lambda _, writer: writers.append(writer), "127.0.0.1", 0)
+    address = parse_address(f"{WAYS[way][0]}://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    before = time.monotonic()
+    with pytest.raises(BrokerError) as caught:
+        await open_session(address, client_id="", credentials=GUEST, tls=Tls(), heart_beat=HeartBeat(), within=0.5)
+    assert caught.value.code == "NET-120"
+    assert time.monotonic() - before < 10
+    server.close()
+    for writer in writers:
+        writer.close()
+
+
+async def test_a_wrong_password_is_named_as_the_cause(way: str, broker: Broker) -> None:
+    """It is for the operator, and trying again does not help."""
+    if way == "stomp-activemq":
+        pytest.skip("the tests' ActiveMQ asks for no password")
+    wrong = Credentials(user="guest", password="wrong")
+    with pytest.raises(BrokerError) as caught:
+        await open_session(
+            parse_address(broker.url(WAYS[way][0])),
+            client_id="",
+            credentials=wrong,
+            tls=Tls(),
+            heart_beat=HeartBeat(),
+            within=SECONDS,
+        )
+    assert caught.value.code == "NET-121"
+    assert "wrong" not in str(caught.value).replace("guest", "")
+
+
+async def test_a_killed_broker_is_noticed_and_nothing_waits_for_it(
+    opens: Opens, broker: Broker, queue: Destination
+) -> None:
+    """A delivery fails at once and is tried again, rather than hang."""
+    session = await opens()
+    await session.publish(queue, a_message(), within=SECONDS)
+    await session.subscribe(queue, Inbox())
+    broker.kill()
+    async with asyncio.timeout(SECONDS):
+        error = await session.lost
+    assert error.code == "NET-123"
+    assert error.is_gone
+    with pytest.raises(BrokerError) as caught:
+        await session.publish(queue, a_message(), within=SECONDS)
+    assert caught.value.is_gone
+    with pytest.raises(BrokerError):
+        await session.subscribe(queue, Inbox())
+
+
+async def test_a_silent_broker_is_given_up(opens: Opens, broker: Broker, queue: Destination) -> None:
+    """A cable that was pulled closes no connection; who waits for the system to notice waits for hours."""
+    session = await opens(beat=1.0)
+    await session.publish(queue, a_message(), within=SECONDS)
+    await session.subscribe(queue, Inbox())
+    await asyncio.sleep(2.5)
+    assert not session.lost.done()  # heart-beats come
+    broker.freeze()
+    before = time.monotonic()
+    with pytest.raises(BrokerError) as caught:
+        await session.publish(queue, a_message(), within=0.3)
+    assert caught.value.code == "NET-122"
+    assert time.monotonic() - before < 2
+    async with asyncio.timeout(SECONDS):
+        error = await session.lost
+    assert error.code == "NET-123"
+    assert time.monotonic() - before < 10
+
+
+@pytest.mark.parametrize("is_crash", [True, False])
+async def test_over_a_restart_nothing_confirmed_is_lost(
+    opens: Opens, broker: Broker, queue: Destination, is_crash: bool
+) -> None:
+    """The store of the broker is what our confirmation rests on. Only a crash may bring back what was done with."""
+    session, inbox = await opens(), Inbox()
+    for number in range(20):
+        await session.publish(queue, a_message(str(number)), within=SECONDS)
+    await session.subscribe(queue, inbox, prefetch=10)
+    for arrived in await inbox.first(5):
+        await session.acknowledge(arrived)
+    await session.close()  # what was acknowledged is then known to the broker
+    if is_crash:
+        broker.kill()
+    else:
+        broker.stop()
+    broker.start()
+
+    again, later = await eventually(opens), Inbox()
+    await again.subscribe(queue, later)
+    await later.first(15)
+    await asyncio.sleep(QUIET_SECONDS)
+    numbers = sorted(map(int, later.bodies))
+    assert len(set(numbers)) == len(numbers)
+    assert set(numbers) >= set(range(5, 20))
+    if not is_crash:
+        assert numbers == list(range(5, 20))
+
+
+async def test_a_session_may_be_closed_whenever_and_more_than_once(opens: Opens, broker: Broker) -> None:
+    """Shutting down does not depend on the broker."""
+    session = await opens(beat=1.0)
+    broker.freeze()
+    before = time.monotonic()
+    await session.close()
+    await session.close()
+    assert time.monotonic() - before < 10
+    assert session.lost.done()
