@@ -11,11 +11,10 @@ import msgspec
 
 from cimcare.errors import Finding, finding_of
 from cimcare.exchange.drills import DRILLS, HEARD, PREFIX, PROPERTY, REPLIES, Heard, LaterReply
-from cimcare.exchange.patterns import build_reply
 from cimcare.exchange.ports import Records, Stored
 from cimcare.exchange.splitting import is_receipt
 from cimcare.exchange.store import Store
-from cimcare.hub.intake.replying import ACCEPTED, Means, Replying
+from cimcare.hub.intake.replying import ACCEPTED, Means, Replying, Work
 from cimcare.hub.intake.setup import Setup
 from cimcare.model.envelope import MessageProperty, ResponseMessage, Result
 from cimcare.model.identity import MRID
@@ -68,16 +67,7 @@ class DrillReplying(Replying):
         if not self._ack_required:
             return ACCEPTED
         return self._channel.render_reply(
-            _marked(
-                build_reply(
-                    self._asked,
-                    result=result,
-                    findings=findings,
-                    source=self._node(),
-                    now=self._now,
-                    message_id=self._m.new_id(),
-                )
-            )
+            _marked(self._build_reply(Work(result=result, source=self._node()), findings))
         )
 
     async def _take_drill_reply(self, message: ResponseMessage) -> Answer | None:
@@ -90,19 +80,8 @@ class DrillReplying(Replying):
                 await _keep(transaction.records, drill_id, self._later_reply(message))
         if not self._ack_required:
             return ACCEPTED
-        return self._channel.render_reply(
-            _marked(
-                build_reply(
-                    self._asked,
-                    result=Result.OK,
-                    findings=(),
-                    source=self._node(),
-                    now=self._now,
-                    message_id=self._m.new_id(),
-                    acknowledged=True,
-                )
-            )
-        )
+        receipt = Work(result=Result.OK, source=self._node(), is_receipt=True)
+        return self._channel.render_reply(_marked(self._build_reply(receipt, ())))
 
     def _later_reply(self, message: ResponseMessage) -> LaterReply:
         header, reply = message.header, message.reply

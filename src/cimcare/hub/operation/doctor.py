@@ -22,6 +22,7 @@ from cimcare.hub.outgoing.drilling import Driller
 __all__ = ["Doctor", "metrics_of"]
 
 _TOGETHER = 100
+_FRESH_SECONDS = 1.0
 
 
 _VALUES = {State.GO: 1.0, State.NO_GO: 0.0, State.UNKNOWN: -1.0}
@@ -71,7 +72,8 @@ class Doctor:
         self._partners = partners
         self._clock = clock
         self._on_sheet = on_sheet
-        self._examining = asyncio.Lock()
+        self._examining: asyncio.Task[Sheet] | None = None
+        self._seen: tuple[float, Sheet] | None = None
 
     async def look(self, *, writes: bool = True) -> Sheet:
         """The sheet by what is known now; nobody is sent anything.
@@ -80,28 +82,45 @@ class Doctor:
             writes: Whether it is tried to write to the database.
         """
         sheet = judge_readiness(await self._gatherer.gather(writes=writes), self._limits)
+        self._seen = asyncio.get_running_loop().time(), sheet
         self._on_sheet(sheet)
         return sheet
 
+    async def read(self) -> Sheet:
+        """The sheet for who only reads: one of just now, else one for which nothing is written."""
+        if self._seen is not None and asyncio.get_running_loop().time() - self._seen[0] < _FRESH_SECONDS:
+            return self._seen[1]
+        return await self.look(writes=False)
+
     async def examine(self, *, actor: str) -> Sheet:
-        """Drill all partners, and then the sheet; of several who ask at once one goes after the other.
+        """Drill all partners, and then the sheet; who asks while that is under way is given the same one.
 
         Args:
             actor: Who is named in the audit trail.
         """
-        async with self._examining:
-            sheet = await self.look()
-            if any(check.name is CheckName.DATABASE and check.remedy for check in sheet.checks):
-                return sheet  # without a database nobody can know what is under way
-            drilled = await self._driller.drill(self._partners())
-            sheet = await self.look()
-            sent = [one for one in drilled if one.ending is not Ending.SPARED]
-            details = f"{len(sent)} partners drilled: {sheet.state}"
-            async with self._store.transaction() as transaction:
-                await transaction.audit.append(
-                    Note(at=self._clock(), action=Action.DRILL, actor=actor, subject="readiness", details=details)
-                )
-            return sheet
+        if self._examining is None or self._examining.done():
+            self._examining = asyncio.create_task(self._examine(actor))
+        return await asyncio.shield(self._examining)
+
+    async def stop(self) -> None:
+        """Let go of what is under way; a drill that was sent counts as failed."""
+        if self._examining is not None:
+            self._examining.cancel()
+            await asyncio.gather(self._examining, return_exceptions=True)
+
+    async def _examine(self, actor: str) -> Sheet:
+        sheet = await self.look()
+        if any(check.name is CheckName.DATABASE and check.state is State.NO_GO for check in sheet.checks):
+            return sheet  # without a database nobody can know what is under way
+        drilled = await self._driller.drill(self._partners())
+        sheet = await self.look()
+        sent = [one for one in drilled if one.ending is not Ending.SPARED]
+        details = f"{len(sent)} partners drilled: {sheet.state}"
+        async with self._store.transaction() as transaction:
+            await transaction.audit.append(
+                Note(at=self._clock(), action=Action.DRILL, actor=actor, subject="readiness", details=details)
+            )
+        return sheet
 
     async def forget(self) -> None:
         """Remove drills that are too old, and the last ones of partners that are not there any more."""

@@ -135,6 +135,7 @@ class Upkeep:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._doctor.stop()
         self._tasks = []
 
     async def settle(self) -> None:

@@ -32,7 +32,7 @@ class ReadinessPages:
     async def show(self, request: Request) -> Response:
         """The sheet; nobody is sent anything, and nothing is written."""
         read_no_filters(request.query_params.multi_items())
-        return json_answer(await self._doctor.look(writes=False))
+        return json_answer(await self._doctor.read())
 
     async def examine(self, request: Request) -> Response:
         """Drill all partners, and then the sheet."""

@@ -12,6 +12,7 @@ import pytest
 import structlog
 from starlette.applications import Starlette
 
+from cimcare.exchange.audit import Action
 from cimcare.exchange.ledger import Account, Ends
 from cimcare.exchange.log import Outcome
 from cimcare.exchange.outbox import Priority
@@ -108,6 +109,26 @@ class Scene:
 @pytest.fixture
 def scene() -> Scene:
     return Scene()
+
+
+# -------------------------------------------------------------------------------------------------------- drills
+
+
+async def test_partners_are_drilled_by_one_process_and_not_more_often_than_was_set(scene: Scene) -> None:
+    """Each process has the same timer, and a partner is not to hear of how many there are."""
+    processes = [scene.process(text="[doctor]\nevery_minutes = 10\n") for _ in range(2)]
+
+    async def drill() -> int:
+        for process in processes:
+            await process.drill()
+        rows = await scene.store.reader.audit.rows()
+        return sum(row.action is Action.DRILL for row in rows)
+
+    assert await drill() == 1
+    scene.now += timedelta(minutes=1)
+    assert await drill() == 1
+    scene.now += timedelta(minutes=9)
+    assert await drill() == 2
 
 
 # -------------------------------------------------------------------------------------------------------- stale
