@@ -12,7 +12,7 @@ has written for a while leaves a gap in which others find it free. Decision 0041
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -20,13 +20,14 @@ from cimcare.exchange.log import MessageReader
 from cimcare.exchange.outbox import Priority
 from cimcare.exchange.ports import Records
 from cimcare.exchange.store import Reader, StoreError, Transaction
+from cimcare.store.remembering import RememberingRecords
 from cimcare.store.sealing import Sealing
 from cimcare.store.sqlite_audit import SqliteAudit, SqliteAuditReader
 from cimcare.store.sqlite_file import connect_reader, connect_writer, path_of, upgrade
 from cimcare.store.sqlite_ledger import SqliteLedger, SqliteLedgerReader
 from cimcare.store.sqlite_log import SqliteLog, SqliteLogReader
 from cimcare.store.sqlite_outbox import SqliteOutbox, SqliteOutboxReader
-from cimcare.store.sqlite_records import SqliteRecords
+from cimcare.store.sqlite_records import SqliteRecords, SqliteRow
 from cimcare.store.sqlite_session import Session, WritingSession, is_busy, store_error
 from cimcare.store.turns import Turns
 
@@ -65,7 +66,7 @@ class _Writing:
         self._session = session
         self._sealing = Sealing()
         self.log = SqliteLog(session, self._sealing)
-        self.records: Records = SqliteRecords(session)
+        self.records: RememberingRecords[SqliteRow] = RememberingRecords(SqliteRecords(session))
         self.outbox = SqliteOutbox(session)
         self.ledger = SqliteLedger(session)
         self.audit = SqliteAudit(session)
@@ -73,19 +74,35 @@ class _Writing:
     def begin(self) -> None:
         """A message begins."""
         self._session.run("SAVEPOINT message")
+        self.records.begin()
         self._sealing.clear()
 
     def end(self) -> None:
         """A message ends: what was kept is sealed."""
+        self.records.end()
         note = self._sealing.note()
         if note is not None:
             self.audit.put(note)
         self._session.run("RELEASE message")
 
+    def write(self) -> None:
+        """Give the database what waits in memory for the commit."""
+        _at_once(self.records.write())
+
+    def undo(self) -> None:
+        """What was done for a message was undone in the database."""
+        self.records.undo()
+        self.audit.forget_end()
+
+    def forget(self) -> None:
+        """Others may have written, or the database has undone everything."""
+        self.records.forget()
+        self.audit.forget_end()
+
     @asynccontextmanager
     async def savepoint(self) -> AsyncIterator[None]:
         """A part that can be undone alone. SQLite takes the innermost of several parts with one name."""
-        mark = self._sealing.mark()
+        sealed, saved = self._sealing.mark(), self.records.mark()
         self._session.run("SAVEPOINT part")
         try:
             yield
@@ -93,7 +110,8 @@ class _Writing:
             if self._session.connection.in_transaction:  # else the database has undone everything by itself
                 self._session.run("ROLLBACK TO part")
                 self._session.run("RELEASE part")
-            self._sealing.undo(mark)
+            self._sealing.undo(sealed)
+            self.records.undo(saved)
             self.audit.forget_end()
             raise
         self._session.run("RELEASE part")
@@ -122,6 +140,7 @@ class SqliteStore:
         self._begun_at = self._ended_at = self._busy_since = float("-inf")
         self._is_flush_due = False
         self._is_closed = False
+        self._version = -1
 
     @classmethod
     def open(
@@ -228,7 +247,7 @@ class SqliteStore:
             await asyncio.sleep(_LOOK_SECONDS)
             self._busy_since = loop.time()
         self._begun_at = loop.time()
-        self._written.audit.forget_end()
+        self._look_for_others()
 
     def _try_to_begin(self, *, is_last_try: bool) -> bool:
         try:
@@ -239,16 +258,28 @@ class SqliteStore:
             return False
         return True
 
+    def _look_for_others(self) -> None:
+        """What is remembered holds as long as no other process has written: the file has another version then."""
+        try:
+            version: int = self._writer.execute("PRAGMA data_version").fetchone()[0]
+        except sqlite3.Error as error:
+            self._writer.rollback()
+            raise store_error(self._path, error) from error
+        if version != self._version:
+            self._version = version
+            self._written.forget()
+
     def _undo(self) -> None:
         """Undo the message that failed. Its neighbours stay, unless the database has undone everything."""
-        self._written.audit.forget_end()
         try:
             if self._writer.in_transaction:
                 self._writer.execute("ROLLBACK TO message")
                 self._writer.execute("RELEASE message")
+            self._written.undo()
         except sqlite3.Error:
             self._writer.rollback()
         if not self._writer.in_transaction:
+            self._written.forget()
             self._settle(StoreError(f"{self._path}: undone by the database after an error of the disk"))
 
     # ---------------------------------------------------------------------------------------------- commits
@@ -285,11 +316,13 @@ class SqliteStore:
     def _commit(self) -> None:
         """Commit; what cannot be committed is undone."""
         try:
+            self._written.write()
             self._writer.execute("COMMIT")
-        except sqlite3.Error as error:
+        except (sqlite3.Error, StoreError) as error:
             if self._writer.in_transaction:
                 self._writer.rollback()
-            raise store_error(self._path, error) from error
+            self._written.forget()
+            raise store_error(self._path, error) if isinstance(error, sqlite3.Error) else error from error
         finally:
             self._ended_at = asyncio.get_running_loop().time()
 
@@ -322,6 +355,15 @@ class SqliteStore:
                 raise
             self._commit()
         return 0 < left < free
+
+
+def _at_once(work: Coroutine[object, object, None]) -> None:
+    """Do work that never waits, without the loop. That of SQLite does not, since its statements end where they run."""
+    try:
+        work.send(None)
+    except StopIteration:
+        return
+    raise AssertionError("what is written to SQLite waits for nobody")
 
 
 def open_reader(path: Path) -> tuple[Reader, Callable[[], None]]:

@@ -2,29 +2,30 @@
 
 from collections.abc import Sequence
 from functools import cache
-from typing import TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 
 from cimcare.exchange.ports import Collection, Key, Selection, Stored
 from cimcare.model.identity import MRID
 from cimcare.store.instants import from_micros, to_micros
-from cimcare.store.sqlite_session import Session
+from cimcare.store.remembering import Encoded, Written
+from cimcare.store.sqlite_session import Session, Value
 
-__all__ = ["SqliteRecords"]
+__all__ = ["SqliteRecords", "SqliteRow"]
 
 BodyT = TypeVar("BodyT", bound=msgspec.Struct)
 
-_Row = tuple[str, str, int, int, bytes, bytes]
+SqliteRow: TypeAlias = tuple[int, str, str, int, int, bytes, bytes]
 
-_SELECT = "SELECT mrid, state, created_at, modified_at, keys, body FROM records"
+_SELECT = "SELECT id, mrid, state, created_at, modified_at, keys, body FROM records"
 _FIND = f"{_SELECT} WHERE collection = ? AND mrid = ?"
 _HAS_KEY = "id IN (SELECT record_id FROM record_keys WHERE collection = ? AND sort = ? AND value = ?)"
 _FIND_BY_KEY = f"{_SELECT} WHERE {_HAS_KEY} ORDER BY created_at, id"
 _FIND_OLD = "SELECT id, keys FROM records WHERE collection = ? AND mrid = ?"
-_INSERT = (
-    "INSERT INTO records (collection, mrid, state, created_at, modified_at, keys, body) VALUES (?, ?, ?, ?, ?, ?, ?)"
-)
+_COLUMNS = "id, collection, mrid, state, created_at, modified_at, keys, body"
+_INSERT = f"INSERT INTO records ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - constants only
+_LAST = "SELECT max(id) FROM records"
 _UPDATE = "UPDATE records SET state = ?, created_at = ?, modified_at = ?, keys = ?, body = ? WHERE id = ?"
 _INSERT_KEY = "INSERT INTO record_keys (collection, sort, value, record_id) VALUES (?, ?, ?, ?)"
 _DELETE_KEY = "DELETE FROM record_keys WHERE collection = ? AND sort = ? AND value = ? AND record_id = ?"
@@ -48,38 +49,138 @@ def _decoder_of(body: type[BodyT]) -> msgspec.json.Decoder[BodyT]:
 
 
 class SqliteRecords:
-    """Objects over one connection."""
+    """Objects over one connection, to be read; and as rows, which is what is written."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
 
     async def find(self, collection: Collection[BodyT], mrid: MRID) -> Stored[BodyT] | None:
         """The object with this mRID."""
-        row: _Row | None = self._session.one(_FIND, (collection.name, mrid))
-        return None if row is None else _stored_of(collection, row)
+        row = await self.find_row(collection.name, mrid)
+        return None if row is None else self.stored_of(collection, row)
 
     async def find_by_key(self, collection: Collection[BodyT], key: Key) -> tuple[Stored[BodyT], ...]:
         """All objects with this key, oldest first."""
-        rows: list[_Row] = self._session.all(_FIND_BY_KEY, (collection.name, key.sort, key.value))
-        return tuple(_stored_of(collection, row) for row in rows)
+        return tuple(self.stored_of(collection, row) for row in await self.rows_by_key(collection.name, key))
 
     async def select(self, collection: Collection[BodyT], selection: Selection) -> tuple[Stored[BodyT], ...]:
         """The objects that match, oldest first."""
+        return tuple(self.stored_of(collection, row) for row in await self.select_rows(collection.name, selection))
+
+    async def save(self, collection: Collection[BodyT], stored: Stored[BodyT]) -> None:
+        """Insert the object, or replace the one with its mRID."""
+        (found,) = await self.find_ids([(collection.name, stored.mrid)])
+        number, had = found or (None, frozenset())
+        await self.write([Written(collection.name, stored, self.encode(stored), number, had)])
+
+    async def save_all(self, collection: Collection[BodyT], stored: Sequence[Stored[BodyT]]) -> None:
+        """Save each of these, in their order."""
+        for one in stored:
+            await self.save(collection, one)
+
+    async def drop(self, collection: Collection[BodyT], mrid: MRID) -> None:
+        """Remove the object; nothing happens if there is none."""
+        await self.remove(collection.name, mrid)
+
+    # ------------------------------------------------------------------------------------------------- rows
+
+    async def find_row(self, collection: str, mrid: MRID) -> SqliteRow | None:
+        """The row of an object."""
+        row: SqliteRow | None = self._session.one(_FIND, (collection, mrid))
+        return row
+
+    async def rows_by_key(self, collection: str, key: Key) -> Sequence[SqliteRow]:
+        """Rows of the objects with this key, oldest first."""
+        return self._session.all(_FIND_BY_KEY, (collection, key.sort, key.value))
+
+    def identity_of(self, row: SqliteRow) -> tuple[int, MRID]:
+        """Number of the row, and the mRID in it."""
+        return row[0], MRID(row[1])
+
+    def stored_of(self, collection: Collection[BodyT], row: SqliteRow) -> Stored[BodyT]:
+        """The object in a row."""
+        _, mrid, state, created_at, modified_at, keys, body = row
+        return Stored(
+            mrid=MRID(mrid),
+            state=state,
+            created_at=from_micros(created_at),
+            modified_at=from_micros(modified_at),
+            keys=_keys_of(keys),
+            body=_decoder_of(collection.body).decode(body),
+        )
+
+    async def find_ids(self, names: Sequence[tuple[str, MRID]]) -> Sequence[tuple[int, frozenset[Key]] | None]:
+        """Number and keys of the row of each of these objects."""
+        found: list[tuple[int, bytes] | None] = [self._session.one(_FIND_OLD, name) for name in names]
+        return [None if row is None else (row[0], _keys_of(row[1])) for row in found]
+
+    def encode(self, stored: Stored[Any]) -> Encoded:
+        """Keys and body of an object as they are stored."""
+        return Encoded(_encode(sorted(stored.keys)), _encode(stored.body))
+
+    async def write(self, objects: Sequence[Written]) -> Sequence[int]:
+        """Write them, one statement for all that are new, one for all others, and two for keys."""
+        numbers = self._numbers_of(objects)
+        new: list[tuple[Value, ...]] = []
+        changed: list[tuple[Value, ...]] = []
+        gone: list[tuple[Value, ...]] = []
+        come: list[tuple[Value, ...]] = []
+        for (name, stored, encoded, before, had), number in zip(objects, numbers, strict=True):
+            columns = (stored.state, to_micros(stored.created_at), to_micros(stored.modified_at), *encoded)
+            if before is None:
+                new.append((number, name, stored.mrid, *columns))
+                come += [(name, *key, number) for key in sorted(stored.keys)]
+                continue
+            changed.append((*columns, before))
+            if had != stored.keys:
+                gone += [(name, *key, number) for key in had - stored.keys]
+                come += [(name, *key, number) for key in stored.keys - had]
+        for statement, rows in ((_INSERT, new), (_UPDATE, changed), (_DELETE_KEY, gone), (_INSERT_KEY, come)):
+            if rows:
+                self._session.run_each(statement, rows)
+        return numbers
+
+    def _numbers_of(self, objects: Sequence[Written]) -> list[int]:
+        """Of each its row; new ones go behind all others, which nobody else adds to meanwhile."""
+        free = 0
+        if any(one.id is None for one in objects):
+            free = self._session.one(_LAST)[0] or 0
+        numbers = []
+        for one in objects:
+            free += one.id is None
+            numbers.append(free if one.id is None else one.id)
+        return numbers
+
+    def require_open(self) -> None:
+        """Raise StoreError if the database has undone the transaction by itself."""
+        self._session.require_transaction()
+
+    async def remove(self, collection: str, mrid: MRID) -> None:
+        """Remove an object with its keys; nothing happens if there is none."""
+        old: tuple[int, bytes] | None = self._session.one(_FIND_OLD, (collection, mrid))
+        if old is None:
+            return
+        record_id, keys = old
+        self._session.run_each(_DELETE_KEY, [(collection, *key, record_id) for key in _keys_of(keys)])
+        self._session.run("DELETE FROM records WHERE id = ?", (record_id,))
+
+    async def select_rows(self, collection: str, selection: Selection) -> Sequence[SqliteRow]:
+        """Rows of the objects that match, oldest first."""
         # A plus sign keeps a column from being looked up by an index. Without it the planner walks the collection in
         # the order in which it is wanted, and holds each object against the few that are asked for.
         is_by_key = bool(selection.keys) and not selection.mrids
         by_other = "+" if selection.keys or selection.mrids else ""
         conditions = ["+collection = ?" if is_by_key else "collection = ?"]
-        values: list[str | int] = [collection.name]
+        values: list[str | int] = [collection]
         if selection.mrids:
             conditions.append("mrid IN (SELECT value FROM json_each(?))")  # one variable, however many are asked for
             values.append(_text_of(selection.mrids))
         if selection.states:
             conditions.append("state IN (SELECT value FROM json_each(?))")
             values.append(_text_of(selection.states))
-        for number, group in enumerate(self._rarest_first(collection.name, selection.keys)):
+        for number, group in enumerate(self._rarest_first(collection, selection.keys)):
             conditions.append(_IS_ONE_OF if is_by_key and not number else _HAS_ONE_OF)
-            values.extend((_text_of(group), collection.name))
+            values.extend((_text_of(group), collection))
         if selection.since is not None:
             conditions.append(f"{by_other}created_at >= ?")
             values.append(to_micros(selection.since))
@@ -87,14 +188,14 @@ class SqliteRecords:
             conditions.append(f"{by_other}created_at <= ?")
             values.append(to_micros(selection.until))
         order = f"ORDER BY {by_other}created_at, {by_other}id LIMIT ?"
-        rows: list[_Row] = []
-        for condition, place in self._starts(collection.name, selection.after, is_narrow=bool(by_other)):
+        rows: list[SqliteRow] = []
+        for condition, place in self._starts(collection, selection.after, is_narrow=bool(by_other)):
             wanted = [*conditions, condition] if condition else conditions
             statement = f"{_SELECT} WHERE {' AND '.join(wanted)} {order}"
             rows += self._session.all(statement, (*values, *place, selection.limit - len(rows)))
             if len(rows) >= selection.limit:
                 break
-        return tuple(_stored_of(collection, row) for row in rows)
+        return rows
 
     def _starts(self, collection: str, after: MRID | None, *, is_narrow: bool) -> list[tuple[str, tuple[int, ...]]]:
         """Conditions under which a page is looked for, one after another: where it begins.
@@ -119,55 +220,6 @@ class SqliteRecords:
         counts: list[int] = self._session.one(f"SELECT {', '.join([_COUNT] * len(groups))}", values)
         return [groups[number] for number in sorted(range(len(groups)), key=counts.__getitem__)]
 
-    async def save(self, collection: Collection[BodyT], stored: Stored[BodyT]) -> None:
-        """Insert the object, or replace the one with its mRID."""
-        name = collection.name
-        keys = sorted(stored.keys)
-        body = _encode(stored.body)
-        instants = (to_micros(stored.created_at), to_micros(stored.modified_at))
-        old: tuple[int, bytes] | None = self._session.one(_FIND_OLD, (name, stored.mrid))
-        if old is None:
-            cursor = self._session.run(_INSERT, (name, stored.mrid, stored.state, *instants, _encode(keys), body))
-            assert cursor.lastrowid is not None
-            record_id = cursor.lastrowid
-            gone: set[Key] = set()
-            new: list[Key] = keys
-        else:
-            record_id, before = old
-            self._session.run(_UPDATE, (stored.state, *instants, _encode(keys), body, record_id))
-            had = _keys_of(before)
-            gone = set(had - stored.keys)
-            new = [key for key in keys if key not in had]
-        self._session.run_each(_DELETE_KEY, [(name, *key, record_id) for key in gone])
-        self._session.run_each(_INSERT_KEY, [(name, *key, record_id) for key in new])
-
-    async def save_all(self, collection: Collection[BodyT], stored: Sequence[Stored[BodyT]]) -> None:
-        """Save each of these, in their order. There is no way to the server that could be spared."""
-        for one in stored:
-            await self.save(collection, one)
-
-    async def drop(self, collection: Collection[BodyT], mrid: MRID) -> None:
-        """Remove the object; nothing happens if there is none."""
-        name = collection.name
-        old: tuple[int, bytes] | None = self._session.one(_FIND_OLD, (name, mrid))
-        if old is None:
-            return
-        record_id, keys = old
-        self._session.run_each(_DELETE_KEY, [(name, *key, record_id) for key in _keys_of(keys)])
-        self._session.run("DELETE FROM records WHERE id = ?", (record_id,))
-
 
 def _text_of(values: tuple[object, ...]) -> str:
     return _encode(values).decode()
-
-
-def _stored_of(collection: Collection[BodyT], row: _Row) -> Stored[BodyT]:
-    mrid, state, created_at, modified_at, keys, body = row
-    return Stored(
-        mrid=MRID(mrid),
-        state=state,
-        created_at=from_micros(created_at),
-        modified_at=from_micros(modified_at),
-        keys=_keys_of(keys),
-        body=_decoder_of(collection.body).decode(body),
-    )

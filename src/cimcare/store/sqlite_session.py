@@ -34,6 +34,9 @@ class Session:
         except sqlite3.Error as error:
             raise store_error(self.path, error) from error
 
+    def require_transaction(self) -> None:
+        """Outside of transactions there is nothing to look after: what must not be written the database refuses."""
+
     # The columns of a row are as the statement says, which its type cannot tell.
 
     def all(self, statement: str, values: Values = ()) -> list[Any]:
@@ -56,15 +59,16 @@ class WritingSession(Session):
 
     def run(self, statement: str, values: Values = ()) -> sqlite3.Cursor:
         """Run a statement that writes."""
-        self._require_transaction()
+        self.require_transaction()
         return super().run(statement, values)
 
     def run_each(self, statement: str, rows: Iterable[Sequence[Value]]) -> None:
         """Run a statement that writes once for each row."""
-        self._require_transaction()
+        self.require_transaction()
         super().run_each(statement, rows)
 
-    def _require_transaction(self) -> None:
+    def require_transaction(self) -> None:
+        """Raise StoreError if the transaction has ended."""
         if not self.connection.in_transaction:
             raise StoreError(f"{self.path}: undone by the database after an error of the disk")
 

@@ -19,6 +19,7 @@ from cimcare.exchange.ports import Clock, NewID
 from cimcare.hub.app import Hub, make_logger
 from cimcare.hub.config.settings import Settings
 from cimcare.hub.serving.accepting import Accepting
+from cimcare.hub.serving.collector import settle_collector
 from cimcare.store.opening import shown_url
 
 __all__ = [
@@ -254,6 +255,7 @@ def serve(settings: Settings, *, on_start: Callable[[str], None] = lambda _: Non
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, ended.set)
         async with running_hub(settings, logger=logger) as running:
+            settle_collector()
             logger.info("listening", address=running.address, database=shown_url(settings.database))
             on_start(running.address)
             await ended.wait()

@@ -30,6 +30,7 @@ from cimcare.errors import CimcareError
 from cimcare.hub.app import make_logger
 from cimcare.hub.config.settings import Settings
 from cimcare.hub.metrics import forget_worker, share_metrics
+from cimcare.hub.serving.collector import settle_collector
 from cimcare.hub.serving.handing import Acceptor, Giver, Taker, read_order, send_order
 from cimcare.hub.serving.lifespan import address_of, listen, loop_factory, working_hub
 from cimcare.store import memory
@@ -346,6 +347,7 @@ async def _work(order: _Order, channel: socket.socket) -> int:
 
     async def serve() -> None:
         async with working_hub(order.settings, adopts=order.adopts, logger=logger) as working:
+            settle_collector()
             taker.begin(working.take)
             begun.set()
             await ended.wait()

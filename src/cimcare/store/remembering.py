@@ -1,0 +1,353 @@
+"""Objects inside a transaction: read from the database once, written to it once, however often a message needs them.
+
+One message reads the same objects again and again, and changes some of them several times; so do the messages of one
+commit, which in a storm are about the same few devices. What was read is remembered as long as nobody else can have
+written; what was saved is written with the commit, or before a look-up that could find it. The databases see the same
+in fewer statements, each for many rows.
+
+Undoing goes back step by step, so that what a message that failed has saved is as if it had never been.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar, cast
+
+import msgspec
+
+from cimcare.exchange.ports import Collection, Key, Selection, Stored
+from cimcare.model.identity import MRID
+
+__all__ = ["Encoded", "RememberingRecords", "RowsOfRecords", "Written"]
+
+BodyT = TypeVar("BodyT", bound=msgspec.Struct)
+RowT = TypeVar("RowT")
+
+_MOST_REMEMBERED = 4000
+"""Objects; more are read again."""
+
+_MOST_UNWRITTEN = 500
+"""Objects; with so many the database is given them, so that an import does not stand in memory as a whole."""
+
+_Name = tuple[str, MRID]
+"""Collection and mRID."""
+
+
+class Encoded(NamedTuple):
+    """Keys and body as they are stored."""
+
+    keys: bytes
+    body: bytes
+
+
+class Written(NamedTuple):
+    """An object on its way to the database. `id` is its row, None if it is new; `had` are the keys of the row."""
+
+    collection: str
+    stored: Stored[Any]
+    encoded: Encoded
+    id: int | None
+    had: frozenset[Key]
+
+
+class RowsOfRecords(Protocol[RowT]):
+    """Objects as rows of a database, inside its transaction."""
+
+    async def find_row(self, collection: str, mrid: MRID) -> RowT | None:
+        """The row of an object."""
+        ...
+
+    async def rows_by_key(self, collection: str, key: Key) -> Sequence[RowT]:
+        """Rows of the objects with this key, oldest first."""
+        ...
+
+    async def select_rows(self, collection: str, selection: Selection) -> Sequence[RowT]:
+        """Rows of the objects that match, oldest first."""
+        ...
+
+    def identity_of(self, row: RowT) -> tuple[int, MRID]:
+        """Number of the row, and the mRID in it."""
+        ...
+
+    def stored_of(self, collection: Collection[BodyT], row: RowT) -> Stored[BodyT]:
+        """The object in a row."""
+        ...
+
+    async def find_ids(self, names: Sequence[tuple[str, MRID]]) -> Sequence[tuple[int, frozenset[Key]] | None]:
+        """Number and keys of the row of each of these objects (collection and mRID); None where there is none."""
+        ...
+
+    def require_open(self) -> None:
+        """Raise StoreError if the transaction is known to have ended."""
+        ...
+
+    def encode(self, stored: Stored[Any]) -> Encoded:
+        """Keys and body of an object as they are stored. Raises UnicodeError or TypeError if they cannot be."""
+        ...
+
+    async def write(self, objects: Sequence[Written]) -> Sequence[int]:
+        """Write them; numbers of their rows. New ones get theirs in this order."""
+        ...
+
+    async def remove(self, collection: str, mrid: MRID) -> None:
+        """Remove an object with its keys; nothing happens if there is none."""
+        ...
+
+
+class _Known(NamedTuple):
+    """What is known of a name: the object, None if there is none.
+
+    `id` is the number of its row: 0 if the database has none, None if that was not looked up. `had` are the keys that
+    the row has.
+    """
+
+    stored: Stored[Any] | None
+    id: int | None
+    had: frozenset[Key]
+
+
+class _Step(NamedTuple):
+    """What was known of a name before something was done, and the place at which it waited to be written."""
+
+    name: _Name
+    known: _Known | None
+    order: int | None
+
+
+_NO_KEYS: frozenset[Key] = frozenset()
+_NOTHING = _Known(None, 0, _NO_KEYS)
+
+
+class RememberingRecords(Generic[RowT]):
+    """Implements `cimcare.exchange.ports.Records` over rows that nobody else writes meanwhile."""
+
+    def __init__(self, rows: RowsOfRecords[RowT]) -> None:
+        self._rows = rows
+        self._known: dict[_Name, _Known] = {}
+        self._unwritten: dict[str, dict[MRID, int]] = {}
+        self._unwritten_keys: dict[str, set[Key]] = {}  # all that they have or had, and perhaps more
+        self._unseen: dict[str, set[MRID]] = {}  # saved without having been read
+        self._count = 0
+        self._order = 0
+        self._encoded: dict[_Name, Encoded] = {}
+        self._steps: list[_Step] = []
+
+    # ------------------------------------------------------------------------------------------------- the port
+
+    async def find(self, collection: Collection[BodyT], mrid: MRID) -> Stored[BodyT] | None:
+        """The object with this mRID; None if there is none."""
+        known = self._known.get((collection.name, mrid))
+        if known is None:
+            row = await self._rows.find_row(collection.name, mrid)
+            if row is not None:
+                return self._learn(collection, row)
+            self._remember((collection.name, mrid), _NOTHING)
+            return None
+        return cast("Stored[BodyT] | None", known.stored)  # a collection name stands for one type of body
+
+    async def find_by_key(self, collection: Collection[BodyT], key: Key) -> tuple[Stored[BodyT], ...]:
+        """All objects with this key, oldest first."""
+        await self._write_what_matches(collection.name, Selection(keys=((key,),)))
+        return tuple(self._learn(collection, row) for row in await self._rows.rows_by_key(collection.name, key))
+
+    async def select(self, collection: Collection[BodyT], selection: Selection) -> tuple[Stored[BodyT], ...]:
+        """The objects that match."""
+        await self._write_what_matches(collection.name, selection)
+        rows = await self._rows.select_rows(collection.name, selection)
+        return tuple(self._learn(collection, row) for row in rows)
+
+    async def save(self, collection: Collection[BodyT], stored: Stored[BodyT]) -> None:
+        """Insert the object, or replace the one with its mRID."""
+        self._rows.require_open()
+        name = (collection.name, stored.mrid)
+        known = self._known.get(name)
+        self._note(name, known)
+        self._known[name] = _Known(stored, None, _NO_KEYS) if known is None else _Known(stored, known.id, known.had)
+        self._encoded.pop(name, None)
+        if stored.keys:
+            self._unwritten_keys.setdefault(collection.name, set()).update(stored.keys)
+        if known is None:
+            self._unseen.setdefault(collection.name, set()).add(stored.mrid)
+        elif known.had:
+            self._unwritten_keys.setdefault(collection.name, set()).update(known.had)
+        waiting = self._unwritten.setdefault(collection.name, {})
+        if stored.mrid not in waiting:
+            self._order += 1
+            waiting[stored.mrid] = self._order
+            self._count += 1
+        if self._count >= _MOST_UNWRITTEN:
+            await self.write()
+
+    async def save_all(self, collection: Collection[BodyT], stored: Sequence[Stored[BodyT]]) -> None:
+        """Save each of these, in their order."""
+        for one in stored:
+            await self.save(collection, one)
+
+    async def drop(self, collection: Collection[BodyT], mrid: MRID) -> None:
+        """Remove the object; nothing happens if there is none."""
+        self._rows.require_open()
+        name = (collection.name, mrid)
+        if self._known.get(name) == _NOTHING:
+            return
+        if mrid in self._unwritten.get(collection.name, ()):
+            await self._write_some(collection.name, lambda one, _: one == mrid)
+        await self._rows.remove(collection.name, mrid)
+        self._note(name, self._known.get(name))
+        self._known[name] = _NOTHING
+
+    # -------------------------------------------------------------------------------------------- transactions
+
+    def begin(self) -> None:
+        """A message begins: what was done before it is not undone with it."""
+        self._steps.clear()
+        self._order += 1
+
+    def end(self) -> None:
+        """A message ends: what it saved is encoded, so that what cannot be stored fails it and no other."""
+        for name in {step.name for step in self._steps}:
+            if name[1] in self._unwritten.get(name[0], ()) and name not in self._encoded:
+                known = self._known[name]
+                assert known.stored is not None
+                self._encoded[name] = self._rows.encode(known.stored)
+
+    def mark(self) -> int:
+        """Where a part begins, for `undo`."""
+        return len(self._steps)
+
+    def undo(self, mark: int = 0) -> None:
+        """All that was done since the mark was undone, in the database too."""
+        while len(self._steps) > mark:
+            name, known, order = self._steps.pop()
+            self._encoded.pop(name, None)
+            if known is None:
+                self._known.pop(name, None)
+            else:
+                self._known[name] = known
+            waiting = self._unwritten.setdefault(name[0], {})
+            self._count += (order is not None) - (name[1] in waiting)
+            if order is None:
+                waiting.pop(name[1], None)
+            else:
+                waiting[name[1]] = order
+                self._wait_again(name, known)
+
+    def _wait_again(self, name: _Name, known: _Known | None) -> None:
+        assert known is not None
+        assert known.stored is not None
+        self._unwritten_keys.setdefault(name[0], set()).update(known.stored.keys | known.had)
+        if known.id is None:
+            self._unseen.setdefault(name[0], set()).add(name[1])
+
+    def forget(self) -> None:
+        """Others may have written since, or the database has undone everything."""
+        self._known.clear()
+        self._unwritten.clear()
+        self._unwritten_keys.clear()
+        self._unseen.clear()
+        self._encoded.clear()
+        self._steps.clear()
+        self._count = 0
+
+    async def write(self) -> None:
+        """Give the database all that it does not have yet. Raises StoreError."""
+        if self._count:
+            await self._write_names(
+                (order, (collection, mrid))
+                for collection, waiting in self._unwritten.items()
+                for mrid, order in waiting.items()
+            )
+        if len(self._known) > _MOST_REMEMBERED:
+            self._known.clear()
+
+    # ------------------------------------------------------------------------------------------------- writing
+
+    async def _write_what_matches(self, collection: str, selection: Selection) -> None:
+        """Give the database what a look-up in it could find, or find no more."""
+        waiting = self._unwritten.get(collection)
+        if not waiting:
+            return
+        if unseen := self._unseen.get(collection):
+            await self._look_up([(collection, mrid) for mrid in unseen if mrid in waiting])
+        if selection.keys and not selection.mrids and selection.after is None:
+            keys_of_all = self._unwritten_keys.get(collection, _NO_KEYS)
+            if any(keys_of_all.isdisjoint(group) for group in selection.keys):
+                return  # as most look-ups are: for what nobody has just saved
+        mrids = {*selection.mrids, *([selection.after] if selection.after is not None else ())}
+        groups = selection.keys
+
+        def matches(mrid: MRID, known: _Known) -> bool:
+            if mrid in mrids:
+                return True
+            if groups:
+                assert known.stored is not None
+                keys, had = known.stored.keys, known.had
+                return all(any(key in keys or key in had for key in group) for group in groups)
+            return not selection.mrids
+
+        await self._write_some(collection, matches)
+
+    async def _write_some(self, collection: str, matches: Callable[[MRID, _Known], bool]) -> None:
+        """Write what matches, and with a new object all that are new in its collection and came before it.
+
+        For the numbers of rows say in which order objects of one instant were created.
+        """
+        waiting = self._unwritten[collection]
+        wanted = {mrid for mrid in waiting if matches(mrid, self._known[collection, mrid])}
+        if not wanted:
+            return
+        last_new = max((waiting[mrid] for mrid in wanted if not self._known[collection, mrid].id), default=-1)
+        await self._write_names(
+            (order, (collection, mrid))
+            for mrid, order in waiting.items()
+            if mrid in wanted or (order <= last_new and not self._known[collection, mrid].id)
+        )
+
+    async def _write_names(self, waiting: Iterable[tuple[int, _Name]]) -> None:
+        names = [name for _, name in sorted(waiting)]
+        await self._look_up(names)
+        objects = []
+        for name in names:
+            known = self._known[name]
+            assert known.stored is not None
+            encoded = self._encoded.pop(name, None) or self._rows.encode(known.stored)
+            objects.append(Written(name[0], known.stored, encoded, known.id or None, known.had))
+        numbers = await self._rows.write(objects)
+        for name, one, number in zip(names, objects, numbers, strict=True):
+            self._note(name, self._known[name])
+            self._known[name] = _Known(one.stored, number, one.stored.keys)
+            del self._unwritten[name[0]][name[1]]
+            if not self._unwritten[name[0]]:
+                self._unwritten_keys.pop(name[0], None)
+        self._count -= len(names)
+
+    async def _look_up(self, names: Sequence[_Name]) -> None:
+        """Learn the rows of objects that were saved without having been read."""
+        unseen = [name for name in names if self._known[name].id is None]
+        if unseen:
+            for name, found in zip(unseen, await self._rows.find_ids(unseen), strict=True):
+                number, had = found or (0, _NO_KEYS)
+                self._known[name] = _Known(self._known[name].stored, number, had)
+                self._unwritten_keys.setdefault(name[0], set()).update(had)
+        for collection, mrid in names:
+            if collection in self._unseen:
+                self._unseen[collection].discard(mrid)
+
+    def _note(self, name: _Name, known: _Known | None) -> None:
+        self._steps.append(_Step(name, known, self._unwritten.get(name[0], {}).get(name[1])))
+
+    # ------------------------------------------------------------------------------------------------- reading
+
+    def _learn(self, collection: Collection[BodyT], row: RowT) -> Stored[BodyT]:
+        """The object of a row that was read; as it is known, if it is, for that is what was written last."""
+        number, mrid = self._rows.identity_of(row)
+        name = (collection.name, mrid)
+        known = self._known.get(name)
+        if known is not None and known.stored is not None:
+            return cast("Stored[BodyT]", known.stored)
+        stored = self._rows.stored_of(collection, row)
+        self._remember(name, _Known(stored, number, stored.keys))
+        return stored
+
+    def _remember(self, name: _Name, known: _Known) -> None:
+        if len(self._known) >= 2 * _MOST_REMEMBERED:
+            waiting = {(of, mrid) for of, some in self._unwritten.items() for mrid in some}
+            self._known = {one: kept for one, kept in self._known.items() if one in waiting}
+        self._known[name] = known

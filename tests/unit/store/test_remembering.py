@@ -1,0 +1,184 @@
+"""Objects in a transaction are read once and written once, and nobody can tell but by counting."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from cimcare.exchange.ports import Collection, Key, Records, Selection, Stored
+from cimcare.exchange.store import Store
+from cimcare.model.identity import MRID
+from cimcare.store.opening import open_store
+from cimcare.store.sqlite import SqliteStore
+from cimcare.store.sqlite_session import Session
+
+NOON = datetime(2030, 6, 1, 12, tzinfo=UTC)
+
+
+class Thing(msgspec.Struct, frozen=True, kw_only=True):
+    """Something to keep."""
+
+    text: str
+
+
+THINGS: Collection[Thing] = Collection("test.Things", Thing)
+OTHERS: Collection[Thing] = Collection("test.Others", Thing)
+
+
+class _UndoneError(Exception):
+    """Nothing is to be kept."""
+
+
+def a_thing(mrid: str, *keys: Key, text: str = "", minutes: int = 0, state: str = "") -> Stored[Thing]:
+    at = NOON + timedelta(minutes=minutes)
+    return Stored(
+        mrid=MRID(mrid), body=Thing(text=text), created_at=at, modified_at=NOON, state=state, keys=frozenset(keys)
+    )
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
+    store = SqliteStore.open(tmp_path / "hub.db")
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Statements about objects, as they come."""
+    seen: list[str] = []
+    for name in ("run", "run_each", "all", "one"):
+        method = getattr(Session, name)
+
+        def watched(session: Session, statement: str, *rest: object, _method: object = method) -> object:
+            if "record" in statement:
+                seen.append(statement)
+            return _method(session, statement, *rest)  # type: ignore[operator]
+
+        monkeypatch.setattr(Session, name, watched)
+    return seen
+
+
+async def test_an_object_that_many_messages_change_is_read_and_written_once(
+    store: SqliteStore, statements: list[str]
+) -> None:
+    """In a storm all messages of a moment are about the same few devices; each would pay for its own copy of them."""
+    async with store.transaction() as transaction:
+        await transaction.records.save(THINGS, a_thing("device", text="0"))
+    statements.clear()
+
+    async def count_one() -> None:
+        async with store.transaction() as transaction:
+            for _ in range(3):
+                stored = await transaction.records.find(THINGS, MRID("device"))
+                assert stored is not None
+                more = a_thing("device", text=str(int(stored.body.text) + 1))
+                await transaction.records.save(THINGS, more)
+
+    await asyncio.gather(*(count_one() for _ in range(10)))
+    assert [one.partition(" ")[0] for one in statements] == ["UPDATE"]
+    found = await store.reader.records.find(THINGS, MRID("device"))
+    assert found is not None
+    assert found.body.text == "30"
+
+
+async def test_what_another_process_has_written_is_seen(tmp_path: Path, store: SqliteStore) -> None:
+    """Two processes on one file: what one remembers ends where the other has written."""
+    other = SqliteStore.open(tmp_path / "hub.db")
+    for number in range(3):
+        for mine, text in ((store, f"here {number}"), (other, f"there {number}")):
+            async with mine.transaction() as transaction:
+                before = await transaction.records.find(THINGS, MRID("a"))
+                if number or mine is other:
+                    assert before is not None
+                    assert before.body.text == (f"here {number}" if mine is other else f"there {number - 1}")
+                await transaction.records.save(THINGS, a_thing("a", text=text))
+    await other.close()
+
+
+async def test_what_cannot_be_stored_fails_its_own_message(store: SqliteStore) -> None:
+    """Others share its commit, and must not have to pay for it."""
+
+    async def save(mrid: str, text: str) -> None:
+        async with store.transaction() as transaction:
+            await transaction.records.save(THINGS, a_thing(mrid, text=text))
+
+    bad, good = await asyncio.gather(save("bad", "\ud800"), save("good", "fine"), return_exceptions=True)
+    assert isinstance(bad, Exception)
+    assert good is None
+    assert await store.reader.records.find(THINGS, MRID("bad")) is None
+    assert await store.reader.records.find(THINGS, MRID("good")) is not None
+
+
+@pytest.mark.parametrize("seed", range(30))
+async def test_any_course_of_events_reads_as_it_does_in_memory(seed: int, tmp_path: Path) -> None:
+    """Saved, looked for, dropped, undone in part and as a whole, in any order: answers as by the reference."""
+    stores = [await open_store("memory:"), await open_store(f"sqlite:///{tmp_path / 'hub.db'}")]
+    for number in range(12):
+        answers = [await _one_message(store, random.Random(1000 * seed + number)) for store in stores]
+        assert answers[0] == answers[1], number
+    left = [
+        [await store.reader.records.select(collection, Selection()) for collection in (THINGS, OTHERS)]
+        for store in stores
+    ]
+    assert left[0] == left[1]
+    for store in stores:
+        await store.close()
+
+
+async def _one_message(store: Store, draw: random.Random) -> list[object]:
+    answers: list[object] = []
+    try:
+        async with store.transaction() as transaction:
+            for _ in range(draw.randrange(1, 15)):
+                if draw.random() < 0.15:
+                    await _one_part(transaction, draw, answers)
+                else:
+                    await _one_step(transaction.records, draw, answers)
+            if draw.random() < 0.2:
+                raise _UndoneError
+    except _UndoneError:
+        pass
+    return answers
+
+
+async def _one_part(transaction: object, draw: random.Random, answers: list[object]) -> None:
+    try:
+        async with transaction.savepoint():  # type: ignore[attr-defined]
+            for _ in range(draw.randrange(1, 6)):
+                await _one_step(transaction.records, draw, answers)  # type: ignore[attr-defined]
+            if draw.random() < 0.5:
+                raise _UndoneError
+    except _UndoneError:
+        pass
+
+
+async def _one_step(records: Records, draw: random.Random, answers: list[object]) -> None:
+    collection = draw.choice((THINGS, OTHERS))
+    mrid = MRID(f"m{draw.randrange(8)}")
+    key = Key("place", f"p{draw.randrange(4)}")
+    what = draw.random()
+    if what < 0.45:
+        keys = [Key("place", f"p{draw.randrange(4)}") for _ in range(draw.randrange(3))]
+        text, state = str(draw.random()), draw.choice(("open", "closed"))
+        await records.save(collection, a_thing(mrid, *keys, text=text, state=state, minutes=int(mrid[1:]) // 4))
+    elif what < 0.55:
+        await records.drop(collection, mrid)
+    elif what < 0.7:
+        answers.append(await records.find(collection, mrid))
+    elif what < 0.8:
+        answers.append(await records.find_by_key(collection, key))
+    else:
+        groups = tuple((Key("place", f"p{draw.randrange(4)}"),) for _ in range(draw.randrange(3)))
+        wanted = Selection(
+            mrids=(mrid, MRID("m1")) if draw.random() < 0.3 else (),
+            keys=groups,
+            states=("open",) if draw.random() < 0.3 else (),
+            after=MRID(f"m{draw.randrange(8)}") if draw.random() < 0.2 else None,
+            limit=draw.choice((1, 3, 100)),
+        )
+        answers.append(await records.select(collection, wanted))
