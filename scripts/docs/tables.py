@@ -10,6 +10,7 @@ import yaml
 from cimcare.cli import main
 from cimcare.codec.network_csv import TABLES
 from cimcare.errors import ERRORS
+from cimcare.hub.config.brokers import BROKER_KEYS
 from cimcare.hub.config.keys import Setting, written
 from cimcare.hub.config.partner_keys import PARTNER_KEYS, SUBSCRIPTION_KEYS
 from cimcare.hub.config.settings import SETTINGS
@@ -98,12 +99,19 @@ shows all of it at once.""",
         table(["Setting", "Value", "Default", "Unit", "Variable", "Meaning"], rows),
         "## Example",
         fence('port = 8080\n\n[hub]\ncontext = "TESTING"\n\n[limits]\nmax_bytes = 16777216', "toml"),
+        "## Brokers",
+        """\
+`[brokers.<name>]` is a message broker that JMS clients use. What is between braces in a destination stands for the
+context of the broker, and for noun and verb of the message. A hub that runs takes over changes at its next start.
+`cimcare brokers` shows how it is with them.""",
+        _keys_table(BROKER_KEYS),
         "## Partners",
         """\
 `[systems.<role>]` with a `url` is the remote system that plays the role `cis`, `oms`, `wms` or `third-party`; without
 it the role is built in. `[partners.<name>]` is any other partner. A partner that plays no role and owns no noun only
-listens. Keys of a role may also come from the environment, such as `CIMCARE_SYSTEMS_OMS_URL` or
-`CIMCARE_SYSTEMS_THIRD_PARTY_KIND`. Files are looked for from the working directory. How to:
+listens. Behind a broker (`kind = "jms"`) it has `broker` in place of `url`. Keys of a role may also come from the
+environment, such as `CIMCARE_SYSTEMS_OMS_URL` or `CIMCARE_SYSTEMS_THIRD_PARTY_KIND`. Files are looked for from the
+working directory. How to:
 [Connect a system](../guides/connect-a-system.md).""",
         _keys_table(PARTNER_KEYS),
         "## Subscriptions",

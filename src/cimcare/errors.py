@@ -301,6 +301,8 @@ _TABLE = (
     _row("SET-122", "worker did not end as it should", "5.3", 500, soap="Server", acts="operator"),
     _row("SET-130", "address of a broker cannot be used", "5.3", 500, soap="Server", acts="operator"),
     _row("SET-131", "library for brokers not installed", "5.3", 500, soap="Server", acts="operator"),
+    _row("SET-132", "broker unknown", "5.3", 500, soap="Server", acts="operator"),
+    _row("SET-133", "destination at a broker cannot be used", "5.3", 500, soap="Server", acts="operator"),
 )
 
 ERRORS: dict[str, ErrorRow] = {row.code: row for row in _TABLE}

@@ -10,6 +10,7 @@ from docs.tables import ROOT
 
 from cimcare.cli import main
 from cimcare.errors import ERRORS
+from cimcare.hub.config.brokers import BROKER_KEYS
 from cimcare.hub.config.partner_keys import PARTNER_KEYS, SUBSCRIPTION_KEYS
 from cimcare.hub.config.settings import SETTINGS
 from cimcare.model.nouns import ENTRIES, NounEntry
@@ -79,7 +80,7 @@ def test_every_code_setting_and_command_has_its_entry() -> None:
     errors = (REFERENCE / "errors.md").read_text("utf-8")
     assert [code for code in ERRORS if f"| `{code}` |" not in errors] == []
     settings = (REFERENCE / "settings.md").read_text("utf-8")
-    named = (*SETTINGS, *PARTNER_KEYS, *SUBSCRIPTION_KEYS)
+    named = (*SETTINGS, *BROKER_KEYS, *PARTNER_KEYS, *SUBSCRIPTION_KEYS)
     assert [one.name for one in named if f"| `{one.name}` |" not in settings] == []
     commands = (REFERENCE / "cli.md").read_text("utf-8")
     context = click.Context(main)

@@ -14,6 +14,7 @@ __all__ = ["main"]
 
 _COMMANDS = {
     "audit": "cimcare.cli.trail",
+    "brokers": "cimcare.cli.brokers",
     "call": "cimcare.cli.calling",
     "callbacks": "cimcare.cli.calling",
     "config": "cimcare.cli.configuring",

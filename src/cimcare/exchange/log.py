@@ -38,6 +38,8 @@ class Transport(StrEnum):
     `rest-table` is a table with rows, such as meter events, which is no message of the standard; its archetype is
     `Table`, and that of its answer `TableAnswer`.
 
+    `jms` is by way of a message broker, whatever protocol that speaks.
+
     `filtered` is what a third party is sent in the place of an event or reply: the same, as far as it may see it.
     """
 
@@ -47,6 +49,7 @@ class Transport(StrEnum):
     REST_XML = "rest-xml"
     REST_JSON = "rest-json"
     REST_TABLE = "rest-table"
+    JMS = "jms"
     INTERNAL = "internal"
     FILTERED = "filtered"
 
@@ -72,7 +75,8 @@ class LogEntry(msgspec.Struct, frozen=True, kw_only=True):
     `answer_to` is the sequence of the message that this one answers or was caused by; None for what came by itself, and
     for an event that no message caused. `repeat_of` is the sequence of
     the message that this one repeats. `size_bytes` is the full size, also where only the beginning was kept
-    (`truncated`). `status` is the HTTP status with which an answer left, 0 where there was none.
+    (`truncated`). `status` is the HTTP status with which an answer left,
+    0 where there was none; by way of a broker 200 stands for an answer in the same exchange.
     """
 
     received_at: datetime

@@ -18,12 +18,13 @@ DIRECT = "reply"
 
 
 class Wire(StrEnum):
-    """How a partner is spoken to: generic SOAP, strongly typed SOAP, plain envelope over HTTP, signed webhook."""
+    """How a partner is spoken to: generic or strongly typed SOAP, plain envelope over HTTP, signed webhook, or JMS."""
 
     SOAP = "soap"
     SOAP_TYPED = "soap-typed"
     REST = "rest"
     WEBHOOK = "webhook"
+    JMS = "jms"
 
 
 class Edition(StrEnum):
@@ -98,6 +99,10 @@ class Partner(msgspec.Struct, frozen=True, kw_only=True):
     that is to come later. Payloads above `compress_above_bytes` are sent compressed (0: never). `secret_file` holds the
     key with which webhooks are signed. A `third_party` is outside of the utility: what it is told is cut to what
     customers consent to. `drill` says how it is found out that it answers.
+
+    Of a partner behind a broker `url` is the destination of requests, and of events and replies too where `event_url`
+    is empty; `{noun}` and `{verb}` in them stand for those of the message. `broker` is the broker's name, and
+    `reply_to` the destination to which it sends later replies.
     """
 
     name: str
@@ -121,6 +126,9 @@ class Partner(msgspec.Struct, frozen=True, kw_only=True):
     secret_file: str = ""
     third_party: bool = False
     drill: Drill = Drill.AUTO
+    broker: str = ""
+    event_url: str = ""
+    reply_to: str = ""
 
     @property
     def is_third_party(self) -> bool:

@@ -16,7 +16,7 @@ from cimcare.exchange.outbox import Delivery
 from cimcare.exchange.partners import Partner, Retry
 from cimcare.model.envelope import EventMessage, FaultMessage, RequestMessage, ResponseMessage, Result
 
-__all__ = ["Circuit", "Next", "Sender", "Sent", "Verdict", "judge_attempt", "pause_of"]
+__all__ = ["Circuit", "Next", "Sender", "Sent", "Verdict", "grown_pause", "judge_attempt", "pause_of"]
 
 _LATER_CODES = frozenset({"3.2", "5.1", "5.2", "5.3", "7.1"})
 _LATER_GROUP = "4."
@@ -121,11 +121,11 @@ def pause_of(
         return None
     if delivery.attempts_before and tries * retry.most >= 2 * retry.patience:
         return None  # sent again by hand: as many pauses as patience has room for
-    return max(_jittered(retry, tries - 1, chance), min(at_least, retry.most))
+    return max(grown_pause(retry, tries - 1, chance), min(at_least, retry.most))
 
 
-def _jittered(retry: Retry, steps: int, chance: random.Random) -> timedelta:
-    """The pause after this many longer ones, at random a bit shorter."""
+def grown_pause(retry: Retry, steps: int, chance: random.Random) -> timedelta:
+    """The pause behind this many others, each longer than the one before, at random a bit shorter."""
     return _grown(retry, max(steps, 0)) * (1 - retry.jitter * chance.random())
 
 
@@ -179,5 +179,5 @@ class Circuit:
         self.failures += 1
         self.reason = reason
         if self.failures >= self._opens_after:
-            pause = _jittered(self._retry, self.failures - self._opens_after, chance)
+            pause = grown_pause(self._retry, self.failures - self._opens_after, chance)
             self.next_probe_at = now + max(pause, min(at_least, self._retry.most))

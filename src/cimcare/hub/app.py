@@ -1,8 +1,9 @@
 """Composition root: store, built-in systems, pipeline and endpoints, put together by the settings."""
 
+import asyncio
 import random
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -18,12 +19,14 @@ from cimcare.hub.acts.acting import Acting
 from cimcare.hub.acts.calling import Calling
 from cimcare.hub.acts.metering import Metering
 from cimcare.hub.acts.notifying import Notifier, put_rules_in_force
+from cimcare.hub.acts.turns import Turns
 from cimcare.hub.config.configuration import adopt, in_force
 from cimcare.hub.config.notice_settings import open_channels
 from cimcare.hub.config.settings import Settings
 from cimcare.hub.config.subscribing import Subscribing
 from cimcare.hub.following import Follower
 from cimcare.hub.intake.builtin import SYSTEMS
+from cimcare.hub.intake.listening import BrokerState, Listener
 from cimcare.hub.intake.passing import Circuits, Passing
 from cimcare.hub.intake.pipeline import Pipeline
 from cimcare.hub.intake.setup import setup_of
@@ -36,6 +39,7 @@ from cimcare.hub.outgoing.drilling import Driller
 from cimcare.hub.rest.alarm_pages import AlarmPages
 from cimcare.hub.rest.api import build_api
 from cimcare.hub.rest.audience import Audience
+from cimcare.hub.rest.broker_pages import BrokerPages
 from cimcare.hub.rest.customer_pages import CustomerPages
 from cimcare.hub.rest.events import Events
 from cimcare.hub.rest.market_pages import MarketPages
@@ -55,8 +59,11 @@ from cimcare.systems.cis.contacts import NoticeRules
 from cimcare.systems.oms.meters import take_meter_events
 from cimcare.systems.oms.town import seed_network
 from cimcare.systems.wms import seed_crews
+from cimcare.transport.broker.opening import OpenSession, open_session
+from cimcare.transport.broker.sender import BrokerSender, Outlet
 from cimcare.transport.http import AsgiApp, MessageEndpoints
 from cimcare.transport.partners import HttpSender
+from cimcare.transport.senders import Senders
 from cimcare.transport.soap import TypedService
 
 __all__ = ["Hub", "make_logger"]
@@ -92,6 +99,8 @@ class Hub:
         upkeep: Upkeep,
         audience: Audience,
         notifier: Notifier,
+        outlets: Sequence[Outlet],
+        listeners: Sequence[Listener],
         app: AsgiApp,
     ):
         self.settings = settings
@@ -102,7 +111,9 @@ class Hub:
         self.viewing = viewing
         self.upkeep = upkeep
         self.notifier = notifier
+        self.listeners = tuple(listeners)
         self.app = app
+        self._outlets = tuple(outlets)
         self._audience = audience
         self._store = store
         self._sender = sender
@@ -121,6 +132,7 @@ class Hub:
         sender: Sender | None = None,
         chance: random.Random | None = None,
         channels: Mapping[ContactKind, Channel] | None = None,
+        open_session: OpenSession = open_session,
         adopts: bool = True,
     ) -> "Hub":
         """Open the database, give the CIS its town if that is wanted, put all parts together and begin to deliver.
@@ -131,9 +143,10 @@ class Hub:
             new_id: New identifiers; random UUIDs if None.
             logger: Where what happens is noted; standard error if None.
             store: An open store, which the hub closes; the database of the settings if None.
-            sender: The way to partners; HTTP if None.
+            sender: The way to partners; HTTP and brokers if None.
             chance: Jitter.
             channels: The ways to customers by kind of contact; those of the settings if None.
+            open_session: How sessions to brokers are opened.
             adopts: Whether partners and subscriptions of the settings are put in force; else those are that the
                 database has, as for a process that takes the place of one that died.
 
@@ -162,9 +175,16 @@ class Hub:
             await store.close()
             raise
         logger = logger or make_logger(settings.hub.log_level)
-        sender = sender or HttpSender(
-            services=TYPED_SERVICES, limits=settings.limits.limits, clock=clock, lenient=settings.hub.lenient
+        limits = settings.limits.limits
+        outlets = tuple(
+            Outlet(broker, open_session=open_session, limits=limits, clock=clock, chance=chance, logger=logger)
+            for broker in settings.brokers
         )
+        sender = sender or Senders(
+            HttpSender(services=TYPED_SERVICES, limits=limits, clock=clock, lenient=settings.hub.lenient),
+            BrokerSender(outlets, limits=limits, clock=clock, lenient=settings.hub.lenient),
+        )
+        metrics.know_brokers([broker.name for broker in settings.brokers])
         metrics.know_partners([partner.name for partner in found.partners])
         circuits = Circuits(settings.delivery.circuit_after)
         sources = _sources_of(settings)
@@ -205,6 +225,31 @@ class Hub:
             logger=logger,
             on_put=couriers.wake,
         )
+        process = new_id()
+        turns = Turns(store, process)
+
+        async def hold_turn(name: str, lease: timedelta) -> bool:
+            return await turns.keep(name, clock()) or await turns.take(name, clock(), lease)
+
+        listeners = tuple(
+            Listener(
+                outlet,
+                receive=pipeline.receive,
+                open_session=open_session,
+                hold_turn=hold_turn,
+                limits=limits,
+                clock=clock,
+                new_id=new_id,
+                chance=chance,
+                logger=logger,
+                on_taken=metrics.count_broker_message,
+            )
+            for outlet in outlets
+        )
+
+        def states() -> tuple[BrokerState, ...]:
+            return tuple(listener.state() for listener in listeners)
+
         follower = Follower(store.reader, found, sources, pipeline, couriers, logger)
         queries = Queries(store.reader)
         events = Events(store.reader, logger)
@@ -216,6 +261,7 @@ class Hub:
             reply_hosts=settings.hub.reply_hosts,
             key_directory=settings.hub.key_directory,
             clock=clock,
+            brokers=settings.brokers,
             on_change=follower.look,
         )
         acting = Acting(store=store, setup=lambda: pipeline.setup, clock=clock, new_id=new_id, on_put=couriers.wake)
@@ -266,8 +312,9 @@ class Hub:
             metrics=metrics,
             acting=acting,
             systems=SYSTEMS,
+            brokers=states,
             clock=clock,
-            process=new_id(),
+            process=process,
             logger=logger,
             doctor=doctor,
             on_alarms=audience.announce,
@@ -306,6 +353,7 @@ class Hub:
                 OperatorPages(store.reader, circuits.all, clock),
                 AlarmPages(store.reader, upkeep.watcher, audience),
                 ReadinessPages(doctor),
+                BrokerPages(store.reader, states, process, clock),
                 CustomerPages(store.reader, calling),
                 MeterPages(
                     metering,
@@ -335,8 +383,14 @@ class Hub:
             upkeep=upkeep,
             audience=audience,
             notifier=notifier,
+            outlets=outlets,
+            listeners=listeners,
             app=endpoints,
         )
+        for outlet in outlets:
+            outlet.link.start()
+        for listener in listeners:
+            listener.start()
         couriers.start()
         follower.start(settings.delivery.poll_seconds)
         upkeep.start()
@@ -350,14 +404,16 @@ class Hub:
 
     async def close(self) -> None:
         """End what is under way, deliveries too, make durable what waits, and close the database."""
+        await asyncio.gather(*(listener.stop() for listener in self.listeners))
         await self.notifier.stop()
         self._audience.stop()
         await self.upkeep.stop()
         await self._follower.stop()
         await self._passing.stop()
         await self.couriers.stop()
+        await asyncio.gather(*(outlet.link.stop() for outlet in self._outlets))
         await self._store.close()
-        if isinstance(self._sender, HttpSender):
+        if isinstance(self._sender, Senders):
             await self._sender.close()
 
 

@@ -122,6 +122,26 @@ class Metrics:
         self._circuit = self._by_partner(
             "circuit_open", "1 if the partner is spared, for it does not answer.", "livemax"
         )
+        self._broker_messages = Counter(
+            "cimcare_broker_messages",
+            "Messages that brokers brought, by what became of them; one may count more than once.",
+            ("broker", "outcome"),
+            registry=self._registry,
+        )
+        self._broker_sessions = Gauge(
+            "cimcare_broker_sessions",
+            "1 while there is a session to the broker for this purpose.",
+            ("broker", "purpose"),
+            registry=self._registry,
+            multiprocess_mode="livesum",
+        )
+        self._broker_consumers = Gauge(
+            "cimcare_broker_consumers",
+            "Consumers that are attached to the broker.",
+            ("broker",),
+            registry=self._registry,
+            multiprocess_mode="livesum",
+        )
         self._missing = Gauge(
             "cimcare_ledger_missing",
             "Messages for which the ledger does not account.",
@@ -137,6 +157,7 @@ class Metrics:
         )
         self._labels: dict[Gauge, set[tuple[str, ...]]] = {}
         self._partners: frozenset[str] = frozenset()
+        self._brokers: frozenset[str] = frozenset()
         self.turned_away = 0
         """Messages that this process has refused as too busy."""
 
@@ -166,6 +187,20 @@ class Metrics:
     def know_partners(self, names: Collection[str]) -> None:
         """These are the partners whose names may be labels from now on."""
         self._partners = frozenset(names)
+
+    def know_brokers(self, names: Collection[str]) -> None:
+        """These are the brokers."""
+        self._brokers = frozenset(names)
+
+    def count_broker_message(self, broker: str, outcome: str) -> None:
+        """A message of a broker came to this. `outcome` is a word of the program."""
+        self._broker_messages.labels(broker, outcome).inc()
+
+    def set_broker(self, broker: str, sessions: Mapping[str, bool], consumers: int) -> None:
+        """Which sessions this process has to a broker, by their purpose, and how many consumers are attached."""
+        for purpose, is_open in sessions.items():
+            self._broker_sessions.labels(broker, purpose).set(is_open)
+        self._broker_consumers.labels(broker).set(consumers)
 
     def count_delivery(self, partner: str, outcome: str) -> None:
         """One attempt to deliver has ended. `outcome` is a word of the program."""
@@ -226,7 +261,7 @@ class Metrics:
 
     def _label(self, partner: str) -> str:
         """The name of a partner as a label; whoever else something goes to shares one of two."""
-        if partner in self._partners:
+        if partner in self._partners or partner in self._brokers:
             return partner
         return DIRECT if partner.startswith(f"{DIRECT} ") else "other"
 

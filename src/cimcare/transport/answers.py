@@ -111,7 +111,7 @@ def judge_answer(
             return Judged()
         return _judge_no_message(url, status, content_type, raw, location, error.finding)
     if body.fault is not None or isinstance(body.message, FaultMessage):
-        return _judge_fault(body, url, status)
+        return _judge_fault(body, url, status, how="" if wire is Wire.JMS else f"HTTP status {status}")
     if is_fine and wire is Wire.WEBHOOK:
         return Judged()
     found = f"a {type(body.message).__name__} in the answer"
@@ -137,6 +137,8 @@ def _judge_no_message(url: str, status: int, content_type: str, raw: bytes, loca
     what = f"{content_type or 'no media type'}, {len(raw)} bytes" if raw.strip() else "without a body"
     if 200 <= status < 300:
         found = f"HTTP status {status}, {what}, and no message in it"
+        if url.startswith("jms:"):
+            found = f"a reply of {len(raw)} bytes, and no message in it"
         reason = f"{problem.path}: {problem.code} {ERRORS[problem.code].title}"
         return Judged(finding=finding_of("NET-104", url, f"{found} ({reason})", "a ResponseMessage", _CLAUSE))
     accepted = "a ResponseMessage"
@@ -150,7 +152,7 @@ def _judge_no_message(url: str, status: int, content_type: str, raw: bytes, loca
     )
 
 
-def _judge_fault(body: Body, url: str, status: int) -> Judged:
+def _judge_fault(body: Body, url: str, status: int, *, how: str) -> Judged:
     message = body.message if isinstance(body.message, FaultMessage) else None
     errors = message.reply.error if message is not None else ()
     told = "; ".join(f"{error.code} {error.details or error.reason or ''}".strip() for error in errors)
@@ -158,7 +160,7 @@ def _judge_fault(body: Body, url: str, status: int) -> Judged:
         words = f"{body.fault.code} {body.fault.reason}".strip()
         blames_us = body.fault.code.rpartition(":")[2].partition(".")[0] in _BLAMES
     else:
-        words = f"HTTP status {status}"
+        words = how or "in the reply"
         blames_us = status < 500 and status not in _PASSING
     found = f"fault {_words(words)}{': ' + _words(told) if told and told not in words else ''}"
     return Judged(

@@ -33,12 +33,17 @@ KEPT_OF_REFUSED_BYTES = 64 * 1024
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """An HTTP response. `retry_after_seconds` says when a busy server wants to be asked again; 0 says nothing."""
+    """An HTTP response, or what corresponds to it.
+
+    `retry_after_seconds` says when a busy server wants to be asked again; 0 says nothing. Without `is_kept` nothing of
+    the message was kept, so whoever still has it may offer it again.
+    """
 
     status: int
     content_type: str = ""
     body: bytes = b""
     retry_after_seconds: int = 0
+    is_kept: bool = True
 
 
 class Opened(msgspec.Struct, frozen=True, kw_only=True):

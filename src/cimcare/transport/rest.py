@@ -27,8 +27,8 @@ _ROOTS = frozenset({"RequestMessage", "ResponseMessage", "EventMessage", "FaultM
 class XmlChannel:
     """One envelope as an XML document."""
 
-    transport = Transport.REST_XML
-    form = Transport.REST_XML
+    transport: Transport = Transport.REST_XML
+    form: Transport = Transport.REST_XML
 
     def open(self, raw: bytes, limits: Limits, *, lenient: bool) -> Opened:
         """The document's root."""

@@ -9,8 +9,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from cimcare.exchange.partners import Partner
+from cimcare.exchange.partners import Partner, Wire
 from cimcare.exchange.subscriptions import Subscription
+from cimcare.hub.config.brokers import broker_keys
 from cimcare.hub.config.keys import Plain, keys_of, written
 from cimcare.hub.config.partner_keys import OF_PARTNERS, OF_SUBSCRIPTIONS
 from cimcare.hub.config.settings import SETTINGS, Settings
@@ -30,6 +31,7 @@ __all__ = [
 _OF_PROCESS = frozenset({"host", "port", "database", "schema.directory"})
 """Settings that processes of one hub may have each for itself, and that options of `serve` override."""
 
+_BROKERS = "brokers."
 _UNSEEN = " (differs in what is not shown)"
 
 
@@ -84,7 +86,10 @@ def partner_keys(partner: Partner) -> dict[str, Plain]:
     retry, tls = partner.retry, partner.tls
     return {
         "kind": partner.wire.value,
-        "url": partner.url,
+        "url": "" if partner.wire is Wire.JMS else partner.url,
+        "broker": partner.broker,
+        "destination": partner.url if partner.wire is Wire.JMS else "",
+        "event_destination": partner.event_url,
         "source": partner.source,
         "owns": tuple(noun.value for noun in partner.owns),
         "soap_version": "1.2" if partner.soap_12 else "1.1",
@@ -127,12 +132,19 @@ def subscription_keys(subscription: Subscription) -> dict[str, Plain]:
 
 
 def flat_settings(settings: Settings) -> dict[str, str]:
-    """Settings by name, as a file in TOML has them, without those that each process may have for itself."""
-    return {
+    """Settings by name, as a file in TOML has them, without those that each process may have for itself.
+
+    A broker is one setting, with its keys as a table in one line.
+    """
+    plain = {
         key.setting.name: written(key.setting.default)
         for key in keys_of(settings)
         if key.setting.name not in _OF_PROCESS
     }
+    for broker in settings.brokers:
+        told = ", ".join(f"{key} = {written(value)}" for key, value in broker_keys(broker).items())
+        plain[f"{_BROKERS}{broker.name}"] = f"{{ {told} }}"
+    return plain
 
 
 def compare(
@@ -193,10 +205,18 @@ def _change(key: str, before: Plain, after: Plain, *, is_new: bool) -> Change:
 
 
 def compare_settings(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[Change, ...]:
-    """Settings that differ, of those that both know."""
+    """Settings that differ, of those that both know; and brokers that came, went or changed."""
     order = [setting.name for setting in SETTINGS]
-    return tuple(
+    plain = tuple(
         Change(key=name, before=before[name], after=after[name])
         for name in order
         if name in before and name in after and before[name] != after[name]
+    )
+    if not before:  # nothing is known of the start before
+        return plain
+    brokers = sorted({name for name in (*before, *after) if name.startswith(_BROKERS)})
+    return plain + tuple(
+        Change(key=name, before=before.get(name, ""), after=after.get(name, ""))
+        for name in brokers
+        if before.get(name) != after.get(name)
     )

@@ -29,13 +29,23 @@ class _ReachedKeys(msgspec.Struct, frozen=True, kw_only=True):
     kind: Annotated[
         Wire,
         described(
-            "How the partner is spoken to: SOAP, generic or strongly typed, our REST profile, or signed webhook."
+            "How the partner is spoken to: SOAP, generic or strongly typed, our REST profile, signed webhook, or JMS by"
+            " way of a broker."
         ),
     ] = Wire.SOAP
     url: Annotated[
         str,
         described(
             "Address of its service, or of its webhook; of strongly typed services the address below which they are."
+        ),
+    ] = ""
+    broker: Annotated[str, described("Broker by way of which it is reached, of a table `[brokers.<name>]`.")] = ""
+    destination: Annotated[
+        str,
+        described(
+            "Where it is sent messages, as queue: or topic: and a name, in which {context}, {noun} and {verb} stand for"
+            " those of broker and message.  Default: events to `topic:{context}.EVENTS.{noun}.{verb}`, requests to"
+            " `queue:{context}.REQUESTS.{noun}.{verb}`."
         ),
     ] = ""
     source: Annotated[
@@ -114,6 +124,10 @@ class PartnerKeys(_ReachedKeys, frozen=True, kw_only=True):
             " claims, else none."
         ),
     ] = ()
+    event_destination: Annotated[
+        str,
+        described("Where it is sent events and replies, if not to `destination` with the requests.  In the same form."),
+    ] = ""
     forward: Annotated[
         Forward,
         described("Whether a request is passed through while its sender waits, or queued and acknowledged at once."),

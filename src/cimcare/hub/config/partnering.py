@@ -1,7 +1,8 @@
 """Tables of partners and subscriptions in the file of settings, and the values that they become.
 
-`[systems.<role>]` with an address is the partner that plays the role, `[partners.<name>]` any other one,
-`[subscriptions.<name>]` who wants which events. Everything is checked, and each mistake is told with its place.
+`[brokers.<name>]` is a broker, `[systems.<role>]` with an address is the partner that plays the role,
+`[partners.<name>]` any other one, `[subscriptions.<name>]` who wants which events. Everything is checked, and each
+mistake is told with its place.
 """
 
 import re
@@ -15,6 +16,7 @@ import msgspec
 
 from cimcare.exchange.partners import DIRECT, Drill, Partner, Replies, Retry, Tls, Wire
 from cimcare.exchange.subscriptions import Filter, Subscription
+from cimcare.hub.config.brokers import ACCEPTED_DESTINATION, OF_BROKERS, build_broker, find_unusable
 from cimcare.hub.config.clashes import clashes_of, find_wrong_address
 from cimcare.hub.config.keys import Key, Mistake, Place, nearest, read_value
 from cimcare.hub.config.partner_keys import (
@@ -29,6 +31,8 @@ from cimcare.model.envelope import OperationSet
 from cimcare.model.nouns import ENTRIES, Noun, Role, find_noun
 from cimcare.model.payment import OWN_NOUN
 from cimcare.model.verbs import EVENT_OF, EVENT_VERBS, Verb
+from cimcare.transport.broker.brokers import Broker
+from cimcare.transport.broker.ports import BrokerError, parse_destination
 from cimcare.transport.webhook import parse_secrets
 
 __all__ = ["Tables", "read_tables"]
@@ -36,14 +40,20 @@ __all__ = ["Tables", "read_tables"]
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _ACCEPTED_NAME = "1 to 64 letters, digits, - and _"
 _ACCEPTED_ADDRESS = "an address such as https://host:8443/path, without name, password and fragment"
+_NO_BROKER = "a table [brokers.<name>], and its name here"
 _EDITION_2 = "2022"
 _LIBRARY_LINE = re.compile(r" ?\(_ssl\.c:\d+\)")  # where in Python's sources an error of TLS was noticed
 _FOR_REQUESTS = ("forward", "replies", "reply_seconds")
+_FOR_HTTP = ("url", "soap_version", "format", "ca_file", "certificate_file", "key_file", "secret_file")
+_FOR_BROKERS = ("broker", "destination", "event_destination")
+_EVENTS = "topic:{context}.EVENTS.{noun}.{verb}"
+_REQUESTS = "queue:{context}.REQUESTS.{noun}.{verb}"
 
 
 class Tables(NamedTuple):
     """What the tables come to. Partners of roles first, then the others, then destinations of subscriptions."""
 
+    brokers: tuple[Broker, ...]
     partners: tuple[Partner, ...]
     subscriptions: tuple[Subscription, ...]
     mistakes: tuple[Mistake, ...]
@@ -74,6 +84,8 @@ class _Reader:
         self._file = file
         self._lines = lines
         self._address = address
+        self.brokers: dict[str, Broker] = {}
+        self.broker_names: set[str] = set()
         self.mistakes: list[Mistake] = []
 
     def note(self, place: Place, code: str, found: str, accepted: str, why: str = "") -> None:
@@ -161,6 +173,12 @@ class _Reader:
         """What the keys of how a partner is reached must be together; `why` it needs an address."""
         values = table.get(OF_PARTNERS)
         url = cast("str", values["url"])
+        if values["kind"] == Wire.JMS:
+            self._check_broker(table)
+            return
+        for key in _FOR_BROKERS:
+            if table.values.get(key):
+                self.together(table, key, f'with kind "{values["kind"]}"', f'kind = "jms", or no {key}')
         if "url" not in table.places:
             self.note(table.place, "SET-116", "no url", f"url: {_ACCEPTED_ADDRESS}", why)
         elif "url" in table.values and (wrong := find_wrong_address(url)):
@@ -177,16 +195,76 @@ class _Reader:
         if kind is not Wire.WEBHOOK and values["secret_file"]:
             why = "only webhooks are signed"
             self.together(table, "secret_file", f'with kind "{kind}"', 'no secret_file, or kind = "webhook"', why)
-        if cast("float", values["retry_most_seconds"]) < cast("float", values["retry_first_seconds"]):
-            found = f"longest pause {values['retry_most_seconds']} below the first, {values['retry_first_seconds']}"
-            key = "retry_most_seconds" if "retry_most_seconds" in table.places else "retry_first_seconds"
-            self.together(table, key, found, "a longest pause that is not shorter than the first")
+        self._check_pauses(table)
         for key in ("ca_file", "certificate_file", "key_file"):
             if values[key] and url.startswith("http:"):
                 why = "without TLS nothing is checked"
                 self.together(table, key, "with an address of http", f"an https address, or no {key}", why)
         if values["key_file"] and not values["certificate_file"]:
             self.together(table, "key_file", "without certificate_file", "both, or none")
+
+    def _check_pauses(self, table: _Table) -> None:
+        values = table.get(OF_PARTNERS)
+        if cast("float", values["retry_most_seconds"]) < cast("float", values["retry_first_seconds"]):
+            found = f"longest pause {values['retry_most_seconds']} below the first, {values['retry_first_seconds']}"
+            key = "retry_most_seconds" if "retry_most_seconds" in table.places else "retry_first_seconds"
+            self.together(table, key, found, "a longest pause that is not shorter than the first")
+
+    def _check_broker(self, table: _Table) -> None:
+        """What the keys of a partner behind a broker must be together."""
+        self._check_pauses(table)
+        for key in _FOR_HTTP:
+            if table.values.get(key, OF_PARTNERS[key].setting.default) != OF_PARTNERS[key].setting.default:
+                why = "where the broker is, and by what certificates, stands in its own table"
+                self.together(table, key, 'with kind "jms"', f"no {key}, or a kind over HTTP", why)
+        name = cast("str", table.get(OF_PARTNERS)["broker"])
+        if not name:
+            accepted = f"broker = one of {', '.join(sorted(self.broker_names))}" if self.broker_names else _NO_BROKER
+            self.note(table.place, "SET-116", "no broker", accepted, "kind is jms")
+        elif name not in self.broker_names:
+            near = nearest(name, sorted(self.broker_names))
+            accepted = f"perhaps {near}" if near else f"a table [brokers.{name}]"
+            self.note(table.place_of("broker"), "SET-132", f"broker {name!r}", accepted)
+
+    def build_places(self, table: _Table, *, owns: bool) -> tuple[str, str, str]:
+        """Of a partner behind a broker: destination of requests, that of events, and where it replies later."""
+        values = table.get(OF_PARTNERS)
+        broker = self.brokers.get(cast("str", values["broker"]))
+        if broker is None:
+            return "", "", ""
+        wanted = cast("str", values["destination"])
+        requests = self._pattern(table, "destination", wanted or (_REQUESTS if owns else _EVENTS), broker)
+        events = cast("str", values["event_destination"]) or ("" if wanted or not owns else _EVENTS)
+        pattern = self._pattern(table, "event_destination", events, broker) if events else ""
+        if owns and requests:
+            self._check_loop(table, requests, broker)
+        return requests, pattern, str(broker.replies)
+
+    def _pattern(self, table: _Table, key: str, text: str, broker: Broker) -> str:
+        if "{context}" in text and not broker.context:
+            why = "{context} stands for it"
+            self.note(
+                table.place_of(key), "SET-116", "neither context of the broker nor hub.context", "one of them", why
+            )
+            return ""
+        plain = text.replace("{context}", broker.context)
+        try:
+            parse_destination(plain.replace("{noun}", "N").replace("{verb}", "v"))
+        except BrokerError as error:
+            self.note(table.place_of(key), "SET-133", error.finding.found, ACCEPTED_DESTINATION)
+            return ""
+        return plain if plain.startswith("jms:") else f"jms:{plain}"
+
+    def _check_loop(self, table: _Table, pattern: str, broker: Broker) -> None:
+        """Requests that the hub itself consumes would never get to the partner."""
+        sample = parse_destination(pattern.replace("{noun}", "TroubleTickets").replace("{verb}", "create"))
+        for each in broker.consumed:
+            if each.matches(sample):
+                found = f"requests to {pattern}, which the hub itself consumes from broker {broker.name} ({each})"
+                accepted = "a destination of its own, such as queue:OMS.{context}.REQUESTS.{noun}.{verb}"
+                why = "the partner would never get them; setting listen of the broker"
+                self.note(table.place_of("destination"), "SET-133", found, accepted, why)
+                return
 
     def together(self, table: _Table, key: str, found: str, accepted: str, why: str = "") -> None:
         """Settings that do not go together."""
@@ -210,7 +288,7 @@ class _Reader:
             found = f'kind "webhook" that owns {", ".join(partner.owns)}'
             why = "a webhook takes events and answers no request"
             self.together(table, key, found, "a kind of SOAP or rest, or owns = []", why)
-        if partner.replies is Replies.LATER and not self._address:
+        if partner.replies is Replies.LATER and not self._address and partner.wire is not Wire.JMS:
             why = "the partner is to send its replies there"
             self.together(table, "replies", '"later" without hub.address', "hub.address, or at-once", why)
 
@@ -223,20 +301,28 @@ def read_tables(
     lines: Mapping[tuple[str, ...], int],
     sources: Mapping[Role, str],
     address: str,
+    context: str,
     files: bool,
+    brokers: Sequence[Broker] = (),
 ) -> Tables:
-    """Partners and subscriptions of a file of settings, with all that is wrong about them.
+    """Brokers, partners and subscriptions of a file of settings, with all that is wrong about them.
 
     Args:
-        given: The file's `systems`, `partners` and `subscriptions`; of the first only what makes a role remote.
+        given: The file's `brokers`, `systems`, `partners` and `subscriptions`; of the second only what makes a role
+            remote.
         variables: The environment; those that `ROLE_VARIABLES` names count.
         file: Name of the file, for mistakes.
         lines: Line of each key.
         sources: Header/Source of each role.
         address: The setting `hub.address`.
-        files: Whether files for TLS and signatures are opened.
+        context: The setting `hub.context`.
+        files: Whether files for TLS and signatures are opened, and libraries for brokers looked for.
+        brokers: Brokers that are there besides those of the file.
     """
     reader = _Reader(file, lines, address)
+    reader.brokers.update((each.name, each) for each in brokers)
+    reader.broker_names.update(reader.brokers)
+    _read_brokers(reader, given, context, files=files)
     tables: dict[str, _Table] = {}
     roles: dict[str, Role] = {}
     for role, table in _read_roles(reader, given.get("systems", {}), variables):
@@ -275,7 +361,29 @@ def read_tables(
             continue  # two roles, of which the settings of the roles tell
         table = (tables if isinstance(clash.subject, Partner) else wants)[clash.subject.name]
         reader.note(table.place_of(clash.key), clash.code, clash.found, clash.accepted, clash.why)
-    return Tables(tuple(partners.values()), subscriptions, tuple(reader.mistakes))
+    return Tables(tuple(reader.brokers.values()), tuple(partners.values()), subscriptions, tuple(reader.mistakes))
+
+
+def _read_brokers(reader: _Reader, given: Mapping[str, object], context: str, *, files: bool) -> None:
+    for name, content in _named(reader, given, "brokers"):
+        table = reader.read_table(OF_BROKERS, content, "brokers", name)
+        reader.check_name(name, table, is_partner=False)
+        reader.broker_names.add(name)
+        if not table.is_whole:
+            continue
+        values = table.get(OF_BROKERS)
+
+        def note(key: str, code: str, found: str, accepted: str, why: str, table: _Table = table) -> None:
+            reader.note(table.place_of(key), code, found, accepted, why)
+
+        broker = build_broker(name, values, context, note)
+        if broker is None:
+            continue
+        reader.brokers[name] = broker
+        if files:
+            for key, code, found, accepted in find_unusable(broker, values):
+                reader.note(table.place_of(key), code, found, accepted)
+            _check_tls_files(reader, table, broker.tls)
 
 
 def _read_roles(reader: _Reader, given: object, variables: Mapping[str, str]) -> Iterator[tuple[Role, _Table]]:
@@ -314,7 +422,7 @@ def _has_own_destination(reader: _Reader, table: _Table) -> bool:
             reader.together(table, reached[0], "beside partner", accepted, "a subscription has one destination")
         return False
     if not reached and table.is_whole:
-        accepted = "partner, or url and what else says how a destination of its own is reached"
+        accepted = "partner, or url (kind jms: broker) and what else says how a destination of its own is reached"
         reader.note(table.place, "SET-116", "neither partner nor url", accepted)
     return bool(reached)
 
@@ -331,18 +439,26 @@ def _build_partners(
         if role is not None and "owns" not in table.places:
             owns = tuple(entry.noun for entry in ENTRIES if entry.owner is role and entry.noun not in claimed)
         source = sources[role] if role is not None else cast("str", table.values.get("source", name))
-        partners[name] = _build_partner(table, name=name, source=source, role=role, owns=owns)
+        partners[name] = _build_partner(reader, table, name=name, source=source, role=role, owns=owns)
     return partners
 
 
-def _build_partner(table: _Table, *, name: str, source: str, role: Role | None, owns: tuple[Noun, ...]) -> Partner:
+def _build_partner(
+    reader: _Reader, table: _Table, *, name: str, source: str, role: Role | None, owns: tuple[Noun, ...]
+) -> Partner:
     keys = msgspec.convert(
         {key: value for key, value in table.get(OF_PARTNERS).items() if key not in ("source", "owns")}, PartnerKeys
     )
+    url, event_url, reply_to = keys.url, "", ""
+    if keys.kind is Wire.JMS:
+        url, event_url, reply_to = reader.build_places(table, owns=bool(owns))
     return Partner(
         name=name,
         wire=keys.kind,
-        url=keys.url,
+        url=url,
+        broker=keys.broker,
+        event_url=event_url,
+        reply_to=reply_to if keys.replies is Replies.LATER else "",
         source=source,
         role=role,
         owns=owns,
@@ -397,7 +513,7 @@ def _build_subscription(reader: _Reader, name: str, table: _Table) -> Subscripti
 
 def _check_files(reader: _Reader, table: _Table, partner: Partner) -> None:
     """Files for TLS and signatures, by doing with them what is done at the first delivery."""
-    if not partner.url.startswith("http:"):
+    if partner.wire is not Wire.JMS and not partner.url.startswith("http:"):
         _check_tls_files(reader, table, partner.tls)
     if not partner.secret_file or partner.wire is not Wire.WEBHOOK:
         return

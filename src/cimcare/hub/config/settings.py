@@ -35,6 +35,7 @@ from cimcare.hub.config.notice_settings import NoticeSettings, check_notices
 from cimcare.hub.config.partner_keys import ROLE_KEYS, ROLE_VARIABLES
 from cimcare.hub.config.partnering import read_tables
 from cimcare.model.nouns import Role
+from cimcare.transport.broker.brokers import Broker
 
 __all__ = [
     "DEFAULT_FILE",
@@ -365,6 +366,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     doctor: DoctorSettings = DoctorSettings()
     systems: SystemsSettings = SystemsSettings()
     notices: NoticeSettings = NoticeSettings()
+    brokers: tuple[Broker, ...] = ()
     partners: tuple[Partner, ...] = ()
     subscriptions: tuple[Subscription, ...] = ()
 
@@ -399,7 +401,7 @@ SETTINGS: tuple[Setting, ...] = tuple(key.setting for key in _KEYS.values())
 
 _BY_VARIABLE = {setting.variable: setting for setting in SETTINGS}
 _KNOWN = [*_KEYS, *(f"systems.{role}.{key}" for role in _ROLES for key in sorted(ROLE_KEYS))]
-_TABLES = ("partners", "subscriptions")
+_TABLES = ("brokers", "partners", "subscriptions")
 _SECTIONS = [*dict.fromkeys(name.partition(".")[0] for name in _KEYS if "." in name), *_TABLES]
 
 
@@ -474,10 +476,13 @@ def judge_settings(
         lines=reading.lines,
         sources={role: plain.systems.source_of(role) for role in Role},
         address=plain.hub.address,
+        context=plain.hub.context,
         files=files,
     )
     mistakes = sorted((*reading.mistakes, *tables.mistakes), key=_order)
-    settings = msgspec.structs.replace(plain, partners=tables.partners, subscriptions=tables.subscriptions)
+    settings = msgspec.structs.replace(
+        plain, brokers=tables.brokers, partners=tables.partners, subscriptions=tables.subscriptions
+    )
     return Judged(None if mistakes else settings, tuple(mistakes))
 
 

@@ -6,7 +6,7 @@ named without their folder and lie in the one that is meant for them.
 """
 
 import contextlib
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -14,7 +14,7 @@ import msgspec
 
 from cimcare.errors import CimcareError, Finding, finding_of
 from cimcare.exchange.audit import Action, Note
-from cimcare.exchange.partners import Partner
+from cimcare.exchange.partners import Partner, Wire
 from cimcare.exchange.ports import Clock, Stored
 from cimcare.exchange.routing import Routes
 from cimcare.exchange.store import Store, StoreError
@@ -25,6 +25,7 @@ from cimcare.hub.config.differences import shown_address
 from cimcare.hub.config.partnering import read_tables
 from cimcare.model.identity import MRID
 from cimcare.model.nouns import Role
+from cimcare.transport.broker.brokers import Broker
 
 __all__ = ["MOST_SUBSCRIPTIONS", "Made", "Subscribing", "SubscriptionError", "SubscriptionView", "Wanted"]
 
@@ -94,6 +95,7 @@ class Subscribing:
         reply_hosts: Hosts to which a subscription may lead, besides those of the file's partners.
         key_directory: Folder with the files that may be named; empty for none.
         clock: Now.
+        brokers: Brokers by way of which a subscription may be served.
         on_change: Told when something was made or removed; None if nobody waits for it. If the store fails it then,
             what was done is done all the same, and is found at the next look.
     """
@@ -106,6 +108,7 @@ class Subscribing:
         reply_hosts: Collection[str],
         key_directory: str,
         clock: Clock,
+        brokers: Sequence[Broker] = (),
         on_change: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._store = store
@@ -113,6 +116,7 @@ class Subscribing:
         self._reply_hosts = reply_hosts
         self._key_directory = key_directory
         self._clock = clock
+        self._brokers = tuple(brokers)
         self._on_change = on_change
 
     async def all(self) -> tuple[SubscriptionView, ...]:
@@ -223,7 +227,9 @@ class Subscribing:
             lines={},
             sources=self._sources,
             address="",
+            context="",
             files=True,
+            brokers=self._brokers,
         )
         mistakes = [one.finding for one in tables.mistakes if one.finding.code not in _OF_ALL]
         if mistakes:
@@ -258,7 +264,7 @@ class Subscribing:
             raise SubscriptionError(
                 _refused("/", f"{len(own)} subscriptions made by API", "one that is removed before")
             )
-        if destination is not None:
+        if destination is not None and destination.wire is not Wire.JMS:
             # By the hosts of the file's partners: one that somebody has subscribed with must not open the next door.
             routes = Routes(configuration.partners, (), {})
             if not routes.may_reply_to(destination.url, self._reply_hosts):

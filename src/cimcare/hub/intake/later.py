@@ -25,6 +25,7 @@ from cimcare.model.envelope import AnyMessage, Header, Payload, RequestMessage, 
 from cimcare.model.identity import MessageID
 from cimcare.model.nouns import PayloadRoot
 from cimcare.model.verbs import Verb
+from cimcare.transport.broker.mapping import reply_place
 
 __all__ = [
     "ReplyTo",
@@ -37,6 +38,7 @@ __all__ = [
 ]
 
 _PAGE = 1000
+_BROKER = "jms:"
 _CLAUSE = "IEC 61968-100:2013, HeaderType/ReplyAddress"
 
 
@@ -139,16 +141,24 @@ def is_answered_later(message: AnyMessage) -> TypeGuard[RequestMessage]:
     return bool(message.header.async_reply_flag)
 
 
-def check_reply_address(header: Header, routes: Routes, hosts: Collection[str]) -> Finding | None:
-    """Why no later reply can be sent to where the header wants it; None if it can."""
+def check_reply_address(
+    header: Header, routes: Routes, hosts: Collection[str], *, transport: Transport
+) -> Finding | None:
+    """Why no later reply can be sent to where the header wants it; None if it can.
+
+    What came by way of a broker is answered there, for whoever may send to a broker may be sent to by it.
+    """
     address = (header.reply_address or "").strip()
+    if address.startswith(_BROKER) and transport is Transport.JMS:
+        return None
     if routes.may_reply_to(address, hosts):
         return None
     return finding_of(
         "EXC-116",
         "/RequestMessage/Header/ReplyAddress",
         f"ReplyAddress {address}",
-        "an http or https address at a host of a partner, or at one of the setting hub.reply_hosts",
+        "an http or https address at a host of a partner, or at one of the setting hub.reply_hosts; in what comes by"
+        " way of a broker also jms:queue: or jms:topic: and a name",
         _CLAUSE,
     )
 
@@ -158,7 +168,7 @@ def reply_to_of(header: Header, routes: Routes, *, cause: int, priority: Priorit
     address = (header.reply_address or "").strip()
     partner = routes.by_source(header.source or "")
     return ReplyTo(
-        destination=partner.name if partner is not None else f"{DIRECT} {urlsplit(address).netloc}",
+        destination=partner.name if partner is not None else f"{DIRECT} {_host_of(address)}",
         address=address,
         cause=cause,
         source=header.source or "",
@@ -166,6 +176,13 @@ def reply_to_of(header: Header, routes: Routes, *, cause: int, priority: Priorit
         correlation_id=header.correlation_id or header.message_id or "",
         priority=priority,
     )
+
+
+def _host_of(address: str) -> str:
+    """What those who are no partners share a courier by: a host, or a broker."""
+    if address.startswith(_BROKER):
+        return f"{_BROKER}{reply_place(address)[0]}"
+    return urlsplit(address).netloc
 
 
 def split_reply(

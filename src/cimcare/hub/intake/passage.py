@@ -177,6 +177,10 @@ class Passage(DrillReplying):
         self._count(work.result.value)
         return answer
 
+    def _check_reply_address(self, message: RequestMessage) -> Finding | None:
+        transport = self._channel.transport
+        return check_reply_address(message.header, self._setup.routes, self._m.hub.reply_hosts, transport=transport)
+
     def _check(self, message: Readable) -> tuple[Finding, ...]:
         findings = check_rules(message)
         if isinstance(message, RequestMessage) and self._third_party:
@@ -196,7 +200,7 @@ class Passage(DrillReplying):
 
     async def _work_on_request(self, message: RequestMessage, transaction: Transaction, *, is_later: bool) -> Work:
         if is_later:
-            refused = check_reply_address(message.header, self._setup.routes, self._m.hub.reply_hosts)
+            refused = self._check_reply_address(message)
             if refused is not None:
                 raise Refusal((refused,))
         contexts = self._contexts(transaction, is_unbounded=is_later)
@@ -371,7 +375,7 @@ class Passage(DrillReplying):
             if repeated is not None:
                 return await self._repeat(transaction, repeated)
             if is_answered_later(message):
-                refused = check_reply_address(message.header, self._setup.routes, self._m.hub.reply_hosts)
+                refused = self._check_reply_address(message)
                 if refused is not None:
                     raise Refusal((refused,))
             message, link = self._linked(message)

@@ -42,7 +42,7 @@ _LOOK_SECONDS = 0.2
 
 _CLAUSE = "IEC 61968-100:2013, request/reply"
 
-_NOT_SENT = frozenset({"NET-107", "NET-108", "NET-114"})
+_NOT_SENT = frozenset({"NET-107", "NET-108", "NET-114", "NET-120", "NET-121", "NET-124"})
 """Failures of an attempt before anything of the message had left."""
 
 
@@ -256,7 +256,8 @@ def for_partner(message: RequestMessage, partner: Partner, address: str) -> Requ
     """
     header = message.header
     if partner.replies is Replies.LATER and header.ack_required is not False:
-        header = msgspec.structs.replace(header, async_reply_flag=True, reply_address=f"{address.rstrip('/')}/soap")
+        reply_to = partner.reply_to or f"{address.rstrip('/')}/soap"
+        header = msgspec.structs.replace(header, async_reply_flag=True, reply_address=reply_to)
     elif header.async_reply_flag or header.reply_address:
         header = msgspec.structs.replace(header, async_reply_flag=None, reply_address=None)
     return message if header is message.header else msgspec.structs.replace(message, header=header)

@@ -111,6 +111,6 @@ class Pipeline:
             )
             fault = build_fault((finding,), node=self.setup.sources[Role.CIS])
             rendered = channel.render_fault(fault, finding)
-            answer = msgspec.structs.replace(rendered, retry_after_seconds=self._hub.retry_after_seconds)
+            answer = msgspec.structs.replace(rendered, retry_after_seconds=self._hub.retry_after_seconds, is_kept=False)
             self._refusals[channel.form] = answer
         return answer

@@ -176,10 +176,11 @@ class Replying:
         self._count("FAILED", (finding,))
         if not self._asked.noun or not self._asked.verb:
             fault = build_fault((finding,), node=self._setup.sources[Role.CIS])
-            return self._channel.render_fault(fault, finding)
-        return self._channel.render_reply(
-            self._build_reply(Work(result=Result.FAILED, source=self._node()), (finding,))
-        )
+            answer = self._channel.render_fault(fault, finding)
+        else:
+            reply = self._build_reply(Work(result=Result.FAILED, source=self._node()), (finding,))
+            answer = self._channel.render_reply(reply)
+        return msgspec.structs.replace(answer, is_kept=False)
 
     def _busy(self, found: str = "") -> Answer:
         """Not now; nothing was kept."""
@@ -193,7 +194,7 @@ class Replying:
         self._count("FAILED", (finding,))
         fault = build_fault((finding,), node=self._setup.sources[Role.CIS])
         answer = self._channel.render_fault(fault, finding)
-        return msgspec.structs.replace(answer, retry_after_seconds=self._m.hub.retry_after_seconds)
+        return msgspec.structs.replace(answer, retry_after_seconds=self._m.hub.retry_after_seconds, is_kept=False)
 
     def _node(self) -> str:
         """Header/Source of the system that owns the noun."""

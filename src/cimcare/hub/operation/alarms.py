@@ -14,6 +14,7 @@ from cimcare.exchange.outbox import Backlog
 from cimcare.exchange.partners import DIRECT, Partner
 from cimcare.exchange.sending import Circuit
 from cimcare.hub.config.settings import Settings
+from cimcare.hub.intake.listening import BrokerState
 from cimcare.hub.outgoing.halting import Halt
 
 __all__ = ["Alarm", "AlarmLimits", "AlarmName", "Severity", "Situation", "evaluate", "is_watched"]
@@ -24,6 +25,9 @@ _FEWEST = 20
 
 _OVERLOAD_LASTS = timedelta(minutes=5)
 """How long an alarm stands behind the last message that was turned away."""
+
+_BROKER_LASTS = timedelta(seconds=15)
+"""A broker that is started anew is back before; longer than this somebody has to know."""
 
 _OTHERS = ""
 """Stands for whoever is no partner."""
@@ -39,6 +43,7 @@ class AlarmName(StrEnum):
     FAILURES = "failures"
     LEDGER = "ledger"
     OVERLOAD = "overload"
+    BROKER = "broker"
 
 
 class Severity(StrEnum):
@@ -49,8 +54,9 @@ class Severity(StrEnum):
 
 
 class Alarm(msgspec.Struct, frozen=True, kw_only=True):
-    """One alarm. `partner` is the name of a destination, empty where it is about none; `since` is when it was raised.
+    """One alarm.
 
+    `partner` is the name of a destination, or of a broker, empty where it is about none; `since` is when it was raised.
     `found` says what was found, `remedy` what to do.
     """
 
@@ -100,6 +106,7 @@ class Situation(msgspec.Struct, frozen=True, kw_only=True):
     balances: tuple[Balance, ...] = ()
     received_at: Mapping[str, datetime] = {}
     turned_away_at: datetime | None = None
+    brokers: tuple[BrokerState, ...] = ()
 
 
 def is_watched(partner: Partner) -> bool:
@@ -119,6 +126,7 @@ def evaluate(situation: Situation, limits: AlarmLimits) -> tuple[Alarm, ...]:
             *_failures(situation, limits),
             *_imbalances(situation),
             *_overload(situation),
+            *_brokers(situation),
         )
     )
 
@@ -206,6 +214,14 @@ def _overload(situation: Situation) -> Iterator[_Judged]:
         found = f"messages are refused as too busy, the last before {_shown(at)}"
         remedy = "give the hub more processes or processors, or have senders slow down; settings hub.queue_limit and"
         yield AlarmName.OVERLOAD, _OTHERS, Severity.CRITICAL, found, f"{remedy} hub.wait_seconds"
+
+
+def _brokers(situation: Situation) -> Iterator[_Judged]:
+    for broker in situation.brokers:
+        if broker.trouble_since is not None and situation.now - broker.trouble_since >= _BROKER_LASTS:
+            found = f"{broker.trouble}, since {_shown(broker.trouble_since)}"
+            remedy = "bring the broker or the way to it back; see `cimcare brokers` or /api/v1/brokers"
+            yield AlarmName.BROKER, broker.name, Severity.CRITICAL, found, remedy
 
 
 def _off_by(balance: Balance) -> str:

@@ -19,8 +19,10 @@ from cimcare.hub.acts.acting import Acting
 from cimcare.hub.acts.ticking import Ticking
 from cimcare.hub.acts.turns import Turns
 from cimcare.hub.config.settings import Settings
+from cimcare.hub.intake.listening import BrokerState
 from cimcare.hub.metrics import Metrics
 from cimcare.hub.operation.alarms import AlarmLimits
+from cimcare.hub.operation.broker_states import note_brokers
 from cimcare.hub.operation.doctor import Doctor
 from cimcare.hub.operation.retention import Ages, Retention
 from cimcare.hub.operation.stale import settle_stale
@@ -29,6 +31,7 @@ from cimcare.hub.operation.watching import Watcher
 __all__ = ["Upkeep"]
 
 _STALE_EVERY = timedelta(minutes=1)
+_BROKERS_EVERY = timedelta(seconds=5)
 _STALE_MARGIN = timedelta(minutes=1)
 """How long a request may be without outcome beyond the time that its partner has."""
 
@@ -61,6 +64,7 @@ class Upkeep:
         process: A name that no other process has.
         logger: Where it is noted what was done, and what went wrong.
         doctor: Looks whether all is ready, and drills partners.
+        brokers: How it is with the brokers, seen from this process.
         on_alarms: Told when alarms were raised or cleared.
     """
 
@@ -78,6 +82,7 @@ class Upkeep:
         process: str,
         logger: structlog.typing.FilteringBoundLogger,
         doctor: Doctor,
+        brokers: Callable[[], Collection[BrokerState]] = tuple,
         on_alarms: Callable[[], None] = lambda: None,
     ) -> None:
         self._doctor = doctor
@@ -94,6 +99,8 @@ class Upkeep:
         self._whole_at: datetime | None = None
         self._longest_deadline = timedelta(seconds=30)
         self._tasks: list[asyncio.Task[None]] = []
+        self._brokers = brokers
+        self._process = process
         self.ticking = Ticking(
             acting=acting,
             systems=systems,
@@ -112,6 +119,7 @@ class Upkeep:
             process=process,
             every=self._alarms_every,
             logger=logger,
+            brokers=brokers,
             on_change=on_alarms,
         )
 
@@ -121,6 +129,8 @@ class Upkeep:
             ("alarms", self.watcher.look, timedelta(), self._alarms_every),
             ("stale requests", self.settle, timedelta(), _STALE_EVERY),
         ]
+        if self._brokers():
+            jobs.append(("brokers", self.note_brokers, timedelta(), _BROKERS_EVERY))
         if self._ticks_every:
             jobs.append(("ticks", self.ticking.round, min(_FIRST_TICKS, self._ticks_every), self._ticks_every))
         if self._retention_every:
@@ -137,6 +147,11 @@ class Upkeep:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._doctor.stop()
         self._tasks = []
+
+    async def note_brokers(self) -> None:
+        """Write how it is with the brokers, for whoever asks another process, or a command. Raises StoreError."""
+        now = self._clock()
+        await note_brokers(self._store, self._brokers(), process=self._process, now=now, hold=4 * _BROKERS_EVERY)
 
     async def settle(self) -> None:
         """End requests that nobody works on any more. Raises StoreError."""

@@ -20,6 +20,7 @@ from cimcare.exchange.ports import Clock, Records, Selection, Stored
 from cimcare.exchange.ports import Collection as Shelf
 from cimcare.exchange.sending import Circuit
 from cimcare.exchange.store import Reader, Store, StoreError
+from cimcare.hub.intake.listening import BrokerState
 from cimcare.hub.metrics import Metrics
 from cimcare.hub.operation.alarms import Alarm, AlarmLimits, AlarmName, Situation, evaluate, is_watched
 from cimcare.hub.operation.balance import balances
@@ -109,6 +110,7 @@ class Watcher:
         process: A name that no other process has.
         every: How often it looks.
         logger: Where it is noted what was raised and cleared.
+        brokers: How it is with the brokers, seen from this process.
         on_change: Told when other alarms are active than before.
     """
 
@@ -124,6 +126,7 @@ class Watcher:
         process: str,
         every: timedelta,
         logger: structlog.typing.FilteringBoundLogger,
+        brokers: Callable[[], Collection[BrokerState]] = tuple,
         on_change: Callable[[], None] = lambda: None,
     ) -> None:
         self.active: dict[str, Alarm] = {}
@@ -136,6 +139,7 @@ class Watcher:
         self._process = process
         self._hold = 4 * every
         self._log = logger
+        self._brokers = brokers
         self._on_change = on_change
         self._books = _Books(store.reader)
         self._receipts = _Receipts()
@@ -178,11 +182,15 @@ class Watcher:
             balances=books,
             received_at=self._receipts.note([one.line for one in books], partners, kept, silence, now),
             turned_away_at=self._turned_away_at,
+            brokers=tuple(self._brokers()),
         )
 
     def _set_gauges(self, situation: Situation) -> None:
         self._metrics.set_backlogs(situation.backlogs, situation.now)
         self._metrics.set_circuits({name: circuit.is_open for name, circuit in situation.circuits.items()})
+        for broker in situation.brokers:
+            sessions = {link.purpose: link.is_open for link in broker.links}
+            self._metrics.set_broker(broker.name, sessions, sum(one.attached for one in broker.consumers))
         self._metrics.set_missing(sum(abs(one.missing) for one in situation.balances))
 
     async def _keep(self, found: Mapping[str, Alarm], now: datetime) -> tuple[Changes, dict[str, Alarm]]:

@@ -22,6 +22,7 @@ from cimcare.hub.config.subscribing import Subscribing
 from cimcare.hub.metrics import Metrics
 from cimcare.hub.rest.alarm_pages import AlarmPages
 from cimcare.hub.rest.answering import SAFE, json_answer, next_address, number_of, problem
+from cimcare.hub.rest.broker_pages import BrokerPages
 from cimcare.hub.rest.customer_pages import CustomerPages
 from cimcare.hub.rest.event_pages import EventPages
 from cimcare.hub.rest.events import Events
@@ -49,6 +50,7 @@ _RESOURCES = (
     "events",
     "meter-events",
     "subscriptions",
+    "brokers",
     "deliveries",
     "partners",
     "readiness",
@@ -75,6 +77,7 @@ def build_api(
     operating: OperatorPages,
     alarms: AlarmPages,
     readiness: ReadinessPages,
+    brokers: BrokerPages,
     customers: CustomerPages,
     meters: MeterPages,
     metrics: Metrics,
@@ -94,6 +97,7 @@ def build_api(
         operating: The pages for operators and auditors.
         alarms: The pages for alarms.
         readiness: The pages for readiness.
+        brokers: The page for brokers.
         customers: The pages for who talks with customers.
         meters: Where meter events are taken.
         metrics: Counters.
@@ -117,6 +121,7 @@ def build_api(
             *operating.routes(),
             *alarms.routes(),
             *readiness.routes(),
+            *brokers.routes(),
             *customers.routes(),
             *meters.routes(),
             Route("/api/v1/{noun}", pages.list_objects),
@@ -289,6 +294,6 @@ built in: customer information, outage management, work management, third party.
 {link("/api/v1/openapi.json", "Description of the REST interface (OpenAPI)")}</ul>
 <h2>Operation</h2>
 <ul>{link("/api/v1/alarms", "Active alarms")}{link("/api/v1/readiness", "Readiness")}
-{link("/healthz")}{link("/readyz")}{link("/metrics")}</ul>
+{link("/api/v1/brokers", "Brokers")}{link("/healthz")}{link("/readyz")}{link("/metrics")}</ul>
 </body></html>
 """

@@ -10,6 +10,7 @@ from cimcare.hub.config.partner_keys import OF_SUBSCRIPTIONS
 from cimcare.hub.config.subscribing import SubscriptionView
 from cimcare.hub.intake.builtin import collection_of
 from cimcare.hub.operation.alarms import Alarm
+from cimcare.hub.operation.broker_states import SeenBroker
 from cimcare.hub.rest.customer_openapi import describe_customers
 from cimcare.hub.rest.events import EventView
 from cimcare.hub.rest.filters import (
@@ -38,8 +39,8 @@ def build_openapi() -> Json:
     """The whole document."""
     bodies = {entry.noun: collection_of(entry.noun).body for entry in ENTRIES}
     keys = [key.hint for key in OF_SUBSCRIPTIONS.values()]
-    (message, finding, view, event, subscription, alarm, *more), components = msgspec.json.schema_components(
-        [AnyMessage, Finding, MessageView, EventView, SubscriptionView, Alarm, *bodies.values(), *keys],
+    (message, finding, view, event, subscription, alarm, broker, *more), components = msgspec.json.schema_components(
+        [AnyMessage, Finding, MessageView, EventView, SubscriptionView, Alarm, SeenBroker, *bodies.values(), *keys],
         ref_template=_REFERENCE,
     )
     by_noun = dict(zip(bodies, more, strict=False))
@@ -99,6 +100,7 @@ def build_openapi() -> Json:
     paths |= meter_paths
     schemas |= meter_schemas
     paths |= _alarm_paths(alarm)
+    paths |= _broker_paths(broker)
     paths |= _operations()
     return {
         "openapi": "3.1.0",
@@ -304,6 +306,27 @@ def _alarm_paths(alarm: object) -> Json:
                 },
             }
         },
+    }
+
+
+def _broker_paths(broker: object) -> Json:
+    listed: Json = {
+        "type": "object",
+        "required": ["items"],
+        "properties": {"items": {"type": "array", "items": broker}},
+    }
+    return {
+        "/api/v1/brokers": {
+            "get": {
+                "operationId": "listBrokers",
+                "tags": ["operation"],
+                "summary": "Message brokers: connections and consumers, as each process of the hub sees them.",
+                "responses": {
+                    "200": json_answer("The brokers.", listed),
+                    "400": problem("A filter; none is served."),
+                },
+            }
+        }
     }
 
 

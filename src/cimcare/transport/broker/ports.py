@@ -60,7 +60,7 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True):
     is_temporary: bool = False
 
     def __str__(self) -> str:
-        return f"jms:{self.kind}:{self.name}"
+        return f"jms:{'temp-' if self.is_temporary else ''}{self.kind}:{self.name}"
 
     @property
     def is_pattern(self) -> bool:
@@ -83,7 +83,8 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True):
 def parse_destination(text: str, *, path: str = "", patterns: bool = False) -> Destination:
     """A destination from its text form: `jms:queue:NAME`, `jms:topic:NAME`, both also without `jms:`.
 
-    What follows a `?` in a URI of RFC 6167 says how to deliver, not where, and is passed over.
+    For temporary ones RFC 6167 has no form; ours is `jms:temp-queue:NAME`. What follows a `?` says how to deliver, not
+    where, and is passed over.
 
     Args:
         text: The text form.
@@ -95,8 +96,12 @@ def parse_destination(text: str, *, path: str = "", patterns: bool = False) -> D
     """
     plain = text.strip().removeprefix("jms:").partition("?")[0]
     kind, parted, name = plain.partition(":")
+    is_temporary = kind.startswith("temp-")
+    kind = kind.removeprefix("temp-")
     if parted and kind in ("queue", "topic") and (_PATTERN if patterns else _NAME).fullmatch(name):
-        destination = Destination(kind=DestinationKind(kind), name=name)
+        destination = Destination(kind=DestinationKind(kind), name=name, is_temporary=is_temporary)
+        if is_temporary:
+            return destination
         levels = name.split(".")
         if (
             ">" not in levels[:-1]

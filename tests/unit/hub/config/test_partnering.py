@@ -292,8 +292,8 @@ A = "[partners.a]\nurl = 'http://a'\n"
         ),
         (A + "edition = 2013", 'f.toml:3: partners.a.edition: SET-101 2013; one of "2013", "2013-draft"'),
         (
-            A + "kind = 'jms'",
-            'f.toml:3: partners.a.kind: SET-101 \'jms\'; one of "soap", "soap-typed", "rest", "webhook"',
+            A + "kind = 'mq'",
+            'f.toml:3: partners.a.kind: SET-101 \'mq\'; one of "soap", "soap-typed", "rest", "webhook", "jms"',
         ),
         (A + "retry_factor = 0.9", "f.toml:3: partners.a.retry_factor: SET-101 0.9; a number from 1 to 100"),
         (A + "retry_jitter = 1.1", "f.toml:3: partners.a.retry_jitter: SET-101 1.1; a number from 0 to 1"),

@@ -14,6 +14,7 @@ from cimcare.exchange.outbox import Backlog
 from cimcare.exchange.partners import Partner, Retry
 from cimcare.exchange.sending import Circuit
 from cimcare.hub.config.settings import read_settings
+from cimcare.hub.intake.listening import BrokerState
 from cimcare.hub.operation.alarms import Alarm, AlarmLimits, AlarmName, Severity, Situation, evaluate, is_watched
 from cimcare.hub.outgoing.halting import Halt
 from cimcare.model.nouns import Noun, Role
@@ -32,6 +33,11 @@ def a_backlog(minutes: float | None = None, **changes: object) -> Backlog:
 def a_line(account: Account = Account.IN, partner: str = "OMS-REAL", hours: int = 0, **counts: int) -> Line:
     hour = NOON.replace(minute=0) - timedelta(hours=hours)
     return Line(hour=hour, partner=partner, account=account, **counts)
+
+
+def a_broker(trouble: str = "", seconds: float = 60) -> BrokerState:
+    since = NOON - timedelta(seconds=seconds) if trouble else None
+    return BrokerState(name="main", links=(), consumers=(), holding=0, counts={}, trouble=trouble, trouble_since=since)
 
 
 def found_in(limits: AlarmLimits = LIMITS, **facts: object) -> list[tuple[str, str, str]]:
@@ -161,6 +167,14 @@ def test_limits_are_those_of_the_settings() -> None:
     assert AlarmLimits.of(read_settings("")).silence is None
 
 
+def test_a_broker_that_is_not_there_is_told_when_it_does_not_come_back() -> None:
+    """A queue that nobody consumes looks as quiet as one into which nothing is put."""
+    (alarm,) = alarms_in(brokers=(a_broker("no consumer is attached to jms:queue:A"),))
+    assert (alarm.name, alarm.partner, alarm.level) == (AlarmName.BROKER, "main", Severity.CRITICAL)
+    assert alarm.found == "no consumer is attached to jms:queue:A, since 2030-06-01T12:29:00+00:00"
+    assert not alarms_in(brokers=(a_broker("no session for queues", seconds=10), a_broker()))
+
+
 def test_each_alarm_says_what_to_do() -> None:
     """Whoever is woken by it may never have seen it."""
     circuit = Circuit(Retry(), opens_after=1)
@@ -171,6 +185,7 @@ def test_each_alarm_says_what_to_do() -> None:
         balances=(balance_of(a_line(received=30, refused=20), 0),),
         received_at={"oms": NOON - timedelta(hours=1)},
         turned_away_at=NOON,
+        brokers=(a_broker("no session for sending"),),
     )
     assert {alarm.name for alarm in alarms} == set(AlarmName)
     commands = [command for alarm in alarms for command in re.findall("`cimcare ([a-z ]+?)(?: --|`)", alarm.remedy)]

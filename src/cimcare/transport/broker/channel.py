@@ -1,0 +1,38 @@
+"""One message from a broker: a plain envelope in, a plain envelope as the answer.
+
+Source: IEC 61968-100:2013, JMS binding.
+"""
+
+from cimcare.codec.limits import Limits
+from cimcare.errors import Finding
+from cimcare.exchange.log import Transport
+from cimcare.model.envelope import FaultMessage
+from cimcare.transport.channel import Answer, Opened
+from cimcare.transport.rest import XmlChannel
+
+__all__ = ["BrokerChannel"]
+
+
+class BrokerChannel(XmlChannel):
+    """An envelope as the text of a message.
+
+    `archetype` is that of what was opened, empty as long as that failed; `fault` is why it was refused with a fault.
+    """
+
+    transport = Transport.JMS
+    form = Transport.JMS
+
+    def __init__(self) -> None:
+        self.archetype = ""
+        self.fault: Finding | None = None
+
+    def open(self, raw: bytes, limits: Limits, *, lenient: bool) -> Opened:
+        """The document's root."""
+        opened = super().open(raw, limits, lenient=lenient)
+        self.archetype = opened.glimpse.archetype
+        return opened
+
+    def render_fault(self, fault: FaultMessage, finding: Finding, *, soap_code: str | None = None) -> Answer:
+        """A FaultMessage; who takes it knows by its root what it is."""
+        self.fault = finding
+        return super().render_fault(fault, finding, soap_code=soap_code)
