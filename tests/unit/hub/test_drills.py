@@ -17,6 +17,7 @@ from cimcare.exchange.partners import Drill, Partner, Replies
 from cimcare.exchange.ports import Selection, Stored
 from cimcare.exchange.subscriptions import Filter, Subscription
 from cimcare.hub.app import Hub
+from cimcare.hub.intake.admission import Place
 from cimcare.hub.operation.auditing import verify
 from cimcare.hub.outgoing import drilling
 from cimcare.model.envelope import (
@@ -357,6 +358,16 @@ async def test_what_is_real_goes_before_a_drill(quiet: Drilling) -> None:
     await quiet.rest()
     await quiet.get("/api/v1/readiness", "POST")
     assert (await drilled_of(quiet, "crm")).ending is Ending.ANSWERED
+
+
+async def test_a_drill_that_comes_in_goes_behind_everything(quiet: Drilling, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a crowd its place is better given to somebody who is out; a danger that it tells of changes nothing."""
+    monkeypatch.setattr(Place, "is_crowded", property(lambda _: True))
+    counted = await quiet.numbers()
+    response = await quiet.post(marked(build_message(Noun.TROUBLE_TICKETS, Verb.CREATE, seed=4), "drill-1"))
+    assert response.status == 503
+    assert await quiet.store.reader.records.select(HEARD, Selection()) == ()
+    assert await quiet.numbers() == counted
 
 
 async def test_nobody_is_drilled_while_the_hub_is_overloaded(quiet: Drilling, monkeypatch: pytest.MonkeyPatch) -> None:

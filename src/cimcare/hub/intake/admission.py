@@ -119,6 +119,10 @@ class Admission:
         before = self.in_work - besides
         return before < self._limit and before * self._seconds_of_ordinary() <= self._wait_seconds
 
+    def is_crowded(self, *, besides: int = 0) -> bool:
+        """Whether more than half of the ordinary places are taken, `besides` places not counted."""
+        return 2 * (self.in_work - besides) > self._limit
+
     def count(self, change: int) -> None:
         """So many more in work, or less."""
         self.in_work += change
@@ -229,6 +233,11 @@ class Place:
         if not self._admission.is_free(besides=1):
             return False
         return await self._admission.turn(priority, self._number, self._since)
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether so many are in work that a message that nobody needs had better not be served."""
+        return self._admission.is_crowded(besides=1)
 
     def suspend(self) -> None:
         """The message begins to wait for somebody else, and takes nobody's place meanwhile."""

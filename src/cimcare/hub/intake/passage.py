@@ -123,8 +123,11 @@ class Passage(DrillReplying):
             return self._busy()
 
     async def _go_through_drill(self, judged: Judged) -> Answer:
-        """A drill has the place of an ordinary message, whatever it tells of, and ends where serving would begin."""
-        if not await self._place.keep(self._priority):
+        """A drill has the place of an ordinary message, whatever it tells of, and ends where serving would begin.
+
+        It goes behind everything: in a crowd it is told that we are busy.
+        """
+        if self._place.is_crowded or not await self._place.keep(self._priority):
             raise _BusyError
         message = judged.message
         if isinstance(message, ResponseMessage) and (answer := await self._take_drill_reply(message)) is not None:

@@ -216,7 +216,7 @@ class Gatherer:
                     delivered_at=min(max(taken) + _HOUR, now) if taken else None,
                     takes_since=_takes_since(one.backlog, out, one.name),
                     spared=circuit.reason if circuit is not None and circuit.is_open else "",
-                    files=await asyncio.to_thread(_files_of, partner) if partner is not None else (),
+                    files=await _read_files(partner) if partner is not None else (),
                 )
             )
         return tuple(facts)
@@ -244,6 +244,12 @@ def _takes_since(backlog: Backlog, delivered: list[Line], name: str) -> datetime
         return None
     since = hour_of(backlog.oldest_at)
     return None if any(line.partner == name and line.hour >= since for line in delivered) else backlog.oldest_at
+
+
+async def _read_files(partner: Partner) -> tuple[CertificateFile, ...]:
+    """Files may be large, or far away."""
+    has_files = partner.tls.certificate_file or partner.tls.ca_file
+    return await asyncio.to_thread(_files_of, partner) if has_files else ()
 
 
 def _files_of(partner: Partner) -> tuple[CertificateFile, ...]:

@@ -91,6 +91,19 @@ def test_what_looks_urgent_has_places_of_its_own(raw: bytes) -> None:
     assert admission.enter(raw) is None, "the reserve is used up"
 
 
+def test_half_of_the_places_taken_by_others_is_a_crowd() -> None:
+    """Then there is no room for what nobody needs. A hub with one place is not crowded by whoever asks."""
+    alone = entered(an_admission(Time(), limit=1))
+    assert not alone.is_crowded
+    admission = an_admission(Time(), limit=4)
+    places = [entered(admission) for _ in range(3)]
+    assert not places[0].is_crowded
+    entered(admission)
+    assert places[0].is_crowded
+    places.pop().leave()
+    assert not places[0].is_crowded
+
+
 async def test_who_takes_a_place_of_the_reserve_has_to_be_urgent() -> None:
     """A message that only mentions a hazard must not get past the others; one that reports it must."""
     admission = an_admission(Time())
