@@ -6,7 +6,7 @@ STAMP := $(VENV)/.set-up
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format docs bench crash prove simulate lock audit clean
+.PHONY: help setup demo test check format screenshots docs bench crash prove simulate lock audit clean
 .DELETE_ON_ERROR:
 
 help: ## Show this list
@@ -39,6 +39,9 @@ check: $(STAMP) ## Style, types, import contracts
 	$(BIN)/lint-imports
 # Committed files made from others are compared here, one line each:
 	$(BIN)/python scripts/make_docs.py --check
+
+screenshots: $(STAMP) ## Take the pictures of the console in docs/images (needs Chromium)
+	$(BIN)/python scripts/make_screenshots.py
 
 format: $(STAMP) ## Put the source into shape
 	$(BIN)/ruff check --fix-only .

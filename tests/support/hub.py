@@ -30,6 +30,7 @@ __all__ = [
 
 _PROGRAM = """
 import sys
+from cimcare.console.pages import console_pages
 from cimcare.hub.serving.lifespan import serve
 from cimcare.hub.config.settings import read_settings
 from cimcare.hub.serving.workers import serve_workers
@@ -37,9 +38,9 @@ settings, workers = read_settings(sys.argv[1]), int(sys.argv[2])
 def tell(address):
     print(address, flush=True)
 if workers == 1:
-    serve(settings, on_start=tell)
+    serve(settings, on_start=tell, pages=console_pages)
 else:
-    serve_workers(settings, workers=workers, on_start=tell)
+    serve_workers(settings, workers=workers, on_start=tell, program="cimcare.console.worker")
 """
 
 

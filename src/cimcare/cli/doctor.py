@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
-import aiohttp
 import click
 import msgspec
 from rich.console import Console
@@ -17,8 +16,9 @@ from rich.text import Text
 from cimcare.cli.input import find_user
 from cimcare.cli.place import Place, run
 from cimcare.cli.sending import require_http
-from cimcare.client import FaultReceivedError, NoAnswerError, RestClient
+from cimcare.client import FaultReceivedError, NoAnswerError, send_document
 from cimcare.client.api import ask_api
+from cimcare.codec.envelope import render_message
 from cimcare.errors import CimcareError
 from cimcare.exchange.drills import build_drill, new_drill_id
 from cimcare.exchange.partners import Drill, Partner
@@ -111,8 +111,9 @@ async def _knock(url: str, seconds: float) -> Check:
     accepted, remedy = "OK to a drill ticket", "see the log of the hub"
     began = time.perf_counter()
     try:
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=seconds)) as session:
-            answer = await RestClient(session, f"{url.rstrip('/')}/messages").send(message)
+        answer = await send_document(
+            f"{url.rstrip('/')}/messages", render_message(message), "application/xml", timeout_seconds=seconds
+        )
     except (FaultReceivedError, NoAnswerError) as error:
         return _no_go(CheckName.DOOR, str(error), accepted, remedy)
     reply = answer.message.reply if answer.message is not None else None

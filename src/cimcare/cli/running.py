@@ -10,6 +10,7 @@ import click
 import msgspec
 
 from cimcare.cli.input import fail
+from cimcare.console.pages import console_pages
 from cimcare.demo.play import play_demo
 from cimcare.demo.show import print_demo
 from cimcare.demo.steps import Demo
@@ -73,9 +74,9 @@ def serve(
         settings = msgspec.structs.replace(settings, schema=schema)
     try:
         if workers == 1:
-            serve_hub(settings, on_start=click.echo)
+            serve_hub(settings, on_start=click.echo, pages=console_pages)
         else:
-            serve_workers(settings, workers=workers, on_start=click.echo)
+            serve_workers(settings, workers=workers, on_start=click.echo, program="cimcare.console.worker")
     except CimcareError as error:
         fail(error, code=1)
 
@@ -111,7 +112,7 @@ def demo(*, once: bool, as_json: bool, host: str, port: int | None, database: st
 
 
 async def _demo(settings: Settings, *, once: bool, as_json: bool) -> Demo:
-    async with running_hub(settings) as running:
+    async with running_hub(settings, pages=console_pages) as running:
         played = await play_demo(running.address)
         if as_json:
             click.echo(msgspec.json.format(msgspec.json.encode(played.as_data()), indent=2).decode())
@@ -120,6 +121,7 @@ async def _demo(settings: Settings, *, once: bool, as_json: bool) -> Demo:
         if not once:
             click.echo(
                 f"\nThe hub stays up at {running.address} (Ctrl-C stops it). Look at\n"
+                f"  {running.address}/console              is all well, every message, every conversation\n"
                 f"  {running.address}/                     what runs here, and all addresses\n"
                 f"  {running.address}/api/v1/messages      every message, oldest first\n"
                 f"  {running.address}/api/v1/Incidents     what the OMS made of the tickets\n"

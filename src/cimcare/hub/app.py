@@ -42,6 +42,7 @@ from cimcare.hub.rest.audience import Audience
 from cimcare.hub.rest.broker_pages import BrokerPages
 from cimcare.hub.rest.customer_pages import CustomerPages
 from cimcare.hub.rest.events import Events
+from cimcare.hub.rest.inside import Inside, Pages, no_pages
 from cimcare.hub.rest.market_pages import MarketPages
 from cimcare.hub.rest.meter_pages import MeterPages
 from cimcare.hub.rest.operator_pages import OperatorPages
@@ -80,6 +81,9 @@ TYPED_SERVICES: dict[str, TypedService] = {
 """Strongly typed services, as the endpoints need them."""
 
 
+_MOST_ALARM_STREAMS = 100
+
+
 class Hub:
     """A hub with everything in it but the server that listens. Make it with `open`, end it with `close`."""
 
@@ -97,7 +101,7 @@ class Hub:
         streams: Streams,
         viewing: Viewing,
         upkeep: Upkeep,
-        audience: Audience,
+        audiences: Sequence[Audience],
         notifier: Notifier,
         outlets: Sequence[Outlet],
         listeners: Sequence[Listener],
@@ -114,7 +118,7 @@ class Hub:
         self.listeners = tuple(listeners)
         self.app = app
         self._outlets = tuple(outlets)
-        self._audience = audience
+        self._audiences = audiences
         self._store = store
         self._sender = sender
         self._passing = passing
@@ -134,6 +138,7 @@ class Hub:
         channels: Mapping[ContactKind, Channel] | None = None,
         open_session: OpenSession = open_session,
         adopts: bool = True,
+        pages: Pages = no_pages,
     ) -> "Hub":
         """Open the database, give the CIS its town if that is wanted, put all parts together and begin to deliver.
 
@@ -149,6 +154,7 @@ class Hub:
             open_session: How sessions to brokers are opened.
             adopts: Whether partners and subscriptions of the settings are put in force; else those are that the
                 database has, as for a process that takes the place of one that died.
+            pages: More pages, such as those of the console.
 
         Raises:
             DatabaseError: The database cannot be used.
@@ -274,7 +280,13 @@ class Hub:
             new_id=new_id,
             on_put=couriers.wake,
         )
-        audience = Audience(logger)
+        audiences: list[Audience] = []
+
+        def open_audience(most: int) -> Audience:
+            audiences.append(Audience(logger, most=most))
+            return audiences[-1]
+
+        audience = open_audience(_MOST_ALARM_STREAMS)
         driller = Driller(
             store=store,
             sender=sender,
@@ -339,6 +351,18 @@ class Hub:
             metrics=metrics,
             logger=logger,
         )
+        inside = Inside(
+            settings=settings,
+            reader=store.reader,
+            queries=queries,
+            catalog=catalog,
+            watcher=upkeep.watcher,
+            doctor=doctor,
+            setup=lambda: pipeline.setup,
+            circuits=circuits.all,
+            open_audience=open_audience,
+            clock=clock,
+        )
         endpoints = MessageEndpoints(
             pipeline.receive,
             services=TYPED_SERVICES,
@@ -364,6 +388,7 @@ class Hub:
                 metrics,
                 _readiness(pipeline, queries, settings),
                 list(TYPED_SERVICES),
+                pages(inside),
                 logger,
             ),
             max_bytes=settings.limits.max_bytes,
@@ -381,7 +406,7 @@ class Hub:
             streams=streams,
             viewing=viewing,
             upkeep=upkeep,
-            audience=audience,
+            audiences=audiences,
             notifier=notifier,
             outlets=outlets,
             listeners=listeners,
@@ -400,13 +425,14 @@ class Hub:
     def end_streams(self) -> None:
         """End all streams to clients, which would have no end by themselves."""
         self.streams.stop()
-        self._audience.stop()
+        for audience in self._audiences:
+            audience.stop()
 
     async def close(self) -> None:
         """End what is under way, deliveries too, make durable what waits, and close the database."""
         await asyncio.gather(*(listener.stop() for listener in self.listeners))
         await self.notifier.stop()
-        self._audience.stop()
+        self.end_streams()
         await self.upkeep.stop()
         await self._follower.stop()
         await self._passing.stop()

@@ -15,6 +15,7 @@ from cimcare.exchange.sending import Sender
 from cimcare.exchange.store import Store
 from cimcare.exchange.subscriptions import Subscription
 from cimcare.hub.app import Hub
+from cimcare.hub.rest.inside import Pages, no_pages
 from cimcare.model.envelope import AnyMessage, FaultMessage, ResponseMessage
 from cimcare.store.opening import open_store
 from tests.support.channels import CHANNELS, Channel, answer_of
@@ -52,6 +53,7 @@ class HeldHub:
         sender: Sender | None = None,
         partners: Sequence[Partner] = (),
         subscriptions: Sequence[Subscription] = (),
+        pages: Pages = no_pages,
     ) -> None:
         capture = structlog.testing.LogCapture()
         self.logged = capture.entries
@@ -63,7 +65,7 @@ class HeldHub:
         )
         self.store = await open_store(settings.database)
         self.hub = await Hub.open(
-            settings, clock=self.clock, new_id=self.new_id, logger=logger, store=self.store, sender=sender
+            settings, clock=self.clock, new_id=self.new_id, logger=logger, store=self.store, sender=sender, pages=pages
         )
 
     def replace(self, **means: object) -> None:

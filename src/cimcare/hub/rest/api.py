@@ -5,7 +5,7 @@ Errors are problem details (RFC 9457) with the finding. Our own profile.
 
 import html
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 import structlog
@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 
 from cimcare import __version__
 from cimcare.errors import finding_of
@@ -83,6 +83,7 @@ def build_api(
     metrics: Metrics,
     is_ready: Callable[[], Awaitable[str]],
     services: list[str],
+    more: Sequence[BaseRoute],
     logger: structlog.typing.FilteringBoundLogger,
 ) -> AsgiApp:
     """Application for everything but the message endpoints.
@@ -103,12 +104,15 @@ def build_api(
         metrics: Counters.
         is_ready: Why messages cannot be taken now; empty if they can.
         services: Names of the strongly typed services, for the first page.
+        more: Routes of other pages, such as those of the console.
         logger: Where errors of the program are noted.
     """
-    pages = _Pages(queries, viewing, metrics, is_ready, services)
+    starts = [each.path for each in more if isinstance(each, Route) and "GET" in (each.methods or ())]
+    pages = _Pages(queries, viewing, metrics, is_ready, services, starts)
     pages_app = Starlette(
         routes=[
             Route("/", pages.index),
+            *more,
             Route("/healthz", pages.health),
             Route("/readyz", pages.ready),
             Route("/metrics", pages.metrics),
@@ -154,16 +158,18 @@ class _Pages:
         metrics: Metrics,
         is_ready: Callable[[], Awaitable[str]],
         services: list[str],
+        starts: list[str],
     ) -> None:
         self._queries = queries
         self._viewing = viewing
         self._metrics = metrics
         self._is_ready = is_ready
         self._services = services
+        self._starts = starts
         self._openapi: bytes | None = None
 
     async def index(self, _: Request) -> Response:
-        return HTMLResponse(_index(self._services), headers=SAFE)
+        return HTMLResponse(_index(self._services, self._starts), headers=SAFE)
 
     async def health(self, _: Request) -> Response:
         return json_answer({"status": "ok"})
@@ -265,10 +271,11 @@ def _note_failure(logger: structlog.typing.FilteringBoundLogger, path: str, erro
     logger.error("page failed", code="EXC-109", path=path, error=type(error).__name__, trace=trace)
 
 
-def _index(services: list[str]) -> str:
+def _index(services: list[str], starts: list[str]) -> str:
     def link(href: str, text: str = "") -> str:
         return f'<li><a href="{html.escape(href)}">{html.escape(text or href)}</a></li>'
 
+    looks = f"<h2>Look</h2><ul>{''.join(link(start) for start in starts)}</ul>" if starts else ""
     typed = "".join(link(f"/soap/{name}?wsdl", name) for name in services)
     nouns = "".join(link(f"/api/v1/{entry.noun}", f"{entry.noun}, {entry.clause}") for entry in ENTRIES)
     return f"""<!doctype html>
@@ -280,7 +287,7 @@ body{{background:#111;color:#ddd}}a{{color:#8bf}}code{{background:#333}}}}</styl
 <h1>cimcare {html.escape(__version__)}</h1>
 <p>Messages of IEC 61968-8 in the envelope of IEC 61968-100, over SOAP and plain HTTP. Four systems of a utility are
 built in: customer information, outage management, work management, third party.</p>
-<h2>Send messages</h2>
+{looks}<h2>Send messages</h2>
 <ul>{link("/soap?wsdl", "/soap, generic service in SOAP 1.1 and 1.2: WSDL")}
 <li><code>POST /messages</code>, the envelope as XML or JSON (our profile)</li></ul>
 <details><summary>Strongly typed services</summary><ul>{typed}</ul></details>

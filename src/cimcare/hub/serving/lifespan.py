@@ -18,6 +18,7 @@ from cimcare.errors import CimcareError
 from cimcare.exchange.ports import Clock, NewID
 from cimcare.hub.app import Hub, make_logger
 from cimcare.hub.config.settings import Settings
+from cimcare.hub.rest.inside import Pages, no_pages
 from cimcare.hub.serving.accepting import Accepting
 from cimcare.hub.serving.collector import settle_collector
 from cimcare.store.opening import shown_url
@@ -143,6 +144,7 @@ async def running_hub(
     clock: Clock | None = None,
     new_id: NewID | None = None,
     logger: structlog.typing.FilteringBoundLogger | None = None,
+    pages: Pages = no_pages,
 ) -> AsyncIterator[RunningHub]:
     """A hub that listens on the running event loop while the block lasts; port 0 takes a free one.
 
@@ -155,7 +157,7 @@ async def running_hub(
     """
     listener = listen(settings.host, settings.port)
     try:
-        hub = await Hub.open(settings, clock=clock, new_id=new_id, logger=logger)
+        hub = await Hub.open(settings, clock=clock, new_id=new_id, logger=logger, pages=pages)
         try:
             async with _serving(hub, [listener], logger or make_logger(settings.hub.log_level)) as server:
                 yield RunningHub(hub, address_of(listener), lambda: setattr(server, "should_exit", True))
@@ -187,7 +189,11 @@ class WorkingHub:
 
 @asynccontextmanager
 async def working_hub(
-    settings: Settings, *, adopts: bool = True, logger: structlog.typing.FilteringBoundLogger | None = None
+    settings: Settings,
+    *,
+    adopts: bool = True,
+    logger: structlog.typing.FilteringBoundLogger | None = None,
+    pages: Pages = no_pages,
 ) -> AsyncIterator[WorkingHub]:
     """A hub on the running event loop that is given its connections, while the block lasts; it drains on leaving.
 
@@ -195,11 +201,12 @@ async def working_hub(
         settings: All settings.
         adopts: As for `Hub.open`.
         logger: Where what happens is noted; standard error if None.
+        pages: As for `Hub.open`.
 
     Raises:
         CimcareError: As `Hub.open`.
     """
-    hub = await Hub.open(settings, logger=logger, adopts=adopts)
+    hub = await Hub.open(settings, logger=logger, adopts=adopts, pages=pages)
     try:
         async with _serving(hub, [], logger or make_logger(settings.hub.log_level)) as server:
             yield WorkingHub(hub, server)
@@ -236,12 +243,13 @@ async def _serving(
         await serving
 
 
-def serve(settings: Settings, *, on_start: Callable[[str], None] = lambda _: None) -> None:
+def serve(settings: Settings, *, on_start: Callable[[str], None] = lambda _: None, pages: Pages = no_pages) -> None:
     """Run a hub until SIGTERM or SIGINT, then drain: take no more, finish what is under way, close the database.
 
     Args:
         settings: All settings.
         on_start: Told the address when the hub listens.
+        pages: As for `Hub.open`.
 
     Raises:
         ListenError: The address is in use or not to be had.
@@ -254,7 +262,7 @@ def serve(settings: Settings, *, on_start: Callable[[str], None] = lambda _: Non
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, ended.set)
-        async with running_hub(settings, logger=logger) as running:
+        async with running_hub(settings, logger=logger, pages=pages) as running:
             settle_collector()
             logger.info("listening", address=running.address, database=shown_url(settings.database))
             on_start(running.address)

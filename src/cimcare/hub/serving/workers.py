@@ -30,6 +30,7 @@ from cimcare.errors import CimcareError
 from cimcare.hub.app import make_logger
 from cimcare.hub.config.settings import Settings
 from cimcare.hub.metrics import forget_worker, share_metrics
+from cimcare.hub.rest.inside import Pages, no_pages
 from cimcare.hub.serving.collector import settle_collector
 from cimcare.hub.serving.handing import Acceptor, Giver, Taker, read_order, send_order
 from cimcare.hub.serving.lifespan import address_of, listen, loop_factory, working_hub
@@ -54,8 +55,8 @@ _GRACE_SECONDS = 15.0
 
 # The worker looks for modules where the parent does, and not in the working directory before that.
 _PROGRAM = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[1]);"
-    " from cimcare.hub.serving.workers import run_worker; sys.exit(run_worker(int(sys.argv[2])))"
+    "import importlib, json, sys; sys.path[:] = json.loads(sys.argv[1]);"
+    " sys.exit(importlib.import_module(sys.argv[3]).run_worker(int(sys.argv[2])))"
 )
 
 _Logger = structlog.typing.FilteringBoundLogger
@@ -123,13 +124,16 @@ def pause_after(failures: int) -> float:
     return min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2.0 ** min(failures - 1, 16))
 
 
-def serve_workers(settings: Settings, *, workers: int, on_start: Callable[[str], None] = lambda _: None) -> None:
+def serve_workers(
+    settings: Settings, *, workers: int, on_start: Callable[[str], None] = lambda _: None, program: str = __name__
+) -> None:
     """Run several hub processes until SIGTERM or SIGINT; then all drain.
 
     Args:
         settings: All settings, the same for all.
         workers: How many, one or more.
         on_start: Told the address when the first of them is ready.
+        program: Module whose `run_worker` each of them runs: this one, or one that gives it more pages.
 
     Raises:
         ListenError: The address is in use or not to be had.
@@ -145,7 +149,7 @@ def serve_workers(settings: Settings, *, workers: int, on_start: Callable[[str],
     logger = make_logger(settings.hub.log_level)
 
     async def run(listener: socket.socket, folder: Path) -> None:
-        await _Crew(settings, listener, folder, logger, on_start).run(workers)
+        await _Crew(settings, listener, folder, logger, on_start, program).run(workers)
 
     with listen(settings.host, settings.port) as listener, _folder_of_counters() as folder:
         asyncio.run(run(listener, folder))  # on Python's own loop, since uvloop makes no groups of processes
@@ -173,8 +177,10 @@ class _Crew:
         folder: Path,
         logger: _Logger,
         on_start: Callable[[str], None],
+        program: str,
     ) -> None:
         self._settings = settings
+        self._program = program
         self._folder = folder
         self._logger = logger
         self._on_start = on_start
@@ -245,7 +251,7 @@ class _Crew:
         ours, theirs = socket.socketpair()
         with theirs:
             try:
-                process = await _start(theirs)
+                process = await _start(theirs, self._program)
             except OSError as error:
                 ours.close()
                 failure = _Failure(code="SET-120", text=f"no process can be started: {error.strerror or error}")
@@ -301,10 +307,10 @@ class _Crew:
         self._error = self._error or WorkerError("SET-122", f"{text}. {hint}")
 
 
-async def _start(channel: socket.socket) -> asyncio.subprocess.Process:
+async def _start(channel: socket.socket, program: str) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
         sys.executable,
-        *("-P", "-c", _PROGRAM, json.dumps(sys.path), str(channel.fileno())),
+        *("-P", "-c", _PROGRAM, json.dumps(sys.path), str(channel.fileno()), program),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,  # which is for the address alone
         pass_fds=(channel.fileno(),),
@@ -329,8 +335,8 @@ def _cannot_start(end: _End) -> WorkerError:
     )
 
 
-def run_worker(descriptor: int) -> int:
-    """Be a worker, as the parent says over the channel with this descriptor; the exit code."""
+def run_worker(descriptor: int, pages: Pages = no_pages) -> int:
+    """Be a worker, as the parent says over the channel with this descriptor; the exit code. `pages` as for `Hub`."""
     with socket.socket(fileno=descriptor) as channel:
         given = read_order(channel)
         if not given:  # the parent is gone
@@ -338,15 +344,15 @@ def run_worker(descriptor: int) -> int:
         order = msgspec.msgpack.decode(given, type=_Order)
         share_metrics(Path(order.metrics), order.worker)
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
-            return runner.run(_work(order, channel))
+            return runner.run(_work(order, channel, pages))
 
 
-async def _work(order: _Order, channel: socket.socket) -> int:
+async def _work(order: _Order, channel: socket.socket, pages: Pages) -> int:
     logger = make_logger(order.settings.hub.log_level).bind(worker=order.worker)
     ended = asyncio.Event()
 
     async def serve() -> None:
-        async with working_hub(order.settings, adopts=order.adopts, logger=logger) as working:
+        async with working_hub(order.settings, adopts=order.adopts, logger=logger, pages=pages) as working:
             settle_collector()
             taker.begin(working.take)
             begun.set()

@@ -65,7 +65,7 @@ def test_workers_do_not_share_what_is_in_memory(tmp_path: Path) -> None:
 def test_if_no_process_can_be_started_that_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The limit of processes of a container, for example."""
 
-    async def fail(_: socket.socket) -> None:
+    async def fail(*_: object) -> None:
         raise OSError(11, "Resource temporarily unavailable")
 
     monkeypatch.setattr(workers, "_start", fail)
@@ -96,8 +96,8 @@ def test_an_error_while_telling_the_address_leaves_no_worker_behind(
 
     start, started = workers._start, []
 
-    async def note(channel: socket.socket) -> asyncio.subprocess.Process:
-        started.append(await start(channel))
+    async def note(channel: socket.socket, program: str) -> asyncio.subprocess.Process:
+        started.append(await start(channel, program))
         return started[-1]
 
     def fail(_: str) -> None:

@@ -1,0 +1,220 @@
+"""The first page: is anything stuck? What was looked at, what was found, and the flow of each destination.
+
+It says that all is well only when every check was made and none found anything.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+
+import msgspec
+
+from cimcare.exchange.ledger import Account, Balance, hour_of
+from cimcare.exchange.log import LogEntry, LogSelection
+from cimcare.hub.operation.alarms import Alarm, Severity
+from cimcare.hub.operation.balance import balances
+from cimcare.hub.operation.watching import list_alarms
+from cimcare.hub.outgoing.destinations import Destination, list_destinations
+from cimcare.hub.rest.inside import Inside
+
+__all__ = ["YARDSTICK_PER_HOUR", "Check", "Flow", "Overview", "look_over"]
+
+YARDSTICK_PER_HOUR = 150_000
+"""Calls of the worst hour of a utility of 1.1 million customers in August 2020: the yardstick of the field."""
+
+_HOURS = 24
+_LATEST = 12
+_HOUR = timedelta(hours=1)
+_OLD = timedelta(minutes=5)
+
+
+class Check(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that was looked at. `found` says what is wrong, or what was seen where nothing is."""
+
+    name: str
+    is_fine: bool
+    found: str
+    href: str = ""
+
+
+class Flow(msgspec.Struct, frozen=True, kw_only=True):
+    """What passes between the hub and one other this hour and in the 24 hours up to now."""
+
+    name: str
+    kind: str
+    received: int
+    refused: int
+    sent: int
+    waiting: int
+    awaiting: int
+    dead: int
+    oldest: timedelta | None
+    state: str
+    is_trouble: bool
+
+
+class Overview(msgspec.Struct, frozen=True, kw_only=True):
+    """All of the page. `hourly` is what came in by hour, oldest first; `rate` is this hour's, as for a whole hour."""
+
+    at: datetime
+    checks: tuple[Check, ...]
+    alarms: tuple[Alarm, ...]
+    flows: tuple[Flow, ...]
+    hourly: tuple[tuple[datetime, int], ...]
+    rate: float
+    latest: tuple[LogEntry, ...]
+
+    @property
+    def is_well(self) -> bool:
+        """Whether all that was looked at is as it should be."""
+        return all(check.is_fine for check in self.checks)
+
+    @property
+    def of_yardstick(self) -> float:
+        """This hour's rate as a part of the yardstick."""
+        return self.rate / YARDSTICK_PER_HOUR
+
+
+async def look_over(inside: Inside) -> Overview:
+    """Look at everything, now. Costs the same however many messages there are.
+
+    Raises:
+        StoreError: The database cannot be read; then nothing can be said.
+    """
+    now = inside.clock()
+    first = hour_of(now) - (_HOURS - 1) * _HOUR
+    alarms = await list_alarms(inside.reader.records)
+    books = await balances(inside.reader, first, now + _HOUR)
+    destinations = await list_destinations(inside.reader)
+    latest = await inside.reader.log.select(LogSelection(limit=_LATEST, newest_first=True))
+    hourly = _by_hour(books, first)
+    elapsed = max((now - hour_of(now)) / _HOUR, 1 / 60)
+    return Overview(
+        at=now,
+        checks=_checks(inside, alarms, books, destinations, now),
+        alarms=alarms,
+        flows=_flows(inside, books, destinations, now),
+        hourly=hourly,
+        rate=hourly[-1][1] / elapsed,
+        latest=latest,
+    )
+
+
+def _checks(
+    inside: Inside,
+    alarms: Sequence[Alarm],
+    books: Sequence[Balance],
+    destinations: Sequence[Destination],
+    now: datetime,
+) -> tuple[Check, ...]:
+    critical = [alarm for alarm in alarms if alarm.level is Severity.CRITICAL]
+    missing = [balance for balance in books if balance.missing]
+    dead = sum(one.backlog.dead for one in destinations)
+    waiting = sum(one.backlog.waiting for one in destinations)
+    late = [one for one in destinations if one.backlog.oldest_at and now - one.backlog.oldest_at > _OLD]
+    halted = [one for one in destinations if one.halt is not None]
+    spared = [name for name, circuit in inside.circuits().items() if circuit.is_open]
+    return (
+        Check(name="Database", is_fine=True, found="was read just now"),
+        Check(
+            name="Alarms",
+            is_fine=not alarms,
+            found=f"{len(alarms)} active, {len(critical)} critical" if alarms else "none active",
+            href="#alarms",
+        ),
+        Check(
+            name="Ledger",
+            is_fine=not missing,
+            found=_listed(f"{one.line.partner or 'nobody'} misses {one.missing}" for one in missing)
+            or f"balances: {len(books)} accounts of {_HOURS} hours",
+        ),
+        Check(
+            name="Queues",
+            is_fine=not late,
+            found=_listed(f"{one.name} waits too long" for one in late)
+            or (f"{waiting} waiting, none for more than {_OLD.seconds // 60} min" if waiting else "nothing waits"),
+            href="#flow",
+        ),
+        Check(
+            name="Dead letters",
+            is_fine=not dead,
+            found=f"{dead} given up: look at why, then send again or discard" if dead else "none",
+            href="#flow",
+        ),
+        Check(
+            name="Partners",
+            is_fine=not spared,
+            found=_listed(f"{name} does not answer" for name in spared)
+            or (f"{len(destinations)} known, none is spared" if destinations else "all systems are built in"),
+        ),
+        Check(
+            name="Halts",
+            is_fine=not halted,
+            found=_listed(f"{one.name} is halted" for one in halted) or "delivery goes on everywhere",
+        ),
+    )
+
+
+def _flows(
+    inside: Inside, books: Iterable[Balance], destinations: Iterable[Destination], now: datetime
+) -> tuple[Flow, ...]:
+    received: dict[str, int] = {}
+    refused: dict[str, int] = {}
+    sent: dict[str, int] = {}
+    for one in books:
+        name = _name_of(one.line.partner, inside)
+        if one.line.account is Account.OUT:
+            sent[name] = sent.get(name, 0) + one.line.delivered
+        else:
+            received[name] = received.get(name, 0) + one.line.received
+            refused[name] = refused.get(name, 0) + one.line.refused
+    places = {one.name: one for one in destinations}
+    circuits = inside.circuits()
+    flows = []
+    for name in sorted(received.keys() | sent.keys() | places.keys()):
+        place = places.get(name)
+        circuit = circuits.get(name)
+        backlog = place.backlog if place is not None else None
+        state = "listens and sends"
+        if place is not None and place.halt is not None:
+            state = "halted"
+        elif circuit is not None and circuit.is_open:
+            state = f"does not answer ({circuit.failures} times)"
+        elif place is None:
+            state = "sends"
+        flows.append(
+            Flow(
+                name=name or "(no Source)",
+                kind=place.partner.wire.value if place is not None and place.partner is not None else "",
+                received=received.get(name, 0),
+                refused=refused.get(name, 0),
+                sent=sent.get(name, 0),
+                waiting=backlog.waiting if backlog else 0,
+                awaiting=backlog.awaiting if backlog else 0,
+                dead=backlog.dead if backlog else 0,
+                oldest=now - backlog.oldest_at if backlog and backlog.oldest_at else None,
+                state=state,
+                is_trouble=state.startswith(("halted", "does not")) or bool(backlog and backlog.dead),
+            )
+        )
+    return tuple(flows)
+
+
+def _name_of(source: str, inside: Inside) -> str:
+    """A partner by its name, whichever of its Source and its name the account is kept under."""
+    partner = inside.setup().routes.by_source(source)
+    return partner.name if partner is not None else source
+
+
+def _by_hour(books: Iterable[Balance], first: datetime) -> tuple[tuple[datetime, int], ...]:
+    counts = {first + number * _HOUR: 0 for number in range(_HOURS)}
+    for one in books:
+        if one.line.account is Account.IN and one.line.hour in counts:
+            counts[one.line.hour] += one.line.received
+    return tuple(counts.items())
+
+
+def _listed(texts: Iterable[str], most: int = 3) -> str:
+    """The first few of them, and how many more there are."""
+    found = list(texts)
+    more = f" and {len(found) - most} more" if len(found) > most else ""
+    return ", ".join(found[:most]) + more

@@ -1,0 +1,50 @@
+"""What pages in the same process may look at, and how they are put beside those of the REST interface.
+
+The web console is made of such pages; it imports the hub, and the hub knows of it only this.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+from starlette.routing import BaseRoute
+
+from cimcare.exchange.ports import Clock
+from cimcare.exchange.sending import Circuit
+from cimcare.exchange.store import Reader
+from cimcare.hub.config.settings import Settings
+from cimcare.hub.intake.setup import Setup
+from cimcare.hub.operation.doctor import Doctor
+from cimcare.hub.operation.watching import Watcher
+from cimcare.hub.rest.audience import Audience
+from cimcare.hub.rest.queries import Queries
+from cimcare.schema import Catalog
+
+__all__ = ["Inside", "Pages", "no_pages"]
+
+
+class Inside(msgspec.Struct, frozen=True, kw_only=True):
+    """The inside of a running hub. What changes something is named here: the doctor drills partners when he is told.
+
+    `setup` and `circuits` give what is in force at the moment of the call; circuits are those of this process.
+    `open_audience` makes the clients of one more stream, of so many at most; the hub ends them when it stops.
+    """
+
+    settings: Settings
+    reader: Reader
+    queries: Queries
+    catalog: Catalog
+    watcher: Watcher
+    doctor: Doctor
+    setup: Callable[[], Setup]
+    circuits: Callable[[], Mapping[str, Circuit]]
+    open_audience: Callable[[int], Audience]
+    clock: Clock
+
+
+Pages = Callable[[Inside], Sequence[BaseRoute]]
+"""Makes routes of pages that look at the inside. They stand before those of the REST interface."""
+
+
+def no_pages(_: Inside) -> Sequence[BaseRoute]:
+    """A hub without such pages."""
+    return ()

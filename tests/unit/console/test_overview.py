@@ -1,0 +1,96 @@
+"""When the first page says that all is well, and when it does not."""
+
+import random
+from collections.abc import Mapping
+from datetime import timedelta
+
+import pytest
+
+from cimcare.console.overview import Overview, look_over
+from cimcare.exchange.ledger import Account, Ends
+from cimcare.exchange.partners import Retry
+from cimcare.exchange.sending import Circuit
+from cimcare.hub.outgoing.halting import halt
+from cimcare.hub.rest.inside import Inside
+from cimcare.model.nouns import Noun
+from cimcare.model.verbs import Verb
+from cimcare.samples import build_message
+from tests.support.dead_letters import put, put_dead
+from tests.unit.hub.conftest import NOON, HeldHub
+
+
+def inside_of(held: HeldHub, circuits: Mapping[str, Circuit] | None = None) -> Inside:
+    hub = held.hub
+    return Inside(
+        settings=hub.settings,
+        reader=held.store.reader,
+        queries=hub.queries,
+        catalog=hub.pipeline._means.catalog,
+        watcher=hub.upkeep.watcher,
+        doctor=None,  # type: ignore[arg-type]
+        setup=lambda: hub.pipeline.setup,
+        circuits=lambda: circuits or {},
+        open_audience=lambda _: None,  # type: ignore[arg-type,return-value]
+        clock=held.clock,
+    )
+
+
+def wrong(seen: Overview) -> list[str]:
+    return [check.name for check in seen.checks if not check.is_fine]
+
+
+async def test_a_hub_that_works_is_well(held: HeldHub) -> None:
+    """With the figures of what it did."""
+    await held.ask(build_message(Noun.TROUBLE_TICKETS, Verb.CREATE))
+    held.later(minutes=30)
+    seen = await look_over(inside_of(held))
+    assert seen.is_well
+    assert seen.rate == pytest.approx(2)
+    assert [count for _, count in seen.hourly][-2:] == [0, 1]
+    (flow,) = seen.flows
+    assert (flow.received, flow.refused) == (1, 0)
+    assert [entry.verb for entry in seen.latest][-1] == "create"
+
+
+async def test_a_message_that_the_ledger_misses_shows(held: HeldHub) -> None:
+    """Lost is the worst that can be."""
+    async with held.store.transaction() as transaction:
+        await transaction.ledger.count("CIS", NOON, Account.IN, Ends.RECEIVED)
+    assert wrong(await look_over(inside_of(held))) == ["Ledger"]
+
+
+async def test_what_waits_too_long_and_what_was_given_up_shows(held: HeldHub) -> None:
+    """Each under its own name, with where to look."""
+    await put(held.store, "one", created_at=NOON)
+    held.later(minutes=4)
+    assert (await look_over(inside_of(held))).is_well
+    held.later(minutes=4)
+    await put_dead(held.store)
+    seen = await look_over(inside_of(held))
+    assert wrong(seen) == ["Queues", "Dead letters"]
+    (flow,) = [one for one in seen.flows if one.name == "gis"]
+    assert flow.is_trouble
+    assert (flow.waiting, flow.dead) == (1, 1)
+    assert flow.oldest is not None
+    assert flow.oldest >= timedelta(minutes=7)
+
+
+async def test_a_partner_that_is_spared_or_halted_shows(held: HeldHub) -> None:
+    """Nobody should have to find out that nothing goes there."""
+    async with held.store.transaction() as transaction:
+        await halt(transaction, "gis", actor="op", reason="works", now=NOON)
+    circuit = Circuit(Retry(), opens_after=1)
+    circuit.note(is_reached=False, reason="silence", now=NOON, chance=random.Random(1))
+    seen = await look_over(inside_of(held, {"wms": circuit}))
+    assert wrong(seen) == ["Partners", "Halts"]
+    assert [check.found for check in seen.checks if not check.is_fine] == ["wms does not answer", "gis is halted"]
+
+
+async def test_alarms_are_there_with_what_to_do(held: HeldHub) -> None:
+    """As the watch has found them."""
+    await put_dead(held.store)
+    await held.hub.upkeep.watcher.look()
+    page = (await held.get("/console/")).body.decode()
+    assert "Something needs you" in page
+    assert "dead-letters" in page
+    assert "What to do:" in page
