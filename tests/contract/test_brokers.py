@@ -27,7 +27,10 @@ from tests.support.brokers import require_library
 from tests.support.services import Broker
 
 WAYS = {
+    "stomp-activemq": ("stomp", "activemq"),
+    "stomp-rabbitmq": ("stomp", "rabbitmq"),
     "amqp091-rabbitmq": ("amqp", "rabbitmq"),
+    "amqp10-rabbitmq": ("amqp10", "rabbitmq"),
 }
 GUEST = Credentials(user="guest", password="guest")
 SECONDS = 20.0
@@ -116,6 +119,20 @@ def topic(broker_context: str) -> Destination:
 
 def a_message(text: str = "") -> BrokerMessage:
     return BrokerMessage(body=text.encode() or BODY)
+
+
+async def declare_durable(broker: Broker, client_id: str, pattern: Destination) -> None:
+    """What an operator does for clients over AMQP 1.0, which can only use a durable subscription of RabbitMQ."""
+    session = await open_session(
+        parse_address(broker.url("amqp")),
+        client_id=client_id,
+        credentials=GUEST,
+        tls=Tls(),
+        heart_beat=HeartBeat(),
+        within=SECONDS,
+    )
+    await session.subscribe(pattern, Inbox(), durable="events")
+    await session.close()
 
 
 async def eventually(opening: Callable[[], Awaitable[Session]]) -> Session:
@@ -220,12 +237,16 @@ async def test_a_pattern_over_queues_works_or_is_refused(opens: Opens, way: str,
         await session.publish(queue, a_message(), within=SECONDS)  # the session goes on
 
 
-async def test_a_durable_subscription_collects_what_is_missed(opens: Opens, way: str, topic: Destination) -> None:
+async def test_a_durable_subscription_collects_what_is_missed(
+    opens: Opens, broker: Broker, way: str, topic: Destination
+) -> None:
     """Who was away for a night gets the events of the night."""
     client_id = topic.name.partition(".")[0]
     pattern = parse_destination(f"topic:{client_id}.EVENTS.>", patterns=True)
     if way == "amqp10-rabbitmq":
-        pytest.skip("AMQP 1.0 at this broker has no durable subscriptions; see the test of that")
+        with pytest.raises(BrokerError, match=rf"{client_id}\.events"):
+            await (await opens(client_id=client_id)).subscribe(pattern, Inbox(), durable="events")
+        await declare_durable(broker, client_id, pattern)
     first, inbox = await opens(client_id=client_id), Inbox()
     await first.subscribe(pattern, inbox, durable="events")
     sender = await opens()
@@ -343,6 +364,66 @@ async def test_a_message_of_a_megabyte_passes(opens: Opens, queue: Destination) 
     await session.subscribe(queue, inbox)
     await session.publish(queue, BrokerMessage(body=body), within=SECONDS)
     assert (await inbox.first())[0].message.body == body
+
+
+async def test_a_queue_that_others_have_declared_in_their_way_is_used_as_it_is(
+    opens: Opens, broker: Broker, way: str, queue: Destination
+) -> None:
+    """Operators give queues a type, a length and dead letters; a client that insists on its own idea gets nothing."""
+    if way == "stomp-activemq":
+        pytest.skip("there a queue is declared by nobody")
+    require_library("aiormq")
+    import aiormq
+
+    connection = await aiormq.connect(broker.url("amqp"))
+    channel = await connection.channel()
+    await channel.queue_declare(queue.name, durable=True, arguments={"x-max-priority": 9})
+    await connection.close()
+
+    session, inbox = await opens(), Inbox()
+    for text, priority in (("low", 1), ("high", 8)):
+        await session.publish(queue, BrokerMessage(body=text.encode(), priority=priority), within=SECONDS)
+    await session.subscribe(queue, inbox)
+    await inbox.first(2)
+    assert inbox.bodies == [b"high", b"low"]
+
+
+async def test_clients_of_all_protocols_meet(opens: Opens, broker: Broker, way: str, queue: Destination) -> None:
+    """One side speaks what it can; that the other speaks something else must not matter."""
+    if WAYS[way][1] != "rabbitmq":
+        pytest.skip("a broker with one protocol, apart from Java's own")
+    other = await open_session(
+        parse_address(broker.url("amqp")),
+        client_id="",
+        credentials=GUEST,
+        tls=Tls(),
+        heart_beat=HeartBeat(),
+        within=SECONDS,
+    )
+    asking, replies, requests, events = await opens(), Inbox(), Inbox(), Inbox()
+    topic = parse_destination(f"topic:{queue.name}")
+    await other.subscribe(queue, requests)
+    await other.subscribe(topic, events)
+    expires_at = (datetime.now(UTC) + timedelta(hours=1)).replace(microsecond=0)
+    message = BrokerMessage(
+        body=BODY,
+        reply_to=await asking.open_reply_queue(replies),
+        correlation_id="c-1",
+        expires_at=expires_at,
+        properties={"Verb": "create"},
+    )
+    for destination, inbox in ((queue, requests), (topic, events)):
+        await asking.publish(destination, message, within=SECONDS)
+        (arrived,) = await inbox.first()
+        got = arrived.message
+        assert (got.body, got.correlation_id) == (BODY, "c-1")
+        if way != "amqp10-rabbitmq":  # of which RabbitMQ 3 shows properties to none but its kind
+            assert (got.properties["Verb"], got.expires_at) == ("create", expires_at)
+        assert got.reply_to is not None
+        await other.publish(got.reply_to, BrokerMessage(body=b"answer", correlation_id="c-1"), within=SECONDS)
+    for reply in await replies.first(2):
+        assert (reply.message.body, reply.message.correlation_id) == (b"answer", "c-1")
+    await other.close()
 
 
 # ---------------------------------------------------------------------------------------------------- faults
