@@ -136,6 +136,7 @@ class StompSession:
             timeout=within,
             heartbeats=(milliseconds, milliseconds),
             heart_beat_receive_scale=self._heart_beat.tolerance,
+            vhost="/",  # that of RabbitMQ; the others do not look at it
             auto_decode=False,
             auto_content_length=False,
         )
@@ -204,6 +205,12 @@ class StompSession:
         within: float = 30.0,
     ) -> StompSubscription:
         """Attach a consumer, and wait for the receipt."""
+        if self._is_rabbitmq and destination.is_pattern and destination.kind is DestinationKind.QUEUE:
+            found, accepted = (
+                f"a pattern over queues ({destination.name})",
+                "their names: this broker has no such patterns",
+            )
+            raise BrokerError("NET-126", str(self.address), found, accepted, blames_us=True)
         number = durable if durable and self._is_rabbitmq else self._next()
         headers = {
             "id": number,
@@ -405,8 +412,8 @@ class StompSession:
             if name in self._replies:
                 return f"/temp-{destination.kind}/{name}"
             return f"/reply-queue/{name}" if self._is_rabbitmq else f"/remote-temp-{destination.kind}/{name}"
-        if destination.is_pattern and not self._server.startswith("ActiveMQ/"):
-            name = "#".join(name.rsplit(">", 1)) if name.endswith(">") else name
+        if name.split(".")[-1] == ">":  # to these brokers the rest may also be nothing
+            name = f"{name[:-1]}*.{'>' if self._server.startswith('ActiveMQ/') else '#'}"
         return f"/{destination.kind}/{name}"
 
     def _headers_of(self, message: BrokerMessage) -> dict[str, str]:
@@ -531,7 +538,9 @@ async def _diagnose(address: BrokerAddress, tls: Tls) -> str:
 
 
 def _destination_of(text: str) -> Destination | None:
-    """A destination as STOMP names it; None if it is none that we know."""
+    """A destination as STOMP names it, or a queue as clients of RabbitMQ do; None if it is none that we know."""
+    if text and "/" not in text:
+        return Destination(kind=DestinationKind.QUEUE, name=text, is_temporary=text.startswith("amq."))
     _, slash, rest = text.partition("/")
     kind, slash, name = rest.partition("/")
     if not slash or kind not in _KINDS or not name:
