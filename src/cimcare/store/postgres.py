@@ -26,11 +26,11 @@ from cimcare.exchange.outbox import OutboxReader, Priority
 from cimcare.exchange.ports import Records
 from cimcare.exchange.store import Reader, StoreError, Transaction
 from cimcare.store import migrations
+from cimcare.store.pending import Undoable
 from cimcare.store.postgres_audit import PostgresAudit, PostgresAuditReader
 from cimcare.store.postgres_ledger import PostgresLedger, PostgresLedgerReader
 from cimcare.store.postgres_log import PostgresLog, PostgresLogReader
 from cimcare.store.postgres_outbox import PostgresOutbox, PostgresOutboxReader
-from cimcare.store.postgres_pending import Undoable
 from cimcare.store.postgres_records import PostgresRecords
 from cimcare.store.postgres_session import (
     LOCK,

@@ -4,7 +4,7 @@ import msgspec
 
 from cimcare.exchange.audit import Action, AuditRow, Note, chained
 from cimcare.store.instants import from_micros, to_micros
-from cimcare.store.postgres_pending import Pending
+from cimcare.store.pending import Pending
 from cimcare.store.postgres_session import Row, Session, as_text
 from cimcare.store.sealing import messages_of, text_of
 

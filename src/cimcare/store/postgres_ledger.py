@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 from cimcare.exchange.ledger import Account, Ends, Line, hour_of
 from cimcare.store.instants import from_micros, to_micros
-from cimcare.store.postgres_pending import Pending
+from cimcare.store.pending import Pending
 from cimcare.store.postgres_session import Session, Value, as_key, as_text
 
 __all__ = ["PostgresLedger", "PostgresLedgerReader"]

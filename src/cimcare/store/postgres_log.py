@@ -8,7 +8,7 @@ import msgspec
 
 from cimcare.exchange.log import Direction, Expiry, LogEntry, LogSelection, Outcome, Transport
 from cimcare.store.instants import from_micros, to_micros
-from cimcare.store.postgres_pending import Pending
+from cimcare.store.pending import Pending
 from cimcare.store.postgres_session import Row, Session, Value, WritingSession, as_text
 from cimcare.store.sealing import Sealing
 

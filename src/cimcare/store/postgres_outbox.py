@@ -23,7 +23,7 @@ from cimcare.exchange.outbox import (
 )
 from cimcare.exchange.store import StoreError
 from cimcare.store.instants import from_micros, to_micros
-from cimcare.store.postgres_pending import Pending
+from cimcare.store.pending import Pending
 from cimcare.store.postgres_session import Row, Session, Value, as_key, as_text
 
 __all__ = ["PostgresOutbox", "PostgresOutboxReader"]

@@ -20,6 +20,7 @@ from cimcare.exchange.log import MessageReader
 from cimcare.exchange.outbox import Priority
 from cimcare.exchange.ports import Records
 from cimcare.exchange.store import Reader, StoreError, Transaction
+from cimcare.store.pending import Undoable
 from cimcare.store.remembering import RememberingRecords
 from cimcare.store.sealing import Sealing
 from cimcare.store.sqlite_audit import SqliteAudit, SqliteAuditReader
@@ -65,21 +66,24 @@ class _Writing:
     def __init__(self, session: WritingSession) -> None:
         self._session = session
         self._sealing = Sealing()
-        self.log = SqliteLog(session, self._sealing)
         self.records: RememberingRecords[SqliteRow] = RememberingRecords(SqliteRecords(session))
         self.outbox = SqliteOutbox(session)
+        self.log = SqliteLog(session, self._sealing, self.outbox.write)
         self.ledger = SqliteLedger(session)
         self.audit = SqliteAudit(session)
+        self._undo_message = self._mark()
 
     def begin(self) -> None:
         """A message begins."""
         self._session.run("SAVEPOINT message")
         self.records.begin()
         self._sealing.clear()
+        self._undo_message = self._mark()
 
     def end(self) -> None:
         """A message ends: what was kept is sealed."""
         self.records.end()
+        self.outbox.let_go()
         note = self._sealing.note()
         if note is not None:
             self.audit.put(note)
@@ -88,21 +92,32 @@ class _Writing:
     def write(self) -> None:
         """Give the database what waits in memory for the commit."""
         _at_once(self.records.write())
+        self.outbox.write()
+        self.ledger.write()
+        self.audit.write()
 
     def undo(self) -> None:
         """What was done for a message was undone in the database."""
-        self.records.undo()
+        self._undo_message()
+
+    def note_end(self) -> None:
+        """A transaction of the database was committed."""
+        for pending in (self.outbox.pending, self.ledger.pending, self.audit.pending):
+            pending.clear()
+        self.outbox.forget_last()
         self.audit.forget_end()
 
     def forget(self) -> None:
         """Others may have written, or the database has undone everything."""
         self.records.forget()
-        self.audit.forget_end()
+        self.outbox.drop_ended()
+        self.note_end()
 
     @asynccontextmanager
     async def savepoint(self) -> AsyncIterator[None]:
         """A part that can be undone alone. SQLite takes the innermost of several parts with one name."""
-        sealed, saved = self._sealing.mark(), self.records.mark()
+        self.outbox.let_go()
+        undo = self._mark()
         self._session.run("SAVEPOINT part")
         try:
             yield
@@ -110,11 +125,25 @@ class _Writing:
             if self._session.connection.in_transaction:  # else the database has undone everything by itself
                 self._session.run("ROLLBACK TO part")
                 self._session.run("RELEASE part")
-            self._sealing.undo(sealed)
-            self.records.undo(saved)
-            self.audit.forget_end()
+            undo()
             raise
         self._session.run("RELEASE part")
+
+    def _mark(self) -> Callable[[], None]:
+        """What forgets all that is added from now on, which is undone in the database too."""
+        parts: tuple[Undoable, ...] = (self.outbox.pending, self.ledger.pending, self.audit.pending)
+        marks = [pending.mark() for pending in parts]
+        sealed, saved = self._sealing.mark(), self.records.mark()
+
+        def undo() -> None:
+            for pending, mark in zip(parts, marks, strict=True):
+                pending.undo(mark)
+            self._sealing.undo(sealed)
+            self.records.undo(saved)
+            self.outbox.drop_ended()
+            self.outbox.forget_last()
+
+        return undo
 
 
 class SqliteStore:
@@ -318,6 +347,7 @@ class SqliteStore:
         try:
             self._written.write()
             self._writer.execute("COMMIT")
+            self._written.note_end()
         except (sqlite3.Error, StoreError) as error:
             if self._writer.in_transaction:
                 self._writer.rollback()
@@ -352,6 +382,7 @@ class SqliteStore:
                 left: int = session.one("PRAGMA freelist_count")[0]
             except StoreError:
                 self._writer.rollback()
+                self._written.forget()
                 raise
             self._commit()
         return 0 < left < free

@@ -2,8 +2,9 @@
 
 from cimcare.exchange.audit import START, Action, AuditRow, Note, chained
 from cimcare.store.instants import from_micros, to_micros
+from cimcare.store.pending import Pending
 from cimcare.store.sealing import messages_of, text_of
-from cimcare.store.sqlite_session import Session
+from cimcare.store.sqlite_session import CatchingUp, Session
 
 __all__ = ["SqliteAudit", "SqliteAuditReader"]
 
@@ -40,15 +41,17 @@ class SqliteAuditReader:
 
 
 class SqliteAudit(SqliteAuditReader):
-    """The trail inside the transaction that is open."""
+    """The trail inside the transaction that is open. Rows wait in memory until somebody looks, or the commit."""
 
     def __init__(self, session: Session) -> None:
-        super().__init__(session)
-        self._end: tuple[int, bytes] | None = None
+        super().__init__(CatchingUp(session, self.write))
+        self._written = session
+        self._behind: tuple[int, bytes] | None = None
+        self.pending: Pending[AuditRow] = Pending()
 
     def forget_end(self) -> None:
-        """Another process may have gone on with the trail, or rows were undone: look anew for where it ends."""
-        self._end = None
+        """Another process may have gone on with the trail: look anew for where it ends."""
+        self._behind = None
 
     async def append(self, note: Note) -> None:
         """Put a row at the end."""
@@ -56,22 +59,34 @@ class SqliteAudit(SqliteAuditReader):
 
     def put(self, note: Note) -> None:
         """Put a row at the end, at once."""
-        if self._end is None:
-            self._end = self._session.one(_LAST) or (0, START)
-        number, previous = self._end
-        row = chained(note, number + 1, previous)
-        self._session.run(
+        for text in (note.actor, note.subject, note.details):
+            text.encode()  # what the database cannot hold fails here, and not those who share the commit
+        if self._behind is None:
+            self._behind = self._written.one(_LAST) or (0, START)
+        last = self.pending.last
+        number, previous = self._behind if last is None else (last.number, last.hash)
+        self.pending.add(chained(note, number + 1, previous))
+
+    def write(self) -> None:
+        """Write what was not written yet."""
+        rows = self.pending.unwritten
+        if not rows:
+            return
+        self._written.run_each(
             _INSERT,
-            (
-                row.number,
-                to_micros(row.at),
-                row.action.value,
-                row.actor,
-                row.subject,
-                row.details,
-                text_of(row.messages),
-                row.previous,
-                row.hash,
-            ),
+            [
+                (
+                    row.number,
+                    to_micros(row.at),
+                    row.action.value,
+                    row.actor,
+                    row.subject,
+                    row.details,
+                    text_of(row.messages),
+                    row.previous,
+                    row.hash,
+                )
+                for row in rows
+            ],
         )
-        self._end = (row.number, row.hash)
+        self.pending.note_written()

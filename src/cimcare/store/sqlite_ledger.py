@@ -4,7 +4,8 @@ from datetime import datetime
 
 from cimcare.exchange.ledger import Account, Ends, Line, hour_of
 from cimcare.store.instants import from_micros, to_micros
-from cimcare.store.sqlite_session import Session, Value
+from cimcare.store.pending import Pending
+from cimcare.store.sqlite_session import CatchingUp, Session, Value
 
 __all__ = ["SqliteLedger", "SqliteLedgerReader"]
 
@@ -14,12 +15,13 @@ _IN_WORK = (
     "SELECT count(*) FROM messages WHERE direction = 'in' AND outcome = '' AND repeat_of IS NULL"
     " AND partner = ? AND received_at >= ? AND received_at < ?"
 )
-_COUNT = {
-    column: f"INSERT INTO ledger (hour, partner, account, {_COLUMNS})"  # noqa: S608 - constants only
-    f" VALUES (?, ?, ?, {', '.join('?' if one is column else '0' for one in Ends)})"
-    f" ON CONFLICT (hour, partner, account) DO UPDATE SET {column} = {column} + excluded.{column}"
-    for column in Ends
-}
+_COUNT = (
+    f"INSERT INTO ledger (hour, partner, account, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
+    " ON CONFLICT (hour, partner, account) DO UPDATE SET "
+    + ", ".join(f"{column} = {column} + excluded.{column}" for column in Ends)
+)
+
+_Key = tuple[int, str, str]
 
 
 class SqliteLedgerReader:
@@ -57,8 +59,23 @@ class SqliteLedgerReader:
 
 
 class SqliteLedger(SqliteLedgerReader):
-    """The ledger inside the transaction that is open."""
+    """The ledger inside the transaction that is open. Counts wait in memory until somebody looks, or the commit."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(CatchingUp(session, self.write))
+        self._written = session
+        self.pending: Pending[tuple[_Key, Ends, int]] = Pending()
 
     async def count(self, partner: str, at: datetime, account: Account, column: Ends, by: int = 1) -> None:
         """Add to a column."""
-        self._session.run(_COUNT[column], (to_micros(hour_of(at)), partner, account.value, by))
+        partner.encode()  # what the database cannot hold fails here, and not those who share the commit
+        self.pending.add(((to_micros(hour_of(at)), partner, account.value), column, by))
+
+    def write(self) -> None:
+        """Write what was not written yet."""
+        counts: dict[_Key, dict[Ends, int]] = {}
+        for key, column, by in self.pending.unwritten:
+            counts.setdefault(key, dict.fromkeys(Ends, 0))[column] += by
+        if counts:
+            self._written.run_each(_COUNT, [(*key, *columns.values()) for key, columns in counts.items()])
+            self.pending.note_written()

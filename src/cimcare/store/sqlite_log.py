@@ -1,7 +1,7 @@
 """The message log on SQLite: hot statements written by hand."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 
 import msgspec
@@ -144,9 +144,15 @@ class SqliteLogReader:
 class SqliteLog(SqliteLogReader):
     """The message log inside the transaction that is open. What it keeps or settles goes into `sealing`."""
 
-    def __init__(self, session: Session, sealing: Sealing) -> None:
+    def __init__(self, session: Session, sealing: Sealing, write_outbox: Callable[[], None]) -> None:
         super().__init__(session)
         self._sealing = sealing
+        self._write_outbox = write_outbox
+
+    async def find_expired(self, expiry: Expiry, *, after: int, limit: int) -> tuple[int, ...]:
+        """Sequences of messages that may be forgotten, in the light of what was put into the outbox just now."""
+        self._write_outbox()
+        return await super().find_expired(expiry, after=after, limit=limit)
 
     async def append(self, entry: LogEntry, raw: bytes) -> int:
         """Keep the message; return its sequence."""

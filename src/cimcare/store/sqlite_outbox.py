@@ -8,6 +8,7 @@ Conditions stand in the statements as in the partial indexes, which SQLite uses 
 
 from collections.abc import Collection, Iterable
 from datetime import datetime
+from functools import cache
 from heapq import merge
 
 import msgspec
@@ -22,7 +23,8 @@ from cimcare.exchange.outbox import (
     Priority,
 )
 from cimcare.store.instants import from_micros, to_micros
-from cimcare.store.sqlite_session import Session, Value
+from cimcare.store.pending import Pending
+from cimcare.store.sqlite_session import CatchingUp, Session, Value
 
 __all__ = ["SqliteOutbox", "SqliteOutboxReader"]
 
@@ -47,15 +49,23 @@ _NEXT_PARTNER = f"SELECT min(partner) FROM deliveries WHERE {_LIVE} AND partner 
 _COUNT_OPEN = f"SELECT count(*) FROM deliveries WHERE {_OPEN} AND partner = ? AND created_at >= ? AND created_at < ?"  # noqa: S608
 
 _INSERT = (
-    "INSERT INTO deliveries (message, cause, partner, kind, object_keys, priority, address, verb, noun, message_id,"
-    " created_at, state, is_head, due_at, attempts, attempts_before, reason, received)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'waiting', ?, ?, 0, 0, '', x'')"
+    "INSERT INTO deliveries (number, message, cause, partner, kind, object_keys, priority, address, verb, noun,"
+    " message_id, created_at, state, is_head, due_at, attempts, attempts_before, reason, received)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'waiting', ?, ?, 0, 0, '', x'')"
+)
+_LAST = "SELECT seq FROM sqlite_sequence WHERE name = 'deliveries'"
+_TAKEN = (
+    "SELECT wanted.key FROM json_each(?) AS wanted WHERE EXISTS (SELECT 1 FROM delivery_keys"
+    " WHERE partner = json_extract(wanted.value, '$[0]') AND object_key = json_extract(wanted.value, '$[1]'))"
 )
 _INSERT_KEY = "INSERT INTO delivery_keys (partner, object_key, number) VALUES (?, ?, ?)"
 _DELETE_KEY = "DELETE FROM delivery_keys WHERE partner = ? AND object_key = ? AND number = ?"
 _IS_TAKEN = "SELECT 1 FROM delivery_keys WHERE partner = ? AND object_key = ? AND number < ? LIMIT 1"
-_FIRST_OF_KEY = "SELECT min(number) FROM delivery_keys WHERE partner = ? AND object_key = ?"
-_NEXT_OF_KEY = f"{_FIRST_OF_KEY} AND number > ?"
+_FIRST_OF_KEYS = (
+    "SELECT DISTINCT (SELECT min(number) FROM delivery_keys WHERE partner = json_extract(wanted.value, '$[0]')"
+    " AND object_key = json_extract(wanted.value, '$[1]')) FROM json_each(?) AS wanted"
+)
+_NEXT_OF_KEY = "SELECT min(number) FROM delivery_keys WHERE partner = ? AND object_key = ? AND number > ?"
 _PROMOTE = (
     "UPDATE deliveries SET is_head = 1 WHERE number = ? AND NOT is_head AND NOT EXISTS (SELECT 1"
     " FROM json_each(deliveries.object_keys) AS own CROSS JOIN delivery_keys AS older WHERE older.partner ="
@@ -72,22 +82,27 @@ _WAITS_FOR_YOUNGER = (
     " FROM json_each(d.object_keys) AS own CROSS JOIN delivery_keys AS shared WHERE shared.partner = d.partner"
     " AND shared.object_key = own.value AND shared.number = younger.number))"
 )
-_OF_ONE_KIND = "SELECT number FROM deliveries AS d WHERE partner = :partner AND kind = :kind AND priority = :priority"
+_OF_ONE_KIND = "FROM deliveries AS d WHERE partner = :partner AND kind = '{kind}' AND priority = {priority}"
 _FRESH_OF_ONE_KIND = (
-    f"{_OF_ONE_KIND} AND {_FRESH} AND due_at <= :now AND NOT ({_WAITS_FOR_YOUNGER}) ORDER BY number LIMIT :limit"
+    f"SELECT {{priority}}, number {_OF_ONE_KIND} AND {_FRESH} AND due_at <= :now AND NOT ({_WAITS_FOR_YOUNGER})"
+    " ORDER BY number LIMIT :limit"
 )
 _TRIED_OF_ONE_KIND = (
-    f"{_OF_ONE_KIND} AND {_TRIED} AND is_head AND state = 'waiting' AND due_at <= :now AND NOT ({_WAITS_FOR_YOUNGER})"
-    " ORDER BY due_at, number LIMIT :limit"
+    f"SELECT {{priority}}, number {_OF_ONE_KIND} AND {_TRIED} AND is_head AND state = 'waiting' AND due_at <= :now"
+    f" AND NOT ({_WAITS_FOR_YOUNGER}) ORDER BY due_at, number LIMIT :limit"
 )
 _ABANDONED = (
     f"SELECT number, kind, priority FROM deliveries WHERE partner = ? AND {_TRIED}"  # noqa: S608 - constants only
     " AND is_head AND state = 'leased' AND due_at <= ?"
 )
+_FIND_ALL = f"{_SELECT} WHERE number IN (SELECT value FROM json_each(?))"  # noqa: S608 - constants only
 _LEASE = "UPDATE deliveries SET state = 'leased', due_at = ?, attempts = attempts + 1 WHERE number = ?"
 
 _OF_ATTEMPT = "WHERE number = ? AND state = 'leased' AND attempts = ?"
-_END = f"UPDATE deliveries SET state = ?, due_at = ?, is_head = 1, reason = ?, received = ? {_OF_ATTEMPT}"  # noqa: S608
+_END = (
+    f"UPDATE deliveries SET state = ?, due_at = ?, is_head = 1, reason = ?, received = ? {_OF_ATTEMPT}"  # noqa: S608
+    " RETURNING partner, object_keys"
+)
 _FAIL = f"UPDATE deliveries SET state = 'waiting', due_at = ?, reason = ?, received = ? {_OF_ATTEMPT}"  # noqa: S608
 _RENEW = f"UPDATE deliveries SET due_at = ? {_OF_ATTEMPT}"  # noqa: S608 - constants only
 _EXPIRED = "SELECT number FROM deliveries WHERE state = 'awaiting' AND due_at <= ? ORDER BY due_at, number LIMIT ?"
@@ -180,43 +195,99 @@ class SqliteOutboxReader:
 
 
 class SqliteOutbox(SqliteOutboxReader):
-    """The outbox inside the transaction that is open."""
+    """The outbox inside the transaction that is open.
+
+    What is put in waits in memory until somebody looks, or the commit; what has ended holds its objects until then.
+    """
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(CatchingUp(session, self.write))
+        self._written = session
+        self._last: int | None = None
+        self._ended: list[tuple[str, str, int]] = []
+        self.pending: Pending[tuple[int, NewDelivery, str]] = Pending()
+
+    def forget_last(self) -> None:
+        """Others may have put something in, or what was put in was undone: look anew for the last number."""
+        self._last = None
+
+    def let_go(self) -> None:
+        """Whoever waits for what has ended need not wait any more."""
+        ended, self._ended = self._ended, []
+        if ended:
+            self._let_go(ended)
+
+    def drop_ended(self) -> None:
+        """What has ended since `let_go` was undone."""
+        self._ended = []
+
+    def write(self) -> None:
+        """Write what was not written yet."""
+        self.let_go()
+        self._write_new()
+
+    def _write_new(self) -> None:
+        waiting = self.pending.unwritten
+        if not waiting:
+            return
+        keys = [(new.partner, key) for _, new, _ in waiting for key in dict.fromkeys(new.object_keys)]
+        every = list(dict.fromkeys(keys))
+        taken = {every[at] for (at,) in self._written.all(_TAKEN, (_encode(every).decode(),))}
+        rows: list[tuple[Value, ...]] = []
+        key_rows: list[tuple[str, str, int]] = []
+        for number, new, object_keys in waiting:
+            own = [(new.partner, key) for key in dict.fromkeys(new.object_keys)]
+            is_head = taken.isdisjoint(own)
+            taken.update(own)
+            key_rows += [(*key, number) for key in own]
+            created_at = to_micros(new.created_at)
+            rows.append(
+                (
+                    number,
+                    new.message,
+                    new.cause,
+                    new.partner,
+                    new.kind.value,
+                    object_keys,
+                    new.priority.value,
+                    new.address,
+                    new.verb,
+                    new.noun,
+                    new.message_id,
+                    created_at,
+                    is_head,
+                    created_at,
+                )
+            )
+        self._written.run_each(_INSERT, rows)
+        self._written.run_each(_INSERT_KEY, key_rows)
+        self.pending.note_written()
 
     async def enqueue(self, new: NewDelivery) -> int:
         """Put a delivery in."""
-        created_at = to_micros(new.created_at)
-        keys = tuple(dict.fromkeys(new.object_keys))
-        is_head = not any(self._session.one(_FIRST_OF_KEY, (new.partner, key))[0] for key in keys)
-        cursor = self._session.run(
-            _INSERT,
-            (
-                new.message,
-                new.cause,
-                new.partner,
-                new.kind.value,
-                _encode(new.object_keys).decode(),
-                new.priority.value,
-                new.address,
-                new.verb,
-                new.noun,
-                new.message_id,
-                created_at,
-                is_head,
-                created_at,
-            ),
-        )
-        number = cursor.lastrowid
-        assert number is not None
-        self._session.run_each(_INSERT_KEY, [(new.partner, key, number) for key in keys])
-        return number
+        self._written.require_transaction()
+        for text in (new.partner, new.address, new.verb, new.noun, new.message_id):
+            text.encode()  # what the database cannot hold fails here, and not those who share the commit
+        if self._last is None:
+            found: tuple[int] | None = self._written.one(_LAST)
+            last = self.pending.last
+            self._last = max(found[0] if found else 0, last[0] if last else 0)
+        self._last += 1
+        self.pending.add((self._last, new, _encode(new.object_keys).decode()))
+        return self._last
 
     async def claim(
         self, partner: str, *, now: datetime, until: datetime, limit: int, only: Collection[DeliveryKind] = ()
     ) -> tuple[Delivery, ...]:
         """Lease deliveries that are due."""
-        due = self._due(partner, to_micros(now), limit, [kind for kind in DeliveryKind if not only or kind in only])
+        kinds = tuple(kind for kind in DeliveryKind if not only or kind in only)
+        due = self._due(partner, to_micros(now), limit, kinds)
+        if not due:
+            return ()
         self._session.run_each(_LEASE, [(to_micros(until), number) for number in due])
-        return tuple(_delivery_of(self._session.one(_FIND, (number,))) for number in due)
+        rows: list[_Row] = self._session.all(_FIND_ALL, (_encode(due).decode(),))
+        found = {row[0]: _delivery_of(row) for row in rows}
+        return tuple(found[number] for number in due)
 
     async def renew(self, number: int, attempt: int, *, until: datetime) -> bool:
         """Make a lease longer."""
@@ -307,39 +378,52 @@ class SqliteOutbox(SqliteOutboxReader):
         """Forget deliveries that were delivered or discarded before then."""
         return self._session.run(_REMOVE_ENDED, (to_micros(before), limit)).rowcount
 
-    def _due(self, partner: str, now: int, limit: int, kinds: list[DeliveryKind]) -> list[int]:
+    def _due(self, partner: str, now: int, limit: int, kinds: tuple[DeliveryKind, ...]) -> list[int]:
         """Numbers of what may be claimed, by urgency and number.
 
-        Each look is one walk along an index, of `limit` rows at most; only leases that ran out are all looked at, which
-        are no more than what was under way.
+        Each part of the look is one walk along an index, of `limit` rows at most; only leases that ran out are all
+        looked at, which are no more than what was under way.
         """
         abandoned: list[tuple[int, str, int]] = self._session.all(_ABANDONED, (partner, now))
-        due: list[int] = []
-        for priority in sorted(Priority, reverse=True):
-            found = [number for number, kind, of in abandoned if of == priority and kind in kinds]
-            for kind in kinds:
-                values = {"partner": partner, "kind": kind, "priority": priority.value, "now": now, "limit": limit}
-                for statement in (_FRESH_OF_ONE_KIND, _TRIED_OF_ONE_KIND):
-                    found += [number for (number,) in self._session.all(statement, values)]
-            due += sorted(found)
-            if len(due) >= limit:
-                break
-        return due[:limit]
+        due = [(-priority, number) for number, kind, priority in abandoned if kind in kinds]
+        found: list[tuple[int, int]] = self._session.all(
+            _due_of_kinds(kinds), {"partner": partner, "now": now, "limit": limit}
+        )
+        due += [(-priority, number) for priority, number in found]
+        return [number for _, number in sorted(due)[:limit]]
 
     def _end(self, state: DeliveryState, at: datetime, reason: str, received: bytes, number: int, attempt: int) -> bool:
         """End an attempt so that nobody is held up by this delivery any more."""
-        if self._session.run(_END, (state.value, to_micros(at), reason, received, number, attempt)).rowcount != 1:
+        self._written.require_transaction()
+        row: tuple[str, str] | None = self._written.one(
+            _END, (state.value, to_micros(at), reason, received, number, attempt)
+        )
+        if row is None:
             return False
-        partner, text = self._session.one("SELECT partner, object_keys FROM deliveries WHERE number = ?", (number,))
-        self._let_go([(partner, key, number) for key in dict.fromkeys(_keys_of(text))])
+        partner, text = row
+        self._ended += [(partner, key, number) for key in dict.fromkeys(_keys_of(text))]
         return True
 
     def _let_go(self, keys: list[tuple[str, str, int]]) -> None:
         """Take keys of what waits no more away (partner, key, number); who stood behind them alone goes to the head."""
-        self._session.run_each(_DELETE_KEY, keys)
-        objects = dict.fromkeys((partner, key) for partner, key, _ in keys)
-        followers = {self._session.one(_FIRST_OF_KEY, one)[0] for one in objects}
-        self._session.run_each(_PROMOTE, [(follower,) for follower in followers if follower is not None])
+        self._written.run_each(_DELETE_KEY, keys)
+        objects = list(dict.fromkeys((partner, key) for partner, key, _ in keys))
+        followers: list[tuple[int | None]] = self._written.all(_FIRST_OF_KEYS, (_encode(objects).decode(),))
+        behind = [(follower,) for (follower,) in followers if follower is not None]
+        if behind:
+            self._written.run_each(_PROMOTE, behind)
+
+
+@cache
+def _due_of_kinds(kinds: tuple[DeliveryKind, ...]) -> str:
+    """One statement for all that may be claimed, urgent first."""
+    parts = [
+        f"SELECT * FROM ({part.format(kind=kind.value, priority=priority.value)})"  # noqa: S608 - constants only
+        for priority in sorted(Priority, reverse=True)
+        for kind in kinds
+        for part in (_FRESH_OF_ONE_KIND, _TRIED_OF_ONE_KIND)
+    ]
+    return " UNION ALL ".join(parts)
 
 
 def _conditions_of(selection: DeliverySelection) -> tuple[list[str], list[Value]]:

@@ -1,13 +1,13 @@
 """Statements over one connection to SQLite, and what its errors mean."""
 
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from cimcare.exchange.store import StoreError
 
-__all__ = ["Session", "Value", "Values", "WritingSession", "is_busy", "store_error"]
+__all__ = ["CatchingUp", "Session", "Value", "Values", "WritingSession", "is_busy", "store_error"]
 
 Value: TypeAlias = str | int | bytes | None
 Values: TypeAlias = Sequence[Value] | Mapping[str, Value]
@@ -71,6 +71,44 @@ class WritingSession(Session):
         """Raise StoreError if the transaction has ended."""
         if not self.connection.in_transaction:
             raise StoreError(f"{self.path}: undone by the database after an error of the disk")
+
+
+class CatchingUp(Session):
+    """Statements that are to see what waits in memory: it is written before each of them.
+
+    Args:
+        session: Where they run.
+        catch_up: Writes what waits.
+    """
+
+    def __init__(self, session: Session, catch_up: Callable[[], None]) -> None:
+        super().__init__(session.path, session.connection)
+        self._session = session
+        self._catch_up = catch_up
+
+    def run(self, statement: str, values: Values = ()) -> sqlite3.Cursor:
+        """Run a statement that writes."""
+        self._catch_up()
+        return self._session.run(statement, values)
+
+    def run_each(self, statement: str, rows: Iterable[Sequence[Value]]) -> None:
+        """Run a statement that writes once for each row."""
+        self._catch_up()
+        self._session.run_each(statement, rows)
+
+    def all(self, statement: str, values: Values = ()) -> list[Any]:
+        """All rows."""
+        self._catch_up()
+        return self._session.all(statement, values)
+
+    def one(self, statement: str, values: Values = ()) -> Any:
+        """The first row; None if there is none."""
+        self._catch_up()
+        return self._session.one(statement, values)
+
+    def require_transaction(self) -> None:
+        """Raise StoreError if the transaction has ended."""
+        self._session.require_transaction()
 
 
 def is_busy(error: sqlite3.Error) -> bool:

@@ -58,3 +58,8 @@ class Pending(Generic[T]):
         """What was added since the mark was undone, in the database too."""
         kept, self._written = mark
         del self._rows[kept:]
+
+    def clear(self) -> None:
+        """The transaction has ended."""
+        self._rows.clear()
+        self._written = 0
