@@ -171,6 +171,7 @@ class Listener:
         self._process = new_id()
         self._consumers = tuple(_Consumer(each) for each in self.broker.consumed)
         self._has_turn = False
+        self._is_stopping = False
         self._loop: Destination | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._loops: list[asyncio.Task[None]] = []
@@ -215,9 +216,7 @@ class Listener:
             loop.cancel()
         await asyncio.gather(*self._loops, return_exceptions=True)
         self._loops.clear()
-        for consumer in self._consumers:
-            if consumer.subscription is not None:
-                await consumer.subscription.close()
+        self._is_stopping = True  # detached now, what is under way would be handed to others meanwhile
         if self._tasks:
             _, late = await asyncio.wait(self._tasks, timeout=_STOP_SECONDS)
             for task in late:
@@ -377,6 +376,8 @@ class Listener:
 
     def _taker(self, session: Session, consumer: _Consumer) -> Callable[[Arrived], None]:
         def take(arrived: Arrived) -> None:
+            if self._is_stopping:
+                return  # it is handed out again
             task = asyncio.create_task(self._take(session, consumer, arrived, self._before(arrived)))
             self._tasks.add(task)
             self._follow(task, arrived)

@@ -84,6 +84,7 @@ class Link:
         self._failures = 0
         self._error: BrokerError | None = None
         self._given_up = ""
+        self._dropped = asyncio.Event()
 
     def start(self) -> None:
         """Begin."""
@@ -101,7 +102,7 @@ class Link:
     def session(self) -> Session | None:
         """The session, set up; None while there is none."""
         session = self._session
-        return session if session is not None and not session.lost.done() else None
+        return session if session is not None and not session.lost.done() and not self._given_up else None
 
     @property
     def state(self) -> LinkState:
@@ -128,7 +129,7 @@ class Link:
     def give_up(self, reason: str) -> None:
         """End the session that is there, for it is of no use; another is made."""
         self._given_up = reason
-        self._changed.set()
+        self._dropped.set()
 
     async def _run(self) -> None:
         tries = 0
@@ -144,6 +145,7 @@ class Link:
             self._since = self._clock()
             self._opened += 1
             self._given_up = ""
+            self._dropped.clear()
             self._log.info("broker session", broker=self._broker.name, purpose=self._purpose, address=self._address)
             self._changed.set()
             try:
@@ -163,13 +165,11 @@ class Link:
 
     async def _watch(self, session: Session) -> None:
         """Until the session is lost or given up."""
-        while not session.lost.done() and not self._given_up:
-            self._changed.clear()
-            waiting = asyncio.ensure_future(self._changed.wait())
-            try:
-                await asyncio.wait((waiting, session.lost), return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                waiting.cancel()
+        waiting = asyncio.ensure_future(self._dropped.wait())
+        try:
+            await asyncio.wait((waiting, session.lost), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            waiting.cancel()
         if session.lost.done():
             self._error = session.lost.result()
         else:
