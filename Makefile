@@ -6,7 +6,7 @@ STAMP := $(VENV)/.set-up
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format screenshots docs bench crash prove simulate lock audit clean
+.PHONY: help setup demo storm million test check format screenshots docs bench crash prove simulate lock audit clean
 .DELETE_ON_ERROR:
 
 help: ## Show this list
@@ -27,6 +27,12 @@ $(STAMP): pyproject.toml requirements/dev.txt scripts/setup-venv
 
 demo: $(STAMP) ## Run a whole utility on this machine (ARGS="--once --json" for a program to read)
 	@$(BIN)/cimcare demo $(ARGS)
+
+storm: $(STAMP) ## Play the worst hour of a storm against a utility on this machine (ARGS="--scale 0.01 --speed 4" for a small one)
+	@$(BIN)/cimcare storm --profile isaias --here --report storm.html --out storm.json $(ARGS)
+
+million: $(STAMP) ## Send a million tickets an hour for five minutes (ARGS="--minutes 60" for the hour)
+	@$(BIN)/cimcare storm --profile million --minutes 5 --here --workers 2 --report million.html --out million.json $(ARGS)
 
 test: $(STAMP) ## Run the tests with branch coverage (ARGS="--no-cov tests/unit" for some of them)
 	@./scripts/test-services install

@@ -1,7 +1,6 @@
 """Command `storm`: a utility's worst hour, sent to an endpoint, and what became of it."""
 
 import asyncio
-import contextlib
 import re
 import signal
 import ssl
@@ -23,6 +22,7 @@ from cimcare.storm.profile import BUILT_IN, Profile, load_profile
 from cimcare.storm.result import Result
 from cimcare.storm.run import Order, Running, find_target, play_storm
 from cimcare.storm.sending import Pace
+from cimcare.storm.stage import Stage, running_stage
 from cimcare.storm.town import town_of, write_town
 from cimcare.storm.watching import draw_progress, say_progress
 from cimcare.storm.wording import Form, Target
@@ -32,6 +32,7 @@ __all__ = ["storm"]
 _HEADER = re.compile(r"\A([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\x20-\x7e]*)\Z")
 _WORD = re.compile(r"\A[A-Za-z0-9][A-Za-z0-9._-]{0,79}\Z")
 _QUIET_SECONDS = 15.0
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def _read_start(context: click.Context, parameter: click.Parameter, text: str | None) -> datetime | str | None:
@@ -74,6 +75,13 @@ def _read_to(context: click.Context, parameter: click.Parameter, url: str | None
     help=f"What the storm is made of: {', '.join(BUILT_IN)}, or a file in TOML.",
 )
 @click.option("--to", "url", callback=_read_to, help="Address: a hub's base, or an endpoint such as .../soap.")
+@click.option(
+    "--here",
+    is_flag=True,
+    help="Start a utility on this machine for it: a hub, the partners of the profile, and a town to call from.",
+)
+@click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Hub processes of --here.")
+@click.option("--database", default="", help="Database of --here.  [default: a new one in a temporary folder]")
 @click.option(
     "--scale", type=click.FloatRange(0, 100, min_open=True), default=1.0, show_default=True, help="Part of it."
 )
@@ -160,6 +168,9 @@ def storm(
     *,
     profile_name: str,
     url: str | None,
+    here: bool,
+    workers: int,
+    database: str,
     scale: float,
     seed: int,
     transport: str | None,
@@ -200,8 +211,11 @@ def storm(
     if town_folder is not None:
         _write_town(profile, scale, town_folder)
         return
-    if url is None:
-        fail("--to is missing; name an address such as http://127.0.0.1:8968/soap", code=2)
+    for path in (out, report):
+        if path is not None:
+            _require_writable(path)
+    if (url is None) is not here:
+        fail("one of --to and --here; --to names an address such as http://127.0.0.1:8968/soap", code=2)
     pace = Pace(speed=speed, connections=connections, timeout=timeout, resend=resend, hazard_seconds=hazard_seconds)
     begins = _begin_of(profile, minutes, speed) if start == "now" else start
     assert not isinstance(begins, str)
@@ -215,17 +229,31 @@ def storm(
         proves=proves,
         settle_seconds=settle_seconds,
     )
-    is_rest = transport == "rest" or (transport is None and url.partition("?")[0].rstrip("/").endswith("/messages"))
-    form = Form(body_format) if is_rest else Form(f"soap-{soap_version}")
-    target = find_target(url, form, headers=headers, source=source, context=message_context)
+    is_messages = url is not None and url.partition("?")[0].rstrip("/").endswith("/messages")
+    form = (
+        Form(body_format)
+        if transport == "rest" or (transport is None and is_messages)
+        else Form(f"soap-{soap_version}")
+    )
+
+    def aim(address: str) -> Target:
+        return find_target(address, form, headers=headers, source=source, context=message_context)
+
     try:
-        result = run_storm(order, target, tls=_tls(url, ca_file, certificate_file))
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was started here is ended, too
+        if url is not None:
+            result = run_storm(order, aim(url), tls=_tls(url, ca_file, certificate_file))
+        else:
+            with running_stage(profile, scale, database=database, workers=workers, tell=_tell) as stage:
+                result = run_storm(order, aim(stage.address), stage=stage)
     except CimcareError as error:
         fail(error, code=1)
+    except KeyboardInterrupt:
+        fail("ended before the storm began", code=1)
     finish(result, as_json=as_json, out=out, report=report)
 
 
-def run_storm(order: Order, target: Target, *, tls: ssl.SSLContext | None = None) -> Result:
+def run_storm(order: Order, target: Target, *, tls: ssl.SSLContext | None = None, stage: Stage | None = None) -> Result:
     """Play a storm with its progress on standard error. Raises StormError."""
     console = Console(stderr=True)
 
@@ -234,26 +262,37 @@ def run_storm(order: Order, target: Target, *, tls: ssl.SSLContext | None = None
         watchers: list[asyncio.Task[None]] = []
 
         def begin(running: Running) -> None:
-            loop.add_signal_handler(signal.SIGINT, running.sending.stop)
+            for number in _SIGNALS:
+                loop.add_signal_handler(number, running.sending.stop)
             watchers.append(loop.create_task(_watch(console, running)))
+            if stage is not None:
+                failing.append(loop.create_task(stage.fail_partners(running)))
 
-        def tell(stage: str) -> None:
+        def tell(what: str) -> None:
             for watcher in watchers:
                 watcher.cancel()
-            if stage:
-                click.echo(f"{stage} ...", err=True)
+            _tell(what)
 
+        failing: list[asyncio.Task[None]] = []
+        ends = stage.end_partners if stage is not None else tuple
         try:
-            return await play_storm(order, target, tls=tls, on_start=begin, on_stage=tell)
+            return await play_storm(order, target, tls=tls, on_start=begin, on_stage=tell, partners=ends)
         finally:
             for watcher in watchers:
                 watcher.cancel()
-            await asyncio.gather(*watchers, return_exceptions=True)
-            with contextlib.suppress(NotImplementedError, ValueError):
-                loop.remove_signal_handler(signal.SIGINT)
+            for task in failing:
+                task.cancel()
+            await asyncio.gather(*watchers, *failing, return_exceptions=True)
+            for number in _SIGNALS:
+                loop.remove_signal_handler(number)
 
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         return runner.run(play())
+
+
+def _tell(what: str) -> None:
+    if what:
+        click.echo(f"{what} ...", err=True)
 
 
 async def _watch(console: Console, running: Running) -> None:
@@ -307,6 +346,15 @@ def _print(result: Result) -> None:
     for one in result.verdict:
         mark = {True: "yes", False: "NO", None: "-"}[one.is_met]
         click.echo(f"{mark:4} {one.name}: {one.found} (wanted: {one.wanted})")
+
+
+def _require_writable(path: Path) -> None:
+    """End the program with code 2 if a file cannot be written: it is better known before a storm than after it."""
+    try:
+        with path.open("ab"):
+            pass
+    except OSError as error:
+        fail(f"{path}: cannot be written ({error.strerror}); name a file in a folder that exists", code=2)
 
 
 def _write_town(profile: Profile, scale: float, folder: Path) -> None:

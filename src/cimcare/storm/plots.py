@@ -84,7 +84,7 @@ def _frame(content: str, top: float, step: float, count: int, unit: str, series:
     width = (_WIDTH - _LEFT - _RIGHT) / max(count, 1)
     for minute in range(0, count, math.ceil(every)):
         x = _LEFT + (minute + 0.5) * width
-        parts.append(f'<text class="label" x="{x:.1f}" y="{_HEIGHT - 14}" text-anchor="middle">{minute}</text>')
+        parts.append(f'<text class="label" x="{x:.1f}" y="{_HEIGHT - 16}" text-anchor="middle">{minute}</text>')
     parts.append(
         f'<text class="label" x="{_WIDTH - _RIGHT}" y="{_HEIGHT - 2}" text-anchor="end">minute of the storm</text>'
     )

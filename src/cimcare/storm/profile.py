@@ -119,13 +119,17 @@ class Partner(_Table, frozen=True, kw_only=True):
 
     name: Annotated[Name, _about("Name, once in the profile.")]
     nouns: Annotated[tuple[str, ...], _about("Nouns of the events that it is told; empty for all.")] = ()
-    behaviour: Annotated[
+    fails_as: Annotated[
         str,
-        Meta(pattern=r"\A(good|slow|busy|down)\Z"),
-        _about("How it fails: `slow` answers after seconds, `busy` with code 5.1, `down` not at all; `good` never."),
-    ] = "good"
-    fails_at_minute: Annotated[float, Meta(ge=0.0, le=10_080.0), _about("When it begins to fail.")] = 0.0
-    fails_for_minutes: Annotated[float, Meta(ge=0.0, le=10_080.0), _about("How long it does.")] = 0.0
+        Meta(min_length=1, max_length=300),
+        _about(
+            "How it fails, as `cimcare simulate --behaviour` takes it, such as `slow:2`, `busy`, `reset` or `hang`."
+        ),
+    ] = "busy"
+    fails_at_minute: Annotated[
+        float, Meta(ge=0.0, le=10_080.0), _about("When it begins to fail, in minutes of the storm.")
+    ] = 0.0
+    fails_for_minutes: Annotated[float, Meta(ge=0.0, le=10_080.0), _about("How long it does; 0 for never.")] = 0.0
 
 
 class Profile(_Table, frozen=True, kw_only=True):

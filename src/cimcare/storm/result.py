@@ -192,6 +192,7 @@ def judge_storm(
     *,
     proof: Proof | None,
     ledger: tuple[LedgerLine, ...],
+    partners: tuple[PartnerEnd, ...],
     source: str,
     hazard_seconds: float,
     interrupted: bool,
@@ -218,6 +219,8 @@ def judge_storm(
         )
     )
     verdict.append(_balanced(tally, ledger, source))
+    if partners:
+        verdict.append(_delivered(ledger, partners))
     if interrupted:
         whole = f"{sum(map(sum, tally.offered))} of {len(plan.at)} messages"
         verdict.append(
@@ -242,6 +245,20 @@ def _proven(proof: Proof | None) -> list[Criterion]:
         Criterion(name="lost", wanted="none", found=lost, is_met=not proof.lost),
         Criterion(name="doubled", wanted="none", found=doubled, is_met=not proof.doubled),
     ]
+
+
+def _delivered(ledger: tuple[LedgerLine, ...], partners: tuple[PartnerEnd, ...]) -> Criterion:
+    """Whether each partner took once what the hub counts as delivered to it."""
+    sent = {line.partner: line for line in ledger if line.account == "out"}
+    found, is_met = [], True
+    for one in partners:
+        line = sent.get(one.name, LedgerLine(partner=one.name, account="out"))
+        # What waits or was given up may have arrived all the same, if its answer was lost.
+        is_met = is_met and line.delivered <= one.taken <= line.delivered + line.waiting + line.dead
+        is_met = is_met and not line.waiting and not line.dead
+        found.append(f"{one.name} took {one.taken} of {line.received}")
+    wanted = "each took once all that was for it"
+    return Criterion(name="partners", wanted=wanted, found="; ".join(found), is_met=is_met)
 
 
 def _balanced(tally: Tally, ledger: tuple[LedgerLine, ...], source: str) -> Criterion:

@@ -138,6 +138,7 @@ async def play_storm(
     if order.proves:
         on_stage("asking for every ticket")
         proof = await prove(asking, target, wording, tally.accepted)
+    ends = partners()
     groups = groups_of(tally)
     is_interrupted = sending.offered < len(plan.at)
     return Result(
@@ -174,7 +175,7 @@ async def play_storm(
         ),
         proof=proof,
         ledger=ledger,
-        partners=partners(),
+        partners=ends,
         notes=tuple(notes),
         verdict=judge_storm(
             plan,
@@ -182,6 +183,7 @@ async def play_storm(
             groups,
             proof=proof,
             ledger=ledger,
+            partners=ends,
             source=target.source,
             hazard_seconds=pace.hazard_seconds,
             interrupted=is_interrupted,

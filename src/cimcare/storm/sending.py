@@ -6,6 +6,7 @@ machine the other side is to be measured and not the sender.
 """
 
 import asyncio
+import contextlib
 import re
 import ssl
 from collections import deque
@@ -173,6 +174,7 @@ class Sending:
         self._begin = 0.0
         self._handle: asyncio.Handle | None = None
         self._ended = asyncio.Event()
+        self._over = asyncio.Event()
         self._stopped = False
 
     @property
@@ -195,6 +197,14 @@ class Sending:
         """Seconds of the storm that have passed."""
         elapsed = (asyncio.get_running_loop().time() - self._begin) * self._pace.speed if self._begin else 0.0
         return min(max(elapsed, 0.0), self._plan.at[-1] if self._plan.at else 0.0)
+
+    async def pass_to(self, seconds: float) -> None:
+        """Wait until so many seconds of the storm have passed, or it is over."""
+        loop = asyncio.get_running_loop()
+        begin = self._begin or loop.time() + _LEAD_SECONDS
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(begin + seconds / self._pace.speed):
+                await self._over.wait()
 
     async def reach(self) -> None:
         """Open one connection. Raises OSError or TimeoutError if nobody is there."""
@@ -225,6 +235,7 @@ class Sending:
         if self._stopped:
             self._ended.set()
         self._stopped = True
+        self._over.set()
         self._waiting_is_over()
         self._look_for_end()
 
@@ -356,6 +367,7 @@ class Sending:
         is_sent = self._stopped or self._next == len(self._plan.at)
         if is_sent and self._tally.settled >= self._next:
             self._ended.set()
+            self._over.set()
 
     def _waiting_is_over(self) -> None:
         while self._waiting:

@@ -79,7 +79,7 @@ def test_profiles_with_the_same_values_are_the_same_however_they_are_written() -
             "mine.toml:7: /town/premises: SIM-111 100 for 81 callers;",
         ),
         (LEAST + "[[partners]]\nname = 'A'\n[[partners]]\nname = 'A'\n", "a name twice"),
-        (LEAST + "[[partners]]\nname = 'A'\nbehaviour = 'odd'\n", "/partners/behaviour: SIM-111"),
+        (LEAST + "[[partners]]\nname = 'A'\nfails-as = ''\n", "/partners/fails-as: SIM-111"),
         (LEAST.replace("minutes = 10", "minutes = "), "mine.toml:4: /: SIM-111 Invalid value"),
         (LEAST.replace("minutes = 10\n", ""), "missing required field `minutes`"),
         ("", "missing required field"),
