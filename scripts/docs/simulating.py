@@ -35,7 +35,7 @@ _STEP_KEYS = {
     "reply_to_us": "Asks for the reply at our own address, later.",
     "badly": "Sends it `cut` (breaks off), `drip:SECONDS` (in small pieces), `truncate` (half a document), `garbage`, "
     "`wrong-type`, `huge:MEGABYTES` (with so much behind it).",
-    "source, to": "Systems of a recorded message; for the reader.",
+    "gave": "IDs that came back when it was recorded; later messages that name them speak of those that come back now.",
     "expect": "What the answer has to be, see below.",
 }
 _EXPECTATIONS = {

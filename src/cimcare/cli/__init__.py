@@ -31,6 +31,7 @@ _COMMANDS = {
     "network": "cimcare.cli.network",
     "notices": "cimcare.cli.calling",
     "outages": "cimcare.cli.outages",
+    "record": "cimcare.cli.recording",
     "sales": "cimcare.cli.sales",
     "sample": "cimcare.cli.documents",
     "schema": "cimcare.cli.schemas",

@@ -32,6 +32,7 @@ __all__ = ["Heard", "Played", "Player", "UnmetError", "content_of"]
 _PACE_BYTES = 65_536
 _DRIPS = 20
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_TEXTS = re.compile(r">([^<>]+)<")
 _ACTIONS = {Archetype.REQUEST: "Request", Archetype.EVENT: "PublishEvent", Archetype.RESPONSE: "Response"}
 
 
@@ -114,6 +115,7 @@ class Player:
         self._on_step = on_step
         self._sent: dict[str, Spoken] = {}
         self._heard: dict[str, Heard] = {}
+        self._given: dict[str, str] = {}
         self._consumed: set[int] = set()
 
     async def play(self, scenario: Scenario) -> int:
@@ -152,6 +154,9 @@ class Player:
         what = f"{message.header.verb} {message.header.noun}"
         if step.expect is not None:
             self._judge(what, message, heard, step.expect)
+        if step.gave and heard.reply is not None:
+            given = (one.value for one in heard.reply.reply.id)
+            self._given.update((self._own(then), now) for then, now in zip(step.gave, given, strict=False))
         return f"{what}: {heard.describe()}"
 
     # ------------------------------------------------------------------------------------------------------- messages
@@ -181,10 +186,17 @@ class Player:
         return self._about(message, step.object) if step.object else message
 
     def _read(self, text: str) -> Spoken:
-        """A written message; with a seed its UUIDs and its own identifiers are others, the same throughout."""
+        """A written message, about the objects that there are now.
+
+        With a seed its UUIDs and its own identifiers are others, the same throughout.
+        """
+        if self._seed:
+            text = _UUID.sub(lambda found: self._other(found[0].lower()), text)
+        if self._given:
+            text = _TEXTS.sub(lambda found: f">{self._given.get(found[1], found[1])}<", text)
+        message = read_any(text.encode(), "")[0]
         if not self._seed:
-            return read_any(text.encode(), "")[0]
-        message = read_any(_UUID.sub(lambda found: self._other(found[0].lower()), text).encode(), "")[0]
+            return message
         header = message.header
         own, linked = header.message_id, header.correlation_id
         if own and not _UUID.fullmatch(own):
@@ -194,6 +206,11 @@ class Player:
         return msgspec.structs.replace(
             message, header=msgspec.structs.replace(header, message_id=own, correlation_id=linked)
         )
+
+    def _own(self, identifier: str) -> str:
+        """An identifier of the file as it stands in what is sent."""
+        is_other = self._seed and _UUID.fullmatch(identifier)
+        return self._other(identifier.lower()) if is_other else identifier
 
     def _other(self, identifier: str) -> str:
         return str(uuid5(NAMESPACE_URL, f"{self._seed} {identifier}"))

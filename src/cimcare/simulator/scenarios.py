@@ -100,7 +100,8 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     `object` names a step: the message speaks of the object whose ID came back there. `reply_to_us` asks for the reply
     at our own address, later. `badly` is how it is sent, if not well: `cut`, `drip:SECONDS`, `truncate`, `garbage`,
-    `wrong-type`, `huge:MEGABYTES`. `source` and `to` name the systems of a recorded message.
+    `wrong-type`, `huge:MEGABYTES`. `gave` lists the IDs that came back when it was recorded: later messages that name
+    them speak of those that come back now.
     """
 
     name: str = ""
@@ -112,8 +113,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     object: str = ""
     reply_to_us: bool = False
     badly: str = ""
-    source: str = ""
-    to: str = ""
+    gave: tuple[str, ...] = ()
     expect: Expectation | None = None
     arrives: Arrival | None = None
     wait_seconds: float = 0.0
