@@ -22,8 +22,8 @@ _STEP_KEYS = {
     "name": "By which later steps refer to it.",
     "sample": "Sends a sample message: `{ noun = ..., verb = ..., seed = ... }`; all verbs of one seed speak of one "
     "object. `--seed` makes it others.",
-    "message": "Sends a document, XML, SOAP or JSON, in the form asked for. With `--seed` its UUIDs are others, "
-    "the same ones throughout.",
+    "message": "Sends a document, XML, SOAP or JSON, in the form asked for. With `--seed` its UUIDs and names are "
+    "others, the same ones throughout.",
     "file": "The same from a file beside the scenario.",
     "again": "Sends the message of a step once more, the same.",
     "arrives": "Waits for a message at our own address: `verb`, `noun`, `result`, `answers` (the step whose message it "

@@ -4,6 +4,7 @@ import asyncio
 import re
 import time
 from collections.abc import AsyncIterator, Callable
+from typing import TypeVar
 from uuid import NAMESPACE_URL, uuid5
 from zlib import crc32
 
@@ -17,8 +18,9 @@ from cimcare.codec.json_body import render_json
 from cimcare.codec.soap import SoapVersion, render_soap
 from cimcare.errors import CimcareError
 from cimcare.model.envelope import ObjectID, Request, RequestMessage, ResponseMessage, Result
-from cimcare.model.identity import MRID, CorrelationID, MessageID
+from cimcare.model.identity import MRID, CorrelationID, MessageID, Name
 from cimcare.model.nouns import NOUNS, PayloadRoot
+from cimcare.model.structure import Structure
 from cimcare.model.verbs import Archetype
 from cimcare.samples import build_message
 from cimcare.simulator.forms import Spoken, read_any
@@ -188,7 +190,7 @@ class Player:
     def _read(self, text: str) -> Spoken:
         """A written message, about the objects that there are now.
 
-        With a seed its UUIDs and its own identifiers are others, the same throughout.
+        With a seed its UUIDs, the names of objects and its own identifiers are others, the same throughout.
         """
         if self._seed:
             text = _UUID.sub(lambda found: self._other(found[0].lower()), text)
@@ -197,6 +199,7 @@ class Player:
         message = read_any(text.encode(), "")[0]
         if not self._seed:
             return message
+        message = _renamed(message, lambda name: self._given.get(self._own(name), self._own(name)))
         header = message.header
         own, linked = header.message_id, header.correlation_id
         if own and not _UUID.fullmatch(own):
@@ -209,8 +212,11 @@ class Player:
 
     def _own(self, identifier: str) -> str:
         """An identifier of the file as it stands in what is sent."""
-        is_other = self._seed and _UUID.fullmatch(identifier)
-        return self._other(identifier.lower()) if is_other else identifier
+        if not self._seed:
+            return identifier
+        if _UUID.fullmatch(identifier):
+            return self._other(identifier.lower())
+        return f"{identifier}-{crc32(self._seed.encode()):08x}"
 
     def _other(self, identifier: str) -> str:
         return str(uuid5(NAMESPACE_URL, f"{self._seed} {identifier}"))
@@ -339,6 +345,25 @@ class Player:
         if arrival.result and not (isinstance(message, ResponseMessage) and message.reply.result == arrival.result):
             return False
         return arrival.verb in ("", header.verb) and arrival.noun in ("", header.noun)
+
+
+StructureT = TypeVar("StructureT", bound=Structure)
+
+
+def _renamed(value: StructureT, rename: Callable[[str], str]) -> StructureT:
+    """The value with other names of all objects; kinds of names stay, and identifiers that are UUIDs."""
+    if isinstance(value, Name):
+        return msgspec.structs.replace(value, name=rename(value.name))
+    if isinstance(value, ObjectID):
+        return value if _UUID.fullmatch(value.value) else msgspec.structs.replace(value, value=rename(value.value))
+    changes: dict[str, object] = {}
+    for field in value.__struct_fields__:
+        old = getattr(value, field)
+        if isinstance(old, Structure):
+            changes[field] = _renamed(old, rename)
+        elif isinstance(old, tuple) and any(isinstance(each, Structure) for each in old):
+            changes[field] = tuple(_renamed(each, rename) if isinstance(each, Structure) else each for each in old)
+    return msgspec.structs.replace(value, **changes) if changes else value
 
 
 class _CutError(Exception):

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from cimcare.codec.convert import Form
+from cimcare.model.envelope import RequestMessage
 from cimcare.model.nouns import Role
+from cimcare.simulator.answering import objects_of
 from cimcare.simulator.partner import SimulatedPartner
 from cimcare.simulator.playing import Played, Player, UnmetError
 from cimcare.simulator.scenarios import (
@@ -200,3 +202,32 @@ def test_an_unknown_scenario_is_refused() -> None:
         find_scenario("nowhere.toml")
     with pytest.raises(KeyError):
         scenario_text("nowhere")
+
+
+GAVE = """
+[[steps]]
+name = "report"
+sample = { noun = "TroubleTickets", verb = "create", seed = 7 }
+gave = ["11111111-2222-4333-8444-555555555555"]
+
+[[steps]]
+message = '''<RequestMessage xmlns="http://iec.ch/TC57/2011/schema/message"><Header><Verb>get</Verb>
+<Noun>TroubleTickets</Noun></Header><Request><ID>11111111-2222-4333-8444-555555555555</ID><ID>TT-2</ID>
+</Request></RequestMessage>'''
+"""
+
+
+@pytest.mark.parametrize("seed", ["", "5"])
+async def test_identifiers_that_came_back_then_stand_for_those_that_come_back_now(
+    oms: SimulatedPartner, seed: str
+) -> None:
+    """Whoever recorded it had other ones; what nobody gave stays, or is another one for another seed."""
+    await play(GAVE, oms.address, seed=seed)
+    created, got = oms.messages
+    assert isinstance(got, RequestMessage)
+    assert got.request is not None
+    mrid = next(text for text in objects_of(created) if "TT-" not in text).partition(" ")[2]
+    first, second = (one.value for one in got.request.id)
+    assert first == mrid
+    assert second.startswith("TT-2")
+    assert (second == "TT-2") is (seed == "")
