@@ -9,6 +9,9 @@ import msgspec
 
 from cimcare.exchange.partners import Retry, Tls
 from cimcare.hub.config.keys import Key, Plain, Setting, described, keys_of
+from cimcare.model.envelope import OperationSet
+from cimcare.model.nouns import ENTRIES
+from cimcare.model.verbs import EVENT_VERBS, REQUEST_VERBS, Verb
 from cimcare.transport.broker.brokers import Broker, credentials_of
 from cimcare.transport.broker.opening import require_adapter
 from cimcare.transport.broker.ports import BrokerError, Destination, HeartBeat, parse_address, parse_destination
@@ -26,6 +29,8 @@ __all__ = [
 ACCEPTED_DESTINATION = "queue: or topic: and a name with dots, such as queue:{context}.REQUESTS.{noun}.{verb}"
 _EVENTS = "topic:{context}.EVENTS.>"
 _REQUESTS = "queue:{context}.REQUESTS.>"
+_EACH_REQUEST = "queue:{context}.REQUESTS.{noun}.{verb}"
+"""For brokers that have no patterns over queues."""
 
 Note = Callable[[str, str, str, str, str], None]
 """Takes a mistake: key (empty for the table), code, what was found, what would pass, why."""
@@ -66,7 +71,9 @@ class BrokerKeys(msgspec.Struct, frozen=True, kw_only=True):
         tuple[str, ...],
         described(
             "Queues and topics that the hub consumes, topics durably; a level may be * (any one), the last one > (the"
-            f' rest).  Default: `{_REQUESTS}` and `{_EVENTS}`; "none" for nothing but later replies.',
+            " rest), and {noun} and {verb} stand for each noun with each verb of its requests, or of its events."
+            f"  Default: `{_EVENTS}` and `{_REQUESTS}`, over AMQP `{_EACH_REQUEST}`;"
+            ' "none" for nothing but later replies.',
             is_parted=True,
         ),
     ] = ()
@@ -202,8 +209,22 @@ def build_broker(name: str, values: Mapping[str, object], context: str, note: No
 def _texts(keys: BrokerKeys) -> tuple[str, ...]:
     replies = keys.replies or "queue:{context}.REPLIES.{client}"
     dead_letters = keys.dead_letters or "queue:{context}.DEADLETTERS.{client}"
-    listen = () if keys.listen == ("none",) else keys.listen or (_REQUESTS, _EVENTS)
+    has_patterns = all(url.startswith("stomp") for url in keys.urls)
+    usual = (_REQUESTS if has_patterns else _EACH_REQUEST, _EVENTS)
+    listen = () if keys.listen == ("none",) else keys.listen or usual
     return (*listen, replies, dead_letters)
+
+
+def _each(text: str) -> Iterator[str]:
+    """The text with each noun and verb for which {noun} and {verb} stand in it."""
+    if "{noun}" not in text and "{verb}" not in text:
+        yield text
+        return
+    is_topic = text.removeprefix("jms:").startswith("topic:")
+    every, whole = (EVENT_VERBS, Verb.EXECUTED) if is_topic else (REQUEST_VERBS, Verb.EXECUTE)
+    pairs = [(entry.noun.value, verb) for entry in ENTRIES for verb in sorted(every - {whole})]
+    for noun, verb in (*pairs, (OperationSet.XML_TYPE, whole)):
+        yield text.replace("{noun}", noun).replace("{verb}", verb)
 
 
 def _destinations(
@@ -219,7 +240,7 @@ def _destinations(
             wrong(key, "SET-133", error.finding.found, error.finding.accepted)
             return None
 
-    found = [read("listen", text, patterns=True) for text in listen]
+    found = [read("listen", each, patterns=True) for text in listen for each in _each(text)]
     return (
         tuple(dict.fromkeys(each for each in found if each is not None)),
         read("replies", replies, patterns=False),
