@@ -15,8 +15,10 @@ from rich.live import Live
 
 from cimcare.cli.input import fail
 from cimcare.cli.sending import require_http
+from cimcare.client.brokers import PROTOCOLS, BrokerError, Credentials, Tls, parse_address
 from cimcare.errors import CimcareError
 from cimcare.hub.serving.lifespan import loop_factory
+from cimcare.storm.brokering import BrokerPlace
 from cimcare.storm.page import render_page
 from cimcare.storm.profile import BUILT_IN, Profile, load_profile
 from cimcare.storm.result import Result
@@ -64,7 +66,17 @@ def _read_word(context: click.Context, parameter: click.Parameter, text: str) ->
 
 
 def _read_to(context: click.Context, parameter: click.Parameter, url: str | None) -> str | None:
-    return None if url is None else require_http(context, parameter, url)
+    if url is None or url.partition("://")[0] not in PROTOCOLS:
+        return None if url is None else require_http(context, parameter, url)
+    try:
+        parse_address(url, path="--to")
+    except BrokerError as error:
+        raise click.BadParameter(str(error)) from error
+    return url
+
+
+def _read_api(context: click.Context, parameter: click.Parameter, url: str) -> str:
+    return require_http(context, parameter, url).rstrip("/") if url else ""
 
 
 @click.command()
@@ -74,7 +86,12 @@ def _read_to(context: click.Context, parameter: click.Parameter, url: str | None
     required=True,
     help=f"What the storm is made of: {', '.join(BUILT_IN)}, or a file in TOML.",
 )
-@click.option("--to", "url", callback=_read_to, help="Address: a hub's base, or an endpoint such as .../soap.")
+@click.option(
+    "--to",
+    "url",
+    callback=_read_to,
+    help="Address: a hub's base, an endpoint such as .../soap, or a broker such as stomp://host:61613.",
+)
 @click.option(
     "--here",
     is_flag=True,
@@ -88,8 +105,9 @@ def _read_to(context: click.Context, parameter: click.Parameter, url: str | None
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Another seed is another storm.")
 @click.option(
     "--transport",
-    type=click.Choice(["soap", "rest"]),
-    help="SOAP, or plain messages (our profile).  [default: rest if the address ends in /messages, else soap]",
+    type=click.Choice(["soap", "rest", "jms"]),
+    help="SOAP, plain messages (our profile), or by way of a broker.  [default: by the address; rest if it ends in "
+    "/messages]",
 )
 @click.option("--soap-version", type=click.Choice(["1.1", "1.2"]), default="1.1", show_default=True, help="Of SOAP.")
 @click.option(
@@ -126,6 +144,19 @@ def _read_to(context: click.Context, parameter: click.Parameter, url: str | None
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="File in PEM with our certificate and its key, where the other side asks for one.",
 )
+@click.option("--user", default="", help="User at the broker.")
+@click.option(
+    "--password-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="File with the user's password at the broker.",
+)
+@click.option(
+    "--destination",
+    default="queue:{context}.REQUESTS.{noun}.{verb}",
+    show_default=True,
+    help="Where requests are put at the broker.",
+)
+@click.option("--api", callback=_read_api, default="", help="Base of the hub's REST interface.  [default: beside --to]")
 @click.option("--connections", type=click.IntRange(1, 60_000), default=512, show_default=True, help="Most at once.")
 @click.option(
     "--timeout", type=click.FloatRange(0.1, 3600), default=30.0, show_default=True, help="Seconds for an answer."
@@ -184,6 +215,10 @@ def storm(
     headers: tuple[tuple[str, str], ...],
     ca_file: Path | None,
     certificate_file: Path | None,
+    user: str,
+    password_file: Path | None,
+    destination: str,
+    api: str,
     connections: int,
     timeout: float,
     resend: int,
@@ -236,13 +271,25 @@ def storm(
         else Form(f"soap-{soap_version}")
     )
 
+    is_broker = url is not None and url.partition("://")[0] in PROTOCOLS
+    if transport is not None and (transport == "jms") is not is_broker:
+        fail(f"--transport {transport} does not go with --to {url}", code=2)
+    place: BrokerPlace | None = None
+    if url is not None and is_broker:
+        form = Form.XML
+        password = _read_password(password_file)
+        tls = Tls(ca_file=str(ca_file or ""), certificate_file=str(certificate_file or ""))
+        place = BrokerPlace(
+            address=url, credentials=Credentials(user=user, password=password), tls=tls, destination=destination
+        )
+
     def aim(address: str) -> Target:
-        return find_target(address, form, headers=headers, source=source, context=message_context)
+        return find_target(address, form, headers=headers, source=source, context=message_context, api=api)
 
     try:
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was started here is ended, too
         if url is not None:
-            result = run_storm(order, aim(url), tls=_tls(url, ca_file, certificate_file))
+            result = run_storm(order, aim(url), tls=_tls(url, ca_file, certificate_file), place=place)
         else:
             with running_stage(profile, scale, database=database, workers=workers, tell=_tell) as stage:
                 result = run_storm(order, aim(stage.address), stage=stage)
@@ -253,7 +300,14 @@ def storm(
     finish(result, as_json=as_json, out=out, report=report)
 
 
-def run_storm(order: Order, target: Target, *, tls: ssl.SSLContext | None = None, stage: Stage | None = None) -> Result:
+def run_storm(
+    order: Order,
+    target: Target,
+    *,
+    tls: ssl.SSLContext | None = None,
+    place: BrokerPlace | None = None,
+    stage: Stage | None = None,
+) -> Result:
     """Play a storm with its progress on standard error. Raises StormError."""
     console = Console(stderr=True)
 
@@ -276,7 +330,7 @@ def run_storm(order: Order, target: Target, *, tls: ssl.SSLContext | None = None
         failing: list[asyncio.Task[None]] = []
         ends = stage.end_partners if stage is not None else tuple
         try:
-            return await play_storm(order, target, tls=tls, on_start=begin, on_stage=tell, partners=ends)
+            return await play_storm(order, target, tls=tls, place=place, on_start=begin, on_stage=tell, partners=ends)
         finally:
             for watcher in watchers:
                 watcher.cancel()
@@ -346,6 +400,13 @@ def _print(result: Result) -> None:
     for one in result.verdict:
         mark = {True: "yes", False: "NO", None: "-"}[one.is_met]
         click.echo(f"{mark:4} {one.name}: {one.found} (wanted: {one.wanted})")
+
+
+def _read_password(file: Path | None) -> str:
+    try:
+        return "" if file is None else file.read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        fail(f"{file}: cannot be read ({error})", code=2)
 
 
 def _require_writable(path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from urllib.parse import urlencode, urlsplit
 
 from cimcare.storm.sending import Exchange
-from cimcare.storm.wording import Target
+from cimcare.storm.wording import Target, with_head
 
 __all__ = ["Asking", "Got"]
 
@@ -31,6 +31,10 @@ class Asking:
         more = "".join(f"{name}: {value}\r\n" for name, value in self._target.headers)
         head = f"GET {parts.path}{query} HTTP/1.1\r\nHost: {parts.netloc}\r\nAccept: application/json\r\n{more}\r\n"
         return await self.send(self._target.api, head.encode("latin-1"))
+
+    async def post(self, body: bytes) -> Got:
+        """The answer to a message."""
+        return await self.send(self._target.url, with_head(self._target, body))
 
     async def send(self, url: str, request: bytes) -> Got:
         """The answer to a request that is written already."""

@@ -6,7 +6,7 @@ says is compared with what was sent.
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ from cimcare.client.answers import read_body
 from cimcare.errors import InputError
 from cimcare.model.envelope import ResponseMessage, Result
 from cimcare.model.trouble_ticket import TroubleTickets
-from cimcare.storm.asking import Asking
+from cimcare.storm.asking import Asking, Got
 from cimcare.storm.wording import Target, Wording, render_query
 
 __all__ = ["LedgerLine", "Proof", "has_api", "prove", "read_ledger", "wait_for_deliveries"]
@@ -96,10 +96,14 @@ async def has_api(asking: Asking) -> bool:
     return got.status == 200
 
 
-async def prove(asking: Asking, target: Target, wording: Wording, accepted: bytearray) -> Proof:
-    """Look for every ticket that was accepted or is in doubt."""
+Post = Callable[[bytes], Awaitable[Got]]
+"""Sends the body of a message, and gives its answer."""
+
+
+async def prove(asking: Asking, post: Post, target: Target, wording: Wording, accepted: bytearray) -> Proof:
+    """Look for every ticket that was accepted or is in doubt: by pages where there is an API, else by `post`."""
     wanted = [number for number, mark in enumerate(accepted) if mark]
-    found = await (_by_pages(asking, wording) if target.api else _by_messages(asking, target, wording, wanted))
+    found = await (_by_pages(asking, wording) if target.api else _by_messages(post, target, wording, wanted))
     names = {number: found.names[wording.ticket_name(number)] for number in wanted}
     lost = [number for number in wanted if accepted[number] == 1 and not names[number]]
     doubled = [number for number in wanted if names[number] > 1]
@@ -134,7 +138,7 @@ async def _by_pages(asking: Asking, wording: Wording) -> _Found:
         got = await asking.get(page.next)
 
 
-async def _by_messages(asking: Asking, target: Target, wording: Wording, wanted: list[int]) -> _Found:
+async def _by_messages(post: Post, target: Target, wording: Wording, wanted: list[int]) -> _Found:
     names: Counter[str] = Counter()
     batches = [wanted[at : at + _BATCH] for at in range(0, len(wanted), _BATCH)]
     waiting = iter(enumerate(batches))
@@ -145,7 +149,7 @@ async def _by_messages(asking: Asking, target: Target, wording: Wording, wanted:
         nonlocal missed
         for number, batch in waiting:
             request = render_query(target, wording, batch, f"{wording.name_prefix}-{now:%H%M%S}-{number}", now)
-            got = await asking.send(target.url, request)
+            got = await post(request)
             found = _names_in(got.body)
             if found is None:
                 missed += 1

@@ -9,8 +9,10 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from cimcare.client.brokers import BrokerError
 from cimcare.errors import CimcareError, finding_of
 from cimcare.storm.asking import Asking
+from cimcare.storm.brokering import BrokerAsking, BrokerPlace, BrokerSending
 from cimcare.storm.plan import Item, Plan, draw_plan
 from cimcare.storm.profile import Profile
 from cimcare.storm.proof import LedgerLine, has_api, less, prove, read_ledger, wait_for_deliveries
@@ -57,18 +59,26 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def find_target(
-    url: str, form: Form, *, headers: tuple[tuple[str, str], ...] = (), source: str = "STORM", context: str = "TESTING"
+    url: str,
+    form: Form,
+    *,
+    headers: tuple[tuple[str, str], ...] = (),
+    source: str = "STORM",
+    context: str = "TESTING",
+    api: str = "",
 ) -> Target:
     """The endpoint below an address, by the form: of a bare one `/soap` or `/messages`, else as it is.
 
-    The REST interface, if there is one, is looked for beside it.
+    The REST interface, if there is one, is looked for beside it, or where `api` says. A broker has none beside it.
     """
     parts = urlsplit(url)
+    if parts.scheme not in ("http", "https"):
+        return Target(url=url, form=form, headers=headers, source=source, context=context, api=api)
     path = parts.path.rstrip("/")
     ending = "/soap" if form in (Form.SOAP11, Form.SOAP12) else "/messages"
     base = f"{parts.scheme}://{parts.netloc}"
     known = next((one for one in _ENDPOINTS if path.endswith(one)), "")
-    api = f"{base}{path.removesuffix(known)}" if known or not path else base
+    api = api or (f"{base}{path.removesuffix(known)}" if known or not path else base)
     return Target(
         url=url if path else f"{base}{ending}", form=form, headers=headers, source=source, context=context, api=api
     )
@@ -79,6 +89,7 @@ async def play_storm(
     target: Target,
     *,
     tls: ssl.SSLContext | None = None,
+    place: BrokerPlace | None = None,
     on_start: Callable[[Running], None] = lambda _: None,
     on_stage: Callable[[str], None] = lambda _: None,
     partners: Callable[[], tuple[PartnerEnd, ...]] = tuple,
@@ -89,6 +100,7 @@ async def play_storm(
         order: What is wanted.
         target: Where to. Its `api` is forgotten if nothing of the kind is there.
         tls: How TLS is done, for https.
+        place: The broker by which messages go; over HTTP without.
         on_start: Called when all is drawn and the first message is about to be sent.
         on_stage: Told in a few words what is done.
         partners: Tells, at the end, what simulated partners took.
@@ -103,7 +115,7 @@ async def play_storm(
         plan = plan.cut(order.minutes * 60)
     asking = Asking(target, tls)
     notes = []
-    if not await has_api(asking):
+    if not target.api or not await has_api(asking):
         target = msgspec.structs.replace(target, api="")
         asking = Asking(target, tls)
         notes.append("No REST interface of ours there: no ledger is shown, and tickets are asked for by messages.")
@@ -112,10 +124,14 @@ async def play_storm(
             notes.append("Meter events were left out: there is no message for them in IEC 61968-8.")
     start = order.start or profile.start
     tally, wording = Tally(plan), Wording(plan, target, start)
-    sending = Sending(plan, wording, tally, url=target.url, tls=tls, pace=pace)
     try:
+        sending = (
+            Sending(plan, wording, tally, url=target.url, tls=tls, pace=pace)
+            if place is None
+            else BrokerSending(plan, wording, tally, target=target, place=place, pace=pace)
+        )
         await sending.reach()
-    except (OSError, TimeoutError) as error:
+    except (OSError, TimeoutError, BrokerError) as error:
         accepted = "an address at which somebody listens"
         raise StormError(finding_of("SIM-112", target.url, f"no connection ({error})", accepted).describe()) from error
     began_at = datetime.now(UTC)
@@ -137,7 +153,11 @@ async def play_storm(
     proof = None
     if order.proves:
         on_stage("asking for every ticket")
-        proof = await prove(asking, target, wording, tally.accepted)
+        if place is None:
+            proof = await prove(asking, asking.post, target, wording, tally.accepted)
+        else:
+            async with BrokerAsking(target, place) as messages:
+                proof = await prove(asking, messages.post, target, wording, tally.accepted)
     ends = partners()
     groups = groups_of(tally)
     is_interrupted = sending.offered < len(plan.at)

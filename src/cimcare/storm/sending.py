@@ -224,11 +224,15 @@ class Sending:
         finally:
             sweep.cancel()
             self._handle.cancel()
-            for line in (*self._idle, *self._busy):
-                line.close()
-            for task in self._opening:
-                task.cancel()
-            await asyncio.gather(*self._opening, return_exceptions=True)
+            await self.close()
+
+    async def close(self) -> None:
+        """End all connections."""
+        for line in (*self._idle, *self._busy):
+            line.close()
+        for task in self._opening:
+            task.cancel()
+        await asyncio.gather(*self._opening, return_exceptions=True)
 
     def stop(self) -> None:
         """Begin nothing more; the second time, wait for nothing more either."""
@@ -312,15 +316,7 @@ class Sending:
         now = asyncio.get_running_loop().time()
         line.since = now
         self._busy.discard(line)
-        outcome, reason = judge(status, body)
-        if outcome is Outcome.BUSY and self._come_again(number, head):
-            pass
-        else:
-            if self._plan.kinds[number] == Item.ASK_INCIDENT:
-                estimate = find_estimate(body)
-                if estimate:
-                    self._tally.tell_estimate(number, estimate)
-            self._settle(number, outcome, reason)
+        self._judged(number, status, head, body)
         if line.closes:
             line.close()
             self._use_room()
@@ -328,6 +324,17 @@ class Sending:
             self._ask(line, self._waiting.popleft(), now)
         else:
             self._idle.append(line)
+
+    def _judged(self, number: int, status: int, head: bytes, body: bytes) -> None:
+        """An answer has come: count what it amounts to, or send the message once more."""
+        outcome, reason = judge(status, body)
+        if outcome is Outcome.BUSY and self._come_again(number, head):
+            return
+        if self._plan.kinds[number] == Item.ASK_INCIDENT:
+            estimate = find_estimate(body)
+            if estimate:
+                self._tally.tell_estimate(number, estimate)
+        self._settle(number, outcome, reason)
 
     def _lost(self, line: Exchange) -> None:
         if line in self._busy:
@@ -378,20 +385,22 @@ class Sending:
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(_SWEEP_SECONDS)
-            now = loop.time()
-            for line in [line for line in self._busy if now - line.since > self._pace.timeout]:
-                self._busy.discard(line)
-                number, line.number = line.number, -1
-                line.close()
-                if not self._come_again(number):
-                    self._settle(number, Outcome.TIMEOUT, "")
-            while self._waiting:
-                due = self._begin + self._plan.at[self._waiting[0]] / self._pace.speed
-                if now - due <= self._pace.timeout:
-                    break
-                self._settle(self._waiting.popleft(), Outcome.UNSENT, "")
-            while self._idle and now - self._idle[0].since > _IDLE_SECONDS:
-                self._idle.popleft().close()
+            self._sweep_once(loop.time())
+
+    def _sweep_once(self, now: float) -> None:
+        for line in [line for line in self._busy if now - line.since > self._pace.timeout]:
+            self._busy.discard(line)
+            number, line.number = line.number, -1
+            line.close()
+            if not self._come_again(number):
+                self._settle(number, Outcome.TIMEOUT, "")
+        while self._waiting:
+            due = self._begin + self._plan.at[self._waiting[0]] / self._pace.speed
+            if now - due <= self._pace.timeout:
+                break
+            self._settle(self._waiting.popleft(), Outcome.UNSENT, "")
+        while self._idle and now - self._idle[0].since > _IDLE_SECONDS:
+            self._idle.popleft().close()
 
 
 def _unchunk(received: bytes, at: int) -> bytes | None:

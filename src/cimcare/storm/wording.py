@@ -36,7 +36,7 @@ from cimcare.model.values import Status
 from cimcare.model.verbs import Verb
 from cimcare.storm.plan import Hazard, Item, Origin, Plan
 
-__all__ = ["Form", "Target", "Wording", "render_query"]
+__all__ = ["Form", "Target", "Wording", "render_query", "with_head"]
 
 _ACTION = "http://iec.ch/61968/Request"
 _AUTHORITY = "Stormton CIS"
@@ -267,13 +267,17 @@ class _Template:
 
 
 def render_query(target: Target, wording: Wording, tickets: list[int], message_id: str, at: datetime) -> bytes:
-    """A request for tickets by their numbers, with its head."""
+    """The body of a request for tickets by their numbers."""
     asked = tuple(
         TroubleTicketFilter(names=_name(wording.ticket_name(ticket), "TroubleTicketNumber")) for ticket in tickets
     )
     header = _header(target, Verb.GET, Noun.TROUBLE_TICKETS, MessageID(message_id), at)
     message = RequestMessage(header=header, request=Request(query=GetTroubleTickets(trouble_ticket=asked)))
-    body = _RENDER[target.form](message)
+    return _RENDER[target.form](message)
+
+
+def with_head(target: Target, body: bytes) -> bytes:
+    """A message as it goes over HTTP."""
     return b"%b%d\r\n\r\n%b" % (_head(target.url, target.form, target.headers), len(body), body)
 
 
