@@ -17,20 +17,22 @@ import pytest
 
 from cimcare.client import Peer
 from cimcare.client.api import ask_api
-from cimcare.codec.envelope import DRAFT_NAMESPACE
+from cimcare.codec.envelope import DRAFT_NAMESPACE, parse_message, render_message
 from cimcare.hub.operation.readiness import Check, Sheet, State
 from cimcare.hub.outgoing import drilling
 from cimcare.hub.serving.lifespan import RunningHub
-from cimcare.model.envelope import RequestMessage, ResponseMessage
+from cimcare.model.envelope import RequestMessage, ResponseMessage, Result
 from cimcare.model.identity import MessageID
 from cimcare.model.nouns import Noun
 from cimcare.model.verbs import Verb
 from cimcare.samples import build_message
+from cimcare.simulator.answering import FINE, build_reply
 from cimcare.simulator.behaviours import CertificateKind
 from cimcare.simulator.certificates import AUTHORITY, server_context
 from cimcare.simulator.forms import Form
 from cimcare.simulator.partner import SimulatedPartner
 from tests.support.hub import local_hub
+from tests.support.stomp_broker import StompBroker
 
 MORE = """
 [hub]
@@ -252,6 +254,85 @@ async def test_a_partner_that_speaks_another_edition(town: Town) -> None:
     sheet = await town.examine()
     assert faults(sheet) == {("answer", "oms"), ("schema", "oms")}
     assert "NET-104" in the(sheet, "schema", "oms").found
+
+
+BROKER = """
+[brokers.bus]
+urls = ["{}"]
+listen = ["queue:PRODUCTION.REQUESTS.>"]
+watch_seconds = 1
+confirm_seconds = 3
+
+[systems.oms]
+source = "NEW-OMS"
+kind = "jms"
+broker = "bus"
+destination = "queue:OMS.{{noun}}"
+"""
+
+
+def an_owner(raw: bytes) -> bytes:
+    """The outage system behind the broker."""
+    asked = parse_message(raw)
+    assert isinstance(asked, RequestMessage)
+    reply = build_reply("NEW-OMS", asked, Result.OK, FINE)
+    header = msgspec.structs.replace(reply.header, timestamp=datetime.now(UTC))
+    return render_message(msgspec.structs.replace(reply, header=header))
+
+
+@asynccontextmanager
+async def a_bus(folder: Path) -> AsyncIterator[tuple[Town, StompBroker]]:
+    """A hub and its outage system on a broker."""
+    broker = StompBroker()
+    broker.answers["/queue/OMS.TroubleTickets"] = an_owner
+    await broker.start()
+    text = MORE + BROKER.format(broker.url)
+    try:
+        async with local_hub(folder, text) as running:
+            town = Town(running=running)
+            async with asyncio.timeout(30):
+                while any(name == "consumer" for name, _ in faults(await town.examine())):
+                    await asyncio.sleep(0.1)
+            yield town, broker
+    finally:
+        await broker.stop()
+
+
+async def test_a_partner_behind_a_broker_is_drilled_there_and_back(tmp_path: Path) -> None:
+    """Green without the fault that comes next."""
+    async with a_bus(tmp_path) as (town, _):
+        sheet = await town.examine()
+    assert (sheet.state, faults(sheet)) == (State.GO, set())
+    assert [link.partner for link in sheet.links] == ["oms"]
+    consumers = [check.found.partition(": ") for check in sheet.checks if check.name == "consumer"]
+    assert {name for name, _, _ in consumers} == {
+        "jms:queue:PRODUCTION.REQUESTS.>",
+        "jms:queue:PRODUCTION.REPLIES.cimcare",
+    }
+    assert all(told.startswith("a message came through") for _, _, told in consumers)
+
+
+async def test_a_consumer_that_is_not_attached(tmp_path: Path) -> None:
+    """7: the broker is there and has confirmed all, and nothing that is sent to the hub comes through."""
+    async with a_bus(tmp_path) as (town, broker):
+        broker.is_deaf = True
+        sheet = await town.until_no_go("consumer")
+        assert faults(sheet) - {("broker", "bus")} == {("consumer", "bus")}, "its partner answers all the same"
+        assert any(
+            "jms:queue:PRODUCTION.REQUESTS.>" in check.found for check in sheet.checks if check.name == "consumer"
+        )
+        broker.is_deaf = False
+        async with asyncio.timeout(30):
+            while (await town.examine()).state is not State.GO:
+                await asyncio.sleep(0.1)
+
+
+async def test_a_broker_that_is_gone(tmp_path: Path) -> None:
+    """Then nobody behind it can be reached either, and the sheet says where the cable is cut."""
+    async with a_bus(tmp_path) as (town, broker):
+        await broker.stop()
+        sheet = await town.until_no_go("broker")
+    assert faults(sheet) >= {("broker", "bus"), ("answer", "oms")}
 
 
 async def test_dead_letters(town: Town) -> None:

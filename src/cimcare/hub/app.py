@@ -297,6 +297,7 @@ class Hub:
             address=settings.hub.address,
             circuits=circuits.all,
             is_busy=lambda: pipeline.waiting > settings.hub.queue_limit // 10,
+            brokers=states,
             clock=clock,
             new_id=new_id,
         )
@@ -311,6 +312,7 @@ class Hub:
                 clock=clock,
                 circuits=circuits.all,
                 overload=lambda: _overload(pipeline, settings),
+                brokers=states,
             ),
             partners=lambda: couriers.setup.routes.partners,
             clock=clock,

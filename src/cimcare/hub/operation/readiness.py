@@ -14,10 +14,12 @@ from cimcare.exchange.drills import Drilled, Ending
 from cimcare.exchange.outbox import Backlog
 from cimcare.exchange.partners import Partner
 from cimcare.hub.config.settings import Settings
+from cimcare.hub.intake.listening import BrokerState
 from cimcare.hub.operation.alarms import Alarm
 from cimcare.hub.outgoing.halting import Halt
 
 __all__ = [
+    "BrokerFacts",
     "CertificateFile",
     "Check",
     "CheckName",
@@ -59,13 +61,15 @@ class CheckName(StrEnum):
     SCHEMA = "schema"
     CERTIFICATE = "certificate"
     FILES = "files"
+    BROKER = "broker"
+    CONSUMER = "consumer"
     QUEUE = "queue"
     DEAD_LETTERS = "dead-letters"
     SUBSCRIBER = "subscriber"
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of the sheet. `partner` is empty for what is about the hub itself."""
+    """One line of the sheet. `partner` is a destination, or a broker, empty for what is about the hub itself."""
 
     name: CheckName
     partner: str = ""
@@ -170,6 +174,13 @@ class PartnerFacts(msgspec.Struct, frozen=True, kw_only=True):
     files: tuple[CertificateFile, ...] = ()
 
 
+class BrokerFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """How it is with a broker. `watch` is how often it is proved that consumers are attached; zero: never."""
+
+    state: BrokerState
+    watch: timedelta
+
+
 class Disk(msgspec.Struct, frozen=True, kw_only=True):
     """The disk on which the database is. `fills` is how many bytes an hour it has lost; None without two looks."""
 
@@ -201,6 +212,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     trail_began_at: datetime | None = None
     partners: tuple[PartnerFacts, ...] = ()
     lost: Mapping[str, str] = {}
+    brokers: tuple[BrokerFacts, ...] = ()
     unseen: tuple[str, ...] = ()
 
 

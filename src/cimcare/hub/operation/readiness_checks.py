@@ -7,6 +7,7 @@ from cimcare.exchange.drills import Drilled, Ending
 from cimcare.exchange.partners import Drill
 from cimcare.hub.operation.alarms import Severity
 from cimcare.hub.operation.readiness import (
+    BrokerFacts,
     Check,
     CheckName,
     Facts,
@@ -23,6 +24,10 @@ __all__ = ["judge_readiness"]
 _DAY = timedelta(days=1)
 _HOUR = timedelta(hours=1)
 _TOLD = 3
+_PROOFS = 3
+"""A proof may be missed; not three in a row."""
+
+_MARGIN = timedelta(seconds=5)
 _FINE_RESULTS = ("OK", "PARTIAL")
 _NOT_FOUND = "2."
 """Codes of what is asked for and not there: the right answer to a get of a drill."""
@@ -34,6 +39,8 @@ def judge_readiness(facts: Facts, limits: Limits) -> Sheet:
     """The sheet."""
     unseen: list[str] = []
     checks = [*_hub(facts, limits)]
+    for broker in facts.brokers:
+        checks += _broker(broker, facts.now)
     for one in facts.partners:
         checks += _partner(one, facts.now, limits, unseen)
     return sheet_of(facts, checks, unseen)
@@ -143,6 +150,34 @@ def _audit(facts: Facts, limits: Limits) -> Iterator[Check]:
     yield _check(CheckName.AUDIT, facts.now - since <= limits.audit, what, accepted, remedy)
 
 
+def _broker(one: BrokerFacts, now: datetime) -> Iterator[Check]:
+    """Whether there are sessions, and whether what is sent to the hub comes through."""
+    name, state = one.state.name, one.state
+    closed = [link for link in state.links if not link.is_open]
+    found = "; ".join(f"no session for {link.purpose} ({link.reason or 'not yet tried'})" for link in closed)
+    remedy = "bring the broker or the way to it back; see `cimcare brokers`"
+    at = ", ".join(dict.fromkeys(link.address for link in state.links))
+    yield _check(CheckName.BROKER, not closed, found or f"sessions at {at}", "a session", remedy, partner=name)
+    accepted = "consumers through which a message of ours comes back"
+    remedy = "see at the broker who consumes there; the hub opens the session anew if nothing comes through"
+    for consumer in state.consumers:
+        if consumer.waits:
+            continue  # another process has its turn
+        state_of, told = State.GO, "attached, and not watched"
+        if not consumer.attached:
+            state_of, told = State.NO_GO, "is not attached"
+        elif one.watch and consumer.proven_at is None:
+            before = next((link.reason for link in state.links if consumer.destination in link.reason), "")
+            state_of = State.NO_GO if before else State.UNKNOWN
+            told = f"attached, and nothing has come through yet{f'; in the session before, {before}' if before else ''}"
+        elif one.watch and consumer.proven_at is not None:
+            age = now - consumer.proven_at
+            state_of = State.GO if age <= _PROOFS * one.watch + _MARGIN else State.NO_GO
+            told = f"a message came through {_ago(age)}"
+        found = f"{consumer.destination}: {told}"
+        yield _check(CheckName.CONSUMER, state_of, found, accepted, remedy, partner=name)
+
+
 # ------------------------------------------------------------------------------------------------------- the partners
 
 
@@ -172,7 +207,8 @@ def _answer(one: PartnerFacts, now: datetime, limits: Limits) -> Iterator[Check]
         return
     seconds = drilled.seconds or 0.0
     told = "connected to" if drilled.kind is Drill.CONNECT else f"answered a {drilled.kind}"
-    at = f"{told} in {seconds:.3f} s, {_ago(now - drilled.began_at)}"
+    within = "by a session that is open" if drilled.seconds is None else f"in {seconds:.3f} s"
+    at = f"{told} {within}, {_ago(now - drilled.began_at)}"
     is_old = now - drilled.began_at > limits.answer
     if is_old:
         yield _check(
@@ -185,6 +221,8 @@ def _answer(one: PartnerFacts, now: datetime, limits: Limits) -> Iterator[Check]
         yield _check(CheckName.ANSWER, False, found, accepted, remedy, partner=one.name)
     else:
         yield _check(CheckName.ANSWER, True, at, accepted, partner=one.name)
+    if drilled.seconds is None:
+        return
     yield _check(
         CheckName.SPEED,
         seconds <= limits.slow_seconds,

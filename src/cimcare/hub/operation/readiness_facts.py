@@ -6,7 +6,7 @@ of it where there is one.
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timedelta
 
 import msgspec
@@ -16,12 +16,14 @@ from cimcare.exchange.drills import DRILLED, drill_of
 from cimcare.exchange.ledger import Account, Line, hour_of
 from cimcare.exchange.outbox import Backlog
 from cimcare.exchange.partners import Drill, Partner
-from cimcare.exchange.ports import Clock, Collection, Selection, Stored
+from cimcare.exchange.ports import Clock, Selection, Stored
+from cimcare.exchange.ports import Collection as Shelf
 from cimcare.exchange.sending import Circuit
 from cimcare.exchange.store import Reader, Store, StoreError
 from cimcare.hub.config.configuration import InForce, in_force
 from cimcare.hub.config.settings import Settings
-from cimcare.hub.operation.readiness import CertificateFile, Disk, Facts, PartnerFacts, Verified
+from cimcare.hub.intake.listening import BrokerState
+from cimcare.hub.operation.readiness import BrokerFacts, CertificateFile, Disk, Facts, PartnerFacts, Verified
 from cimcare.hub.operation.watching import list_alarms
 from cimcare.hub.outgoing.destinations import list_destinations
 from cimcare.model.identity import MRID
@@ -57,9 +59,9 @@ class _Touched(msgspec.Struct, frozen=True, kw_only=True):
     at: datetime
 
 
-_SAMPLES: Collection[_Samples] = Collection("hub.disk", _Samples)
-_TOUCHED: Collection[_Touched] = Collection("hub.touched", _Touched)
-_VERIFIED: Collection[Verified] = Collection("hub.verified", Verified)
+_SAMPLES: Shelf[_Samples] = Shelf("hub.disk", _Samples)
+_TOUCHED: Shelf[_Touched] = Shelf("hub.touched", _Touched)
+_VERIFIED: Shelf[Verified] = Shelf("hub.verified", Verified)
 
 
 async def note_verified(store: Store, verified: Verified) -> None:
@@ -79,6 +81,7 @@ class Gatherer:
         clock: Now.
         circuits: The circuits of this process by name; None beside a hub, which has its own.
         overload: Why no messages are taken, empty if they are; None where nobody takes any.
+        brokers: How it is with each broker; None beside a hub, which has the sessions.
     """
 
     def __init__(
@@ -90,6 +93,7 @@ class Gatherer:
         clock: Clock,
         circuits: Callable[[], Mapping[str, Circuit]] | None = None,
         overload: Callable[[], str] | None = None,
+        brokers: Callable[[], Collection[BrokerState]] | None = None,
     ) -> None:
         self._store = store
         self._settings = settings
@@ -97,6 +101,7 @@ class Gatherer:
         self._clock = clock
         self._circuits = circuits
         self._overload = overload
+        self._brokers = brokers
         self._schema_failures: tuple[str, ...] | None = None
 
     async def gather(self, *, writes: bool) -> Facts:
@@ -140,6 +145,7 @@ class Gatherer:
             trail_began_at=rows[0].at if rows else None,
             partners=await self._partners(reader, found, facts.now),
             lost={each.name: each.partner for each in found.subscriptions if each.partner not in names},
+            brokers=self._at_brokers(),
             unseen=self._unseen(),
         )
 
@@ -149,7 +155,14 @@ class Gatherer:
             unseen.append("disk of the database: it is not on this machine, or there is none")
         if self._circuits is None:
             unseen.append("who is spared by a running hub, and whether it is overloaded: no hub was asked")
+        if self._brokers is None and self._settings.brokers:
+            unseen.append("sessions and consumers at brokers: no hub was asked")
         return tuple(unseen)
+
+    def _at_brokers(self) -> tuple[BrokerFacts, ...]:
+        watches = {broker.name: broker.watch for broker in self._settings.brokers}
+        states = self._brokers() if self._brokers is not None else ()
+        return tuple(BrokerFacts(state=state, watch=watches.get(state.name, timedelta())) for state in states)
 
     # --------------------------------------------------------------------------------------------------------- disk
 

@@ -28,12 +28,13 @@ from cimcare.exchange.drills import (
     drill_of,
     new_drill_id,
 )
-from cimcare.exchange.partners import Drill, Edition, Partner
+from cimcare.exchange.partners import Drill, Edition, Partner, Wire
 from cimcare.exchange.ports import Clock, NewID, Stored
 from cimcare.exchange.sending import Circuit, Sender, Sent
 from cimcare.exchange.store import Store
 from cimcare.hub.config.settings import DoctorSettings
 from cimcare.hub.intake.drilled import words_of
+from cimcare.hub.intake.listening import BrokerState
 from cimcare.hub.intake.passing import comes_later, for_partner
 from cimcare.hub.outgoing.halting import list_halts
 from cimcare.model.envelope import RequestMessage
@@ -70,6 +71,7 @@ class Driller:
         address: Our own address, for later replies.
         circuits: The circuits of this process by name of the partner.
         is_busy: Whether messages wait at the door.
+        brokers: How it is with each broker; None beside a hub, which has the sessions.
         clock: Now.
         new_id: New identifiers.
     """
@@ -86,6 +88,7 @@ class Driller:
         address: str,
         circuits: Callable[[], Mapping[str, Circuit]],
         is_busy: Callable[[], bool],
+        brokers: Callable[[], Collection[BrokerState]] | None = None,
         clock: Clock,
         new_id: NewID,
     ) -> None:
@@ -98,6 +101,7 @@ class Driller:
         self._address = address
         self._circuits = circuits
         self._is_busy = is_busy
+        self._brokers = brokers
         self._clock = clock
         self._new_id = new_id
         self._turn = asyncio.Lock()
@@ -166,6 +170,8 @@ class Driller:
         """Why no drill is sent now; empty if nothing stands against it."""
         if self._is_busy():
             return "messages wait at the door of the hub"
+        if partner.wire is Wire.JMS and self._brokers is None:
+            return f"it is reached by way of broker {partner.broker}, to which only a running hub has a session"
         halt = (await list_halts(self._store.reader.records)).get(partner.name)
         if halt is not None:
             return f"halted by {halt.actor}: {halt.reason}"
@@ -214,6 +220,8 @@ class Driller:
         return msgspec.structs.replace(drilled, seconds=time.perf_counter() - began)
 
     async def _connect(self, partner: Partner, begun: Drilled) -> Drilled:
+        if partner.wire is Wire.JMS:
+            return self._connect_to_broker(partner, begun)
         found = await probe(partner.url, partner.tls, within=self._deadline(partner).total_seconds())
         code = "NET-108" if found.is_refused else "NET-107"
         return msgspec.structs.replace(
@@ -225,6 +233,17 @@ class Driller:
             certificate_ends_at=found.certificate_ends_at,
             tls_failure=found.failure if found.is_refused else "",
         )
+
+    def _connect_to_broker(self, partner: Partner, begun: Drilled) -> Drilled:
+        """Who is behind a broker shows itself by answers alone; that the broker is there is known."""
+        states = self._brokers() if self._brokers is not None else ()
+        links = [link for state in states if state.name == partner.broker for link in state.links]
+        closed = next((link for link in links if not link.is_open), None)
+        if links and closed is None:
+            return msgspec.structs.replace(begun, ending=Ending.ANSWERED)
+        reason = closed.reason if closed is not None else ""
+        failure = f"no session with broker {partner.broker}{f' ({reason})' if reason else ''}"
+        return msgspec.structs.replace(begun, ending=Ending.FAILED, failure=failure, code="NET-107")
 
     def _judged(self, partner: Partner, drilled: Drilled, sent: Sent, began_at: datetime) -> Drilled:
         """What the answer of the same exchange says."""

@@ -17,10 +17,12 @@ from cimcare.exchange.partners import Drill, Partner, Tls
 from cimcare.exchange.store import Store, StoreError
 from cimcare.hub.config.configuration import adopt
 from cimcare.hub.config.settings import Settings, read_settings
+from cimcare.hub.intake.listening import BrokerState, ConsumerState
 from cimcare.hub.metrics import Metrics
 from cimcare.hub.operation.alarms import Alarm, AlarmName, Severity
 from cimcare.hub.operation.doctor import metrics_of
 from cimcare.hub.operation.readiness import (
+    BrokerFacts,
     CertificateFile,
     CheckName,
     Disk,
@@ -38,6 +40,7 @@ from cimcare.model.nouns import NOUNS, Noun
 from cimcare.schema import Catalog
 from cimcare.store.looking import look_at
 from cimcare.store.opening import open_store
+from cimcare.transport.broker.life import LinkState
 from tests.support.stored import ALL_STORES, NOON
 
 LIMITS = Limits.of(read_settings('[hub]\ncontext = "PRODUCTION"\n'))
@@ -377,3 +380,42 @@ async def test_schemas_of_the_user_that_refuse_our_own_messages(tmp_path: Path) 
     assert wrong(judge_readiness(msgspec.structs.replace(facts, trail_began_at=NOON), LIMITS)).keys() == {
         "schemas no-go"
     }
+
+
+# ----------------------------------------------------------------------------------------------------------- brokers
+
+
+def at_broker(*, reason: str = "", is_open: bool = True, watch: float = 30, **consumer: object) -> Sheet:
+    link = LinkState(
+        purpose="queues", is_open=is_open, address="stomp://b", since=NOON, opened=1, failures=0, reason=reason
+    )
+    found = {"destination": "jms:queue:Q", "attached": True, "waits": False, "proven_at": NOON, **consumer}
+    state = BrokerState(
+        name="bus",
+        links=(link,),
+        consumers=(ConsumerState(**found),),
+        holding=0,
+        counts={},
+        trouble="",
+        trouble_since=None,
+    )
+    return of_hub(brokers=(BrokerFacts(state=state, watch=timedelta(seconds=watch)),))
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        ({}, []),
+        ({"is_open": False, "reason": "refused"}, ["broker no-go"]),
+        ({"attached": False}, ["consumer no-go"]),
+        ({"attached": False, "waits": True}, []),
+        ({"proven_at": None}, ["consumer unknown"]),
+        ({"proven_at": None, "reason": "nothing comes through the consumer of jms:queue:Q"}, ["consumer no-go"]),
+        ({"proven_at": None, "watch": 0}, []),
+        ({"proven_at": NOON - timedelta(seconds=90)}, []),
+        ({"proven_at": NOON - timedelta(seconds=100)}, ["consumer no-go"]),
+    ],
+)
+def test_a_consumer_is_attached_when_something_comes_through(facts: dict[str, object], expected: list[str]) -> None:
+    """A broker that has confirmed a subscription, and hands nothing out, is what nobody notices."""
+    assert list(wrong(at_broker(**facts))) == expected
