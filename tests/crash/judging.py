@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 
 import msgspec
@@ -16,7 +16,7 @@ from cimcare.hub.operation.balance import balances
 from cimcare.store.opening import open_reader
 from tests.crash.sending import SOURCE, Sending
 
-__all__ = ["Report", "judge", "until_empty"]
+__all__ = ["Report", "is_told", "judge", "log_of", "until_empty", "until_less"]
 
 _PATIENCE_SECONDS = 60.0
 """What has not become less for so long is stuck."""
@@ -42,17 +42,26 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         return not any(getattr(self, name) for name in self.__struct_fields__[3:])
 
 
+async def until_less(left: Callable[[], Awaitable[int]]) -> None:
+    """Wait until nothing is left, as long as it becomes less."""
+    least, since = 2**63, time.monotonic()
+    while time.monotonic() - since < _PATIENCE_SECONDS:
+        now = await left()
+        if not now:
+            return
+        if now < least:
+            least, since = now, time.monotonic()
+        await asyncio.sleep(0.1)
+
+
 async def until_empty(url: str) -> None:
-    """Wait until nothing waits any more, as long as it becomes less."""
+    """Wait until no delivery waits any more, as long as they become less."""
     async with open_reader(url) as reader:
-        least, since = 2**63, time.monotonic()
-        while time.monotonic() - since < _PATIENCE_SECONDS:
-            left = sum(one.waiting + one.awaiting for one in await reader.outbox.backlogs())
-            if not left:
-                return
-            if left < least:
-                least, since = left, time.monotonic()
-            await asyncio.sleep(0.1)
+
+        async def left() -> int:
+            return sum(one.waiting + one.awaiting for one in await reader.outbox.backlogs())
+
+        await until_less(left)
 
 
 async def judge(
@@ -75,8 +84,8 @@ async def judge(
         refuses: Name of a partner that may have refused for good.
     """
     async with open_reader(url) as reader:
-        entries = [entry async for entry in _log(reader)]
-        events = [one for one in entries if one.transport is Transport.INTERNAL and one.noun == "TroubleTickets"]
+        entries = [entry async for entry in log_of(reader)]
+        events = [one for one in entries if is_told(one)]
         came = {one.message_id: one for one in entries if _is_taken(one)}
         backlogs = await reader.outbox.backlogs()
         start = min(entry.received_at for entry in entries)
@@ -142,7 +151,13 @@ def _disorder(events: list[LogEntry], received: Sequence[str]) -> int:
     return wrong
 
 
-async def _log(reader: Reader) -> AsyncIterator[LogEntry]:
+def is_told(entry: LogEntry) -> bool:
+    """Whether this is an event of tickets that the hub tells."""
+    return entry.transport is Transport.INTERNAL and entry.noun == "TroubleTickets"
+
+
+async def log_of(reader: Reader) -> AsyncIterator[LogEntry]:
+    """The whole log."""
     after = 0
     while page := await reader.log.select(LogSelection(after=after, limit=1000)):
         for entry in page:

@@ -46,17 +46,11 @@ class Sending:
             if self._next % 4 == 0:
                 self.open[-self._next] = [_a_work_request(self._next)]
 
-    async def run(self, ask: Ask, *, at_once: int = 1_000_000) -> None:
-        """Send what is open, object by object in order, so many at once, until all is answered or nobody answers."""
+    async def run(self, ask: Ask) -> None:
+        """Send what is open, object by object in order, until all is answered or nobody answers."""
         keys = list(self.open)
         self._chance.shuffle(keys)
-        places = asyncio.Semaphore(at_once)
-
-        async def one(key: int) -> None:
-            async with places:
-                await self._one(ask, key)
-
-        await asyncio.gather(*map(one, keys))
+        await asyncio.gather(*(self._one(ask, key) for key in keys))
 
     async def _one(self, ask: Ask, key: int) -> None:
         messages = self.open[key]

@@ -26,8 +26,14 @@ def way(request: pytest.FixtureRequest) -> Way:
 
 
 @pytest.fixture
-async def asked(way: Way, tmp_path: Path) -> AsyncIterator[Asked]:
-    async with way.opened(tmp_path) as asked:
+def means(request: pytest.FixtureRequest, way: Way) -> list[object]:
+    """What the way needs, and no other: a broker is started for who wants it."""
+    return [request.getfixturevalue(name) for name in way.needs]
+
+
+@pytest.fixture
+async def asked(way: Way, means: list[object], tmp_path: Path) -> AsyncIterator[Asked]:
+    async with way.opened(tmp_path, *means) as asked:
         yield asked
 
 

@@ -6,7 +6,7 @@ import itertools
 import os
 import shutil
 import subprocess
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import parse_qsl, urlencode
@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, urlencode
 import msgspec
 import pytest
 
-__all__ = ["JavaError", "JavaPeer", "JavaPeers", "java_peers"]
+__all__ = ["JavaError", "JavaPeer", "JavaPeers", "NoJavaError", "compile_peers", "java_peers"]
 
 SOURCES = Path(__file__).resolve().parents[1] / "peers" / "java"
 JARS = Path("/usr/share/java")
@@ -144,20 +144,32 @@ class JavaPeers(msgspec.Struct, frozen=True):
             yield peer
 
 
-def _missing(jars: Iterable[str]) -> list[str]:
-    return [
-        *(f"{JARS / name}" for name in jars if not (JARS / name).exists()),
-        *(name for name in ("java", "javac") if shutil.which(name) is None),
-    ]
+class NoJavaError(Exception):
+    """What the programs need is not on this machine."""
 
 
-@pytest.fixture(scope="session")
-def java_peers(tmp_path_factory: pytest.TempPathFactory) -> JavaPeers:
-    """The programs, compiled against javax.jms alone: another import and they do not compile."""
-    if missing := _missing(RUNTIME):
-        pytest.skip(f"peers in Java: not there: {', '.join(missing)}; scripts/test-services installs them")
-    classes = tmp_path_factory.mktemp("java")
+def compile_peers(classes: Path) -> JavaPeers:
+    """Compile the programs against javax.jms alone: another import and they do not compile.
+
+    Raises:
+        NoJavaError: No compiler, or no JMS client.
+    """
+    missing = [str(JARS / name) for name in RUNTIME if not (JARS / name).exists()]
+    missing += [name for name in ("java", "javac") if shutil.which(name) is None]
+    if missing:
+        raise NoJavaError(f"not there: {', '.join(missing)}; `scripts/test-services install` installs them")
     command = ["javac", "--release", "11", "-Xlint:all", "-Werror", "-cp", str(JARS / API), "-d", str(classes)]
     sources = sorted(map(str, SOURCES.glob("*.java")))
     subprocess.run([*command, *sources], check=True, env={**os.environ, "LC_ALL": "C"})
     return JavaPeers(classes)
+
+
+@pytest.fixture(scope="session")
+def java_peers(tmp_path_factory: pytest.TempPathFactory) -> JavaPeers:
+    """The programs, compiled."""
+    try:
+        return compile_peers(tmp_path_factory.mktemp("java"))
+    except NoJavaError as error:
+        if os.environ.get("CI") == "true":
+            raise
+        pytest.skip(str(error))

@@ -214,7 +214,8 @@ public final class CisClient {
                 Envelope.write("RequestMessage", "create", "TroubleTickets", SOURCE, context, messageId, null);
         String now = Instant.now().truncatedTo(ChronoUnit.SECONDS).toString();
         envelope.payload(TICKETS, "TroubleTickets", "TroubleTicket",
-                "mRID", mrid, "comment", "Kein Strom \u2013 seit heute fr\u00fch", "dateTimeOfReport", now);
+                "mRID", mrid, "comment", "Kein Strom \u2013 seit heute fr\u00fch", "dateTimeOfReport", now,
+                "Hazards/type", "wire down");
         return envelope;
     }
 }

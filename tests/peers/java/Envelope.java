@@ -127,7 +127,7 @@ final class Envelope {
         objects.forEach(object -> top.appendChild(document.importNode(object, true)));
     }
 
-    /** A payload of one object that has this text members. */
+    /** A payload of one object that has these members, names and texts in turn; `Hazards/type` is a member's member. */
     void payload(String namespace, String noun, String object, String... members) {
         Element payload = add(document.getDocumentElement(), "Payload", null);
         Element top = document.createElementNS(namespace, noun);
@@ -135,9 +135,13 @@ final class Envelope {
         payload.appendChild(top);
         top.appendChild(one);
         for (int at = 0; at < members.length; at += 2) {
-            Element member = document.createElementNS(namespace, members[at]);
-            member.setTextContent(members[at + 1]);
-            one.appendChild(member);
+            Element parent = one;
+            for (String name : members[at].split("/")) {
+                Element member = document.createElementNS(namespace, name);
+                parent.appendChild(member);
+                parent = member;
+            }
+            parent.setTextContent(members[at + 1]);
         }
     }
 

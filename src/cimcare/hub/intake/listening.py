@@ -34,6 +34,7 @@ from cimcare.transport.broker.mapping import (
     is_expired,
     keys_in,
     named_reply_to,
+    properties_in,
 )
 from cimcare.transport.broker.opening import OpenSession
 from cimcare.transport.broker.ports import (
@@ -487,7 +488,7 @@ class Listener:
             correlation_id=message.correlation_id or message.message_id,
             priority=message.priority,
             persistent=message.persistent,
-            properties={HUB: self.broker.client_id},
+            properties=properties_in(answer.body, hub=self.broker.client_id),
         )
         pause = _PAUSE_SECONDS
         while not session.lost.done():

@@ -6,6 +6,7 @@ Pure. Source: IEC 61968-100:2013, JMS binding (names and mapping are advice ther
 import re
 from collections.abc import Mapping
 from datetime import datetime
+from html import unescape
 from urllib.parse import quote, unquote
 
 from cimcare.codec.completing import complete_header
@@ -24,6 +25,7 @@ __all__ = [
     "keys_in",
     "named_reply_to",
     "place_of",
+    "properties_in",
     "properties_of",
     "reply_place",
     "resolve",
@@ -50,6 +52,11 @@ _REPLY_ADDRESS = re.compile(rb"<(?:[\w.-]+:)?ReplyAddress[^>]*>\s*([^<]*?)\s*<")
 _NAME_TYPE = re.compile(rb"<(?:[\w.-]+:)?NameType[\s>].*?</(?:[\w.-]+:)?NameType>", re.DOTALL)
 _KEY = re.compile(rb"<(?:[\w.-]+:)?(?:mRID|name|ID)(?:\s[^>]*)?>\s*([^<]{1,200}?)\s*<")
 
+_WRITTEN = {
+    name: re.compile(rf"<{name}>([^<]*)</{name}>".encode())
+    for name in ("Verb", "Noun", "Context", "Source", "Revision", "MessageID")
+}
+
 
 def properties_of(header: Header, *, hub: str = "") -> dict[str, str]:
     """The properties by which others select messages."""
@@ -63,6 +70,15 @@ def properties_of(header: Header, *, hub: str = "") -> dict[str, str]:
         HUB: hub,
     }
     return {name: text for name, text in found.items() if text}
+
+
+def properties_in(answer: bytes, *, hub: str = "") -> dict[str, str]:
+    """The same of an answer, from the bytes that we wrote of it; a fault has no header, and so none of them."""
+    header = answer.partition(b"<Header>")[2].partition(b"</Header>")[0]
+    found = {
+        name: unescape(text.decode()) for name, pattern in _WRITTEN.items() for text in pattern.findall(header)[:1]
+    }
+    return {**found, HUB: hub} if hub else found
 
 
 def resolve(pattern: str, message: RequestMessage | EventMessage | ResponseMessage) -> Destination:

@@ -4,10 +4,21 @@ from datetime import UTC, datetime
 
 import pytest
 
-from cimcare.codec.envelope import parse_message
+from cimcare.codec.envelope import parse_message, render_message
 from cimcare.codec.limits import Limits
-from cimcare.model.envelope import RequestMessage
-from cimcare.transport.broker.mapping import as_kept, is_expired, keys_in, named_reply_to, place_of, reply_place
+from cimcare.model.envelope import Header, Reply, ReplyError, RequestMessage, ResponseMessage, Result
+from cimcare.model.identity import MessageID
+from cimcare.model.verbs import Verb
+from cimcare.transport.broker.mapping import (
+    as_kept,
+    is_expired,
+    keys_in,
+    named_reply_to,
+    place_of,
+    properties_in,
+    properties_of,
+    reply_place,
+)
 from cimcare.transport.broker.ports import BrokerError, BrokerMessage
 from tests.support.broker_sessions import a_place
 
@@ -102,3 +113,11 @@ def test_a_message_expires_at_its_instant() -> None:
     assert is_expired(BrokerMessage(body=b"", expires_at=NOON), NOON)
     assert not is_expired(BrokerMessage(body=b"", expires_at=NOON), NOON.replace(hour=11))
     assert not is_expired(BrokerMessage(body=b""), NOON)
+
+
+def test_the_properties_of_an_answer_are_read_out_of_its_bytes() -> None:
+    """A repeat is answered by the bytes of the first time; who selects replies by property must find that one too."""
+    header = Header(verb=Verb.REPLY, noun="TroubleTickets", source="R & D <OMS>", message_id=MessageID("m-1"))
+    reply = ResponseMessage(header=header, reply=Reply(result=Result.OK, error=(ReplyError(code="0.0"),)))
+    assert properties_in(render_message(reply), hub="h") == properties_of(header, hub="h")
+    assert properties_in(b"<FaultMessage/>", hub="h") == {"Hub": "h"}
