@@ -170,7 +170,7 @@ async def drive_floor(addresses: list[str], bodies: list[bytes], parallel: int) 
     return await seen_by(addresses[0])
 
 
-async def fill(database: str, events: Sequence[EventMessage]) -> None:
+async def fill(database: str, events: Sequence[EventMessage], partners: Sequence[str] = PARTNERS) -> None:
     """Put them into an empty database, for each partner."""
     store = await open_store(database)
     now = datetime.now(UTC)
@@ -191,7 +191,7 @@ async def fill(database: str, events: Sequence[EventMessage]) -> None:
                     size_bytes=len(raw),
                 )
                 sequence = await transaction.log.append(entry, raw)
-                for name in PARTNERS:
+                for name in partners:
                     await book_put(
                         transaction,
                         NewDelivery(

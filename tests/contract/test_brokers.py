@@ -24,7 +24,7 @@ from cimcare.transport.broker.ports import (
     parse_destination,
 )
 from tests.support.brokers import require_library
-from tests.support.services import Broker
+from tests.support.services import Broker, RabbitMQ
 
 WAYS = {
     "stomp-activemq": ("stomp", "activemq"),
@@ -490,6 +490,33 @@ async def test_a_silent_broker_is_given_up(opens: Opens, broker: Broker, queue: 
         error = await session.lost
     assert error.code == "NET-123"
     assert time.monotonic() - before < 10
+
+
+@pytest.mark.parametrize("way", ["amqp091-rabbitmq"], indirect=True)
+async def test_a_broker_that_takes_nothing_more_is_noticed_and_its_messages_are_still_taken(
+    opens: Opens, broker: Broker, queue: Destination
+) -> None:
+    """A broker short of memory stops taking, so that what it has is fetched; to wait for it would be a deadlock."""
+    assert isinstance(broker, RabbitMQ)
+    publishing, consuming, inbox = await opens(), await opens(), Inbox()
+    for text in ("before", "left"):
+        await publishing.publish(queue, a_message(text), within=SECONDS)
+    broker.block()
+    try:
+        with pytest.raises(BrokerError) as caught:
+            await publishing.publish(queue, a_message("blocked"), within=1.0)
+        assert caught.value.code == "NET-122"
+        await consuming.subscribe(queue, inbox, within=SECONDS)
+        for arrived in await inbox.first(2):
+            await consuming.acknowledge(arrived)
+    finally:
+        broker.unblock()
+    again = await eventually(opens)
+    await again.publish(queue, a_message("after"), within=SECONDS)
+    async with asyncio.timeout(SECONDS):
+        while b"after" not in inbox.bodies:
+            await asyncio.sleep(0.05)
+    assert inbox.bodies[:2] == [b"before", b"left"]
 
 
 @pytest.mark.parametrize("is_crash", [True, False])
