@@ -72,6 +72,8 @@ def test_a_whole_utility_gets_through_a_small_storm(tmp_path: Path) -> None:
     assert [one["name"] for one in result["partners"]] == ["CONTACT-CENTRE", "WEB-PORTAL", "FIELD-MOBILE"]
     assert all(one["taken"] > 0 for one in result["partners"])
     assert [one["isMet"] for one in result["verdict"]] == [True] * 6
+    assert result["estimatesTold"] > 0
+    assert any(line["partner"] == "CONTROL-ROOM" for line in result["ledger"])
     (ours,) = [line for line in result["ledger"] if line["partner"] == "STORM"]
     assert ours["received"] == result["planned"]
     assert any(group["name"] == "other" and group["accepted"] for group in result["groups"])

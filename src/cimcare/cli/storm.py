@@ -320,23 +320,28 @@ def run_storm(
                 loop.add_signal_handler(number, running.sending.stop)
             watchers.append(loop.create_task(_watch(console, running)))
             if stage is not None:
-                failing.append(loop.create_task(stage.fail_partners(running)))
+                playing.append(loop.create_task(stage.play(running)))
 
         def tell(what: str) -> None:
             for watcher in watchers:
                 watcher.cancel()
             _tell(what)
 
-        failing: list[asyncio.Task[None]] = []
+        def rest() -> None:
+            for task in playing:
+                task.cancel()
+
+        playing: list[asyncio.Task[None]] = []
         ends = stage.end_partners if stage is not None else tuple
         try:
-            return await play_storm(order, target, tls=tls, place=place, on_start=begin, on_stage=tell, partners=ends)
+            return await play_storm(
+                order, target, tls=tls, place=place, on_start=begin, on_end=rest, on_stage=tell, partners=ends
+            )
         finally:
             for watcher in watchers:
                 watcher.cancel()
-            for task in failing:
-                task.cancel()
-            await asyncio.gather(*watchers, *failing, return_exceptions=True)
+            rest()
+            await asyncio.gather(*watchers, *playing, return_exceptions=True)
             for number in _SIGNALS:
                 loop.remove_signal_handler(number)
 

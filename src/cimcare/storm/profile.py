@@ -23,6 +23,7 @@ __all__ = [
     "BUILT_IN",
     "TABLES",
     "Bursts",
+    "ControlRoom",
     "Hazards",
     "Meters",
     "Partner",
@@ -114,6 +115,14 @@ class Meters(_Table, frozen=True, kw_only=True):
     late_seconds: Annotated[float, Meta(ge=0.0, le=3600.0), _about("They say so up to so much later.")] = 45.0
 
 
+class ControlRoom(_Table, frozen=True, kw_only=True):
+    """Times of restoration that operators give, at a utility that the storm starts itself."""
+
+    per_minute: Annotated[float, Meta(ge=0.0, le=100_000.0), _about("Most of them in a minute; 0 for none.")] = 0.0
+    hours: Annotated[float, Meta(gt=0.0, le=1000.0), _about("From now to the time that is given first.")] = 4.0
+    revisions: Annotated[int, Meta(ge=0, le=100), _about("How often the same incident gets a later one.")] = 1
+
+
 class Partner(_Table, frozen=True, kw_only=True):
     """A simulated partner of a utility that the storm starts itself. It is good but for the time of its failure."""
 
@@ -154,6 +163,7 @@ class Profile(_Table, frozen=True, kw_only=True):
     hazards: Annotated[Hazards, _about("Dangers.")] = field(default_factory=Hazards)
     status: Annotated[Status, _about("Questions.")] = field(default_factory=Status)
     meters: Annotated[Meters, _about("Meter events.")] = field(default_factory=Meters)
+    control_room: Annotated[ControlRoom, _about("Who gives times.")] = field(default_factory=ControlRoom)
     partners: Annotated[tuple[Partner, ...], _about("Partners, as an array of tables.")] = ()
 
     @property
@@ -291,6 +301,7 @@ TABLES: Mapping[tuple[str, ...], type[msgspec.Struct]] = {
     ("hazards",): Hazards,
     ("status",): Status,
     ("meters",): Meters,
+    ("control-room",): ControlRoom,
     ("partners",): Partner,
 }
 """Tables of a profile by their path."""

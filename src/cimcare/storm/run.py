@@ -56,6 +56,7 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
     tally: Tally
     sending: Sending
     target: Target
+    speed: float
 
 
 def find_target(
@@ -91,6 +92,7 @@ async def play_storm(
     tls: ssl.SSLContext | None = None,
     place: BrokerPlace | None = None,
     on_start: Callable[[Running], None] = lambda _: None,
+    on_end: Callable[[], None] = lambda: None,
     on_stage: Callable[[str], None] = lambda _: None,
     partners: Callable[[], tuple[PartnerEnd, ...]] = tuple,
 ) -> Result:
@@ -102,6 +104,7 @@ async def play_storm(
         tls: How TLS is done, for https.
         place: The broker by which messages go; over HTTP without.
         on_start: Called when all is drawn and the first message is about to be sent.
+        on_end: Called when all is answered, before anything is asked.
         on_stage: Told in a few words what is done.
         partners: Tells, at the end, what simulated partners took.
 
@@ -139,13 +142,14 @@ async def play_storm(
     gc.collect()
     gc.freeze()
     on_stage("")
-    on_start(Running(plan=plan, tally=tally, sending=sending, target=target))
+    on_start(Running(plan=plan, tally=tally, sending=sending, target=target, speed=pace.speed))
     processor, clock = time.process_time(), time.monotonic()
     try:
         await sending.run()
     finally:
         gc.unfreeze()
     processor, clock = time.process_time() - processor, time.monotonic() - clock
+    on_end()
     ledger: tuple[LedgerLine, ...] = ()
     if target.api:
         on_stage("waiting for deliveries to partners")

@@ -18,7 +18,8 @@ import msgspec
 
 from cimcare.errors import finding_of
 from cimcare.storm.asking import Asking
-from cimcare.storm.profile import Partner, Profile
+from cimcare.storm.control import give_times
+from cimcare.storm.profile import ControlRoom, Partner, Profile
 from cimcare.storm.result import PartnerEnd
 from cimcare.storm.run import Running, StormError
 from cimcare.storm.town import town_of, write_town
@@ -48,9 +49,18 @@ class _Played(msgspec.Struct):
 class Stage:
     """A utility that runs. `address` is that of its hub."""
 
-    def __init__(self, address: str, partners: Sequence[_Played]) -> None:
+    def __init__(self, address: str, partners: Sequence[_Played], rules: ControlRoom) -> None:
         self.address = address
+        self._rules = rules
         self._partners = partners
+
+    async def play(self, running: Running) -> None:
+        """Do what belongs to the side of the utility, until it is cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.fail_partners(running))
+            if self._rules.per_minute:
+                context, speed = running.target.context, running.speed
+                group.create_task(give_times(self._rules, self.address, context=context, speed=speed))
 
     async def fail_partners(self, running: Running) -> None:
         """Let each partner fail at its time, and get well again. Ends when the last one is well."""
@@ -132,7 +142,7 @@ def running_stage(
         devices, points, customers = write_town(town, folder / "town")
         _do("network", "--config", str(config), "import", str(devices), str(points))
         _do("customers", "--config", str(config), "import", str(customers))
-        yield Stage(address, partners)
+        yield Stage(address, partners, profile.control_room)
 
 
 async def _try(played: _Played) -> None:
