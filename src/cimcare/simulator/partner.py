@@ -46,6 +46,9 @@ from cimcare.simulator.speaking import Speaker, said_of
 __all__ = ["SimulatedPartner"]
 
 _HALF_CLOSED_SECONDS = 60.0
+_HELD_SECONDS = 1.0
+"""How long an event is held back that is to go behind the next one, if none comes."""
+
 _CHUNK_BYTES = 65_536
 _DRIPS = 20
 _RECEIPT = ReplyError(code="0.3")
@@ -502,7 +505,7 @@ class SimulatedPartner:
         self._held.clear()
 
     async def _release_later(self) -> None:
-        await asyncio.sleep(1.0)
+        await asyncio.sleep(_HELD_SECONDS)
         for event in self._held:
             for queue in self._queues:
                 queue.put_nowait(event)
