@@ -4,7 +4,8 @@ Pure. Source: IEC 61968-100:2013, SOAP binding (generic and strongly typed servi
 our own profile.
 """
 
-from collections.abc import Mapping
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Mapping
 from datetime import datetime
 
 import msgspec
@@ -20,10 +21,14 @@ from cimcare.model.verbs import Archetype, Verb
 from cimcare.transport.soap import TypedService
 from cimcare.transport.webhook import sign_webhook
 
-__all__ = ["Call", "Outgoing", "build_call"]
+__all__ = ["Call", "Outgoing", "Renderings", "build_call"]
 
 Outgoing = RequestMessage | EventMessage | ResponseMessage
 """What can be sent to a partner."""
+
+_MOST_KEPT = 64
+_LARGEST_KEPT_BYTES = 64 * 1024
+"""Writing a larger one takes less than sending it."""
 
 _ACTIONS = {
     Archetype.REQUEST: "http://iec.ch/61968/Request",
@@ -42,6 +47,28 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     headers: dict[str, str]
 
 
+class Renderings:
+    """Bodies of events that were written lately, so that what goes to several partners in one form is written once."""
+
+    def __init__(self) -> None:
+        # The message is held with them, so that its place in memory is not that of another one meanwhile.
+        self._known: OrderedDict[int, tuple[Outgoing, dict[Hashable, bytes]]] = OrderedDict()
+
+    def body(self, message: Outgoing, form: Hashable, render: Callable[[], bytes]) -> bytes:
+        """The message in a form, rendered if it was not before."""
+        if not isinstance(message, EventMessage):
+            return render()
+        known = self._known.get(id(message))
+        if known is not None and form in known[1]:
+            return known[1][form]
+        body = render()
+        if len(body) <= _LARGEST_KEPT_BYTES:
+            self._known.setdefault(id(message), (message, {}))[1][form] = body
+            if len(self._known) > _MOST_KEPT:
+                self._known.popitem(last=False)
+        return body
+
+
 def build_call(
     partner: Partner,
     message: Outgoing,
@@ -50,6 +77,7 @@ def build_call(
     now: datetime,
     address: str = "",
     keys: tuple[bytes, ...] = (),
+    renderings: Renderings | None = None,
 ) -> Call:
     """The request that brings a message to a partner.
 
@@ -64,16 +92,18 @@ def build_call(
         now: Instant of the attempt, aware; it is signed with a webhook.
         address: Where it goes instead of the partner's own address.
         keys: Keys with which a webhook is signed.
+        renderings: Bodies written before; none if None.
 
     Raises:
         InputError: XML-109 or COD-102, a value that XML cannot carry.
     """
     url = address or partner.url
+    renderings = renderings or Renderings()
     packed = compress_payload(message, above_bytes=partner.compress_above_bytes)
     if partner.wire in (Wire.SOAP, Wire.SOAP_TYPED):
         service = _find_service(message, services) if partner.wire is Wire.SOAP_TYPED else None
-        return _soap_call(partner, packed, url, service)
-    call = _plain_call(partner, packed, url)
+        return _soap_call(partner, packed, url, service, renderings)
+    call = _plain_call(partner, packed, url, renderings)
     if partner.wire is Wire.REST:
         return call
     signed = sign_webhook(str(message.header.message_id or ""), call.body, keys=keys, now=now)
@@ -84,12 +114,17 @@ def _namespace_of(partner: Partner) -> str:
     return DRAFT_NAMESPACE if partner.edition is Edition.E2013_DRAFT else MESSAGE_NAMESPACE
 
 
-def _plain_call(partner: Partner, message: Outgoing, url: str) -> Call:
+def _plain_call(partner: Partner, message: Outgoing, url: str, renderings: Renderings) -> Call:
     if partner.as_json:
-        transport, content_type, body = Transport.REST_JSON, "application/json", render_json(message)
+        transport, content_type, body = (
+            Transport.REST_JSON,
+            "application/json",
+            (renderings.body(message, "JSON", lambda: render_json(message))),
+        )
     else:
         transport, content_type = Transport.REST_XML, "application/xml; charset=utf-8"
-        body = render_message(message, namespace=_namespace_of(partner))
+        namespace = _namespace_of(partner)
+        body = renderings.body(message, namespace, lambda: render_message(message, namespace=namespace))
     return Call(
         transport=transport, url=url, content_type=content_type, body=body, headers={"Content-Type": content_type}
     )
@@ -109,7 +144,9 @@ def _operation_of(message: Outgoing) -> str:
     return f"{message.header.verb.capitalize()}{message.header.noun}"
 
 
-def _soap_call(partner: Partner, message: Outgoing, url: str, service: TypedService | None) -> Call:
+def _soap_call(
+    partner: Partner, message: Outgoing, url: str, service: TypedService | None, renderings: Renderings
+) -> Call:
     version = SoapVersion.V12 if partner.soap_12 else SoapVersion.V11
     typed: TypedNames | None = None
     if service is None:
@@ -126,5 +163,10 @@ def _soap_call(partner: Partner, message: Outgoing, url: str, service: TypedServ
     if version is SoapVersion.V12:
         content_type = f'{content_type}; action="{action}"'
         headers = {"Content-Type": content_type}
-    body = render_soap(message, version, typed=typed, namespace=_namespace_of(partner))
+    namespace = _namespace_of(partner)
+    body = renderings.body(
+        message,
+        (version, typed, namespace),
+        lambda: render_soap(message, version, typed=typed, namespace=namespace),
+    )
     return Call(transport=transport, url=url, content_type=content_type, body=body, headers=headers)

@@ -72,7 +72,7 @@ class _HttpChannel:
         self._url = url
         self._tls = tls
         self._deadline = deadline
-        self._pools = Pools(aiohttp.TraceConfig())
+        self._pools = Pools()
 
     async def close(self) -> None:
         """Close what is open."""

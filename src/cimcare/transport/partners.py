@@ -11,7 +11,6 @@ import os
 import ssl
 from collections.abc import Mapping
 from pathlib import Path
-from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -24,9 +23,9 @@ from cimcare.exchange.partners import Edition, Partner, Wire
 from cimcare.exchange.ports import Clock
 from cimcare.exchange.sending import Sent
 from cimcare.transport.answers import instant_of_date, judge_answer, seconds_of_retry_after, shown_address
-from cimcare.transport.calls import Call, Outgoing, build_call
+from cimcare.transport.calls import Call, Outgoing, Renderings, build_call
 from cimcare.transport.channel import KEPT_OF_REFUSED_BYTES
-from cimcare.transport.connections import Places, Pools, Stamp, TlsFilesError, stamp_of
+from cimcare.transport.connections import Places, Pools, Stamp, TlsFilesError, on_connected, stamp_of
 from cimcare.transport.soap import TypedService
 from cimcare.transport.webhook import parse_secrets
 
@@ -55,12 +54,15 @@ class _Attempt:
 
     async def run(self, session: aiohttp.ClientSession) -> None:
         """Send it, and read the answer up to the limit. Raises what the HTTP library raises."""
+        before = on_connected.set(self._connected)
+        try:
+            await self._run(session)
+        finally:
+            on_connected.reset(before)
+
+    async def _run(self, session: aiohttp.ClientSession) -> None:
         async with session.post(
-            self.call.url,
-            data=self.call.body,
-            headers=self.call.headers,
-            allow_redirects=False,
-            trace_request_ctx=self,
+            self.call.url, data=self.call.body, headers=self.call.headers, allow_redirects=False
         ) as response:
             self.status = response.status
             self.content_type = response.content_type if "Content-Type" in response.headers else ""
@@ -81,6 +83,9 @@ class _Attempt:
                 self.problem = self._found(
                     "NET-104", "an answer in a Content-Encoding", "an answer without one, as it was asked for"
                 )
+
+    def _connected(self) -> None:
+        self.is_connected = True
 
     def failed(self, error: Exception, partner: Partner) -> None:
         """Learn why it came to nothing."""
@@ -154,7 +159,8 @@ class HttpSender:
         self._clock = clock
         self._lenient = lenient
         self._places = Places()
-        self._pools = Pools(_trace())
+        self._pools = Pools()
+        self._renderings = Renderings()
         self._keys: dict[str, tuple[Stamp, tuple[bytes, ...]]] = {}
 
     async def send(self, partner: Partner, message: Outgoing, *, address: str = "") -> Sent:
@@ -167,7 +173,15 @@ class HttpSender:
             found = f"secret_file {partner.secret_file} cannot be used ({reason})"
             return _unsent(partner, found, "a file with keys, one a line", url=url)
         try:
-            call = build_call(partner, message, services=self._services, now=self._clock(), address=address, keys=keys)
+            call = build_call(
+                partner,
+                message,
+                services=self._services,
+                now=self._clock(),
+                address=address,
+                keys=keys,
+                renderings=self._renderings,
+            )
         except InputError as error:  # its message cannot be written, however often that is tried
             found = f"a message that cannot be written ({error})"
             return _unsent(partner, found, "a message that XML can carry", url=url, blames_us=True)
@@ -265,19 +279,6 @@ def _host_of(url: str) -> str:
         return urlsplit(url).netloc.rpartition("@")[2].lower()
     except ValueError:
         return url
-
-
-def _trace() -> aiohttp.TraceConfig:
-    """Tells an attempt when it has a connection."""
-
-    async def connected(session: aiohttp.ClientSession, context: SimpleNamespace, parameters: object) -> None:
-        del session, parameters
-        context.trace_request_ctx.is_connected = True
-
-    trace = aiohttp.TraceConfig()
-    trace.on_connection_create_end.append(connected)
-    trace.on_connection_reuseconn.append(connected)
-    return trace
 
 
 def _tls_error_of(error: Exception) -> ssl.SSLError | ssl.CertificateError | None:
