@@ -30,8 +30,10 @@ from cimcare.systems.oms.estimates import EstimateRules
 from cimcare.systems.oms.estimating import save_rules
 from cimcare.systems.oms.importing import import_network
 from cimcare.systems.oms.indices import Indices
+from cimcare.systems.oms.kinds import REPORTS
 from cimcare.systems.oms.operating import operate
-from cimcare.systems.oms.reliability import load_reliability
+from cimcare.systems.oms.reliability import Reliability, load_reliability
+from cimcare.systems.premises import PREMISES
 from tests.drill.desk import Desk
 from tests.drill.scenario import Rules
 from tests.support.feeders import read_feeder
@@ -131,14 +133,26 @@ class Places:
 
     async def indices(self, desk: Desk, at: datetime) -> Indices:
         """How reliable supply was up to an instant, planned interruptions left out."""
-        found = await load_reliability(
+        return (await self.reliability(desk, at)).unplanned
+
+    async def reliability(self, desk: Desk, at: datetime) -> Reliability:
+        """How reliable supply was up to an instant."""
+        return await load_reliability(
             desk.store.reader.records,
             since=at - timedelta(days=7),
             until=at + timedelta(minutes=1),
             now=at,
             customers=sum(point.customers for point in self.network.points),
         )
-        return found.unplanned
+
+    async def counted(self, desk: Desk) -> dict[str, str]:
+        """Points whose meters have lost supply, and the incident in which the place of each is counted now."""
+        records = desk.store.reader.records
+        names = {point.mrid: point.name for point in self.network.points}
+        found = await records.select(REPORTS, Selection(limit=1000))
+        places = await records.select(PREMISES, Selection(mrids=tuple(one.mrid for one in found), limit=1000))
+        points = {one.mrid: names.get(one.body.usage_point or "", "") for one in places} if found else {}
+        return {points.get(one.mrid, one.mrid): one.body.incident for one in found if one.body.off_at is not None}
 
     def hazard(self, sort: str) -> IncidentHazard:
         """A danger."""

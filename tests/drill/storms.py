@@ -11,6 +11,7 @@ from cimcare.model.nouns import Noun
 from cimcare.model.trouble_ticket import TroubleTicket
 from cimcare.model.values import Status
 from cimcare.model.verbs import Verb
+from tests.drill.beliefs import Heard
 from tests.drill.desk import Desk, a_wish, said
 from tests.drill.places import Northlake
 from tests.drill.play import belongs, device_of, mrid_of, state_of
@@ -18,7 +19,7 @@ from tests.drill.world import World
 
 T = TypeVar("T")
 
-__all__ = ["DEVICES", "KINDS", "Claim", "Move", "Storm"]
+__all__ = ["ALL_KINDS", "DEVICES", "KINDS", "Claim", "Move", "Storm"]
 
 DEVICES = ("TX-1101", "TX-1106", "TX-1110", "F-111", "F-112", "F-113", "R-11", "CB-11", "F-124", "SW-12", "CB-12")
 """What may break."""
@@ -38,7 +39,17 @@ KINDS = (
     "mend",
     "send",
 )
-"""What may happen; calls more often than the rest."""
+"""What may happen in a storm of calls and crews; calls more often than the rest."""
+
+ALL_KINDS = (
+    *KINDS,
+    "meter",
+    "meter",
+    "table",
+    "blink",
+    "confirm",
+)
+"""All that may happen: meters speak, too, and crews say which device it is."""
 
 
 class Move(NamedTuple):
@@ -69,6 +80,8 @@ class Storm:
         self.calls: dict[str, tuple[str, datetime]] = {}
         self.told_before: dict[str, int] = {}
         """How many notices had left when a call came in."""
+        self.meters: list[Heard] = []
+        """What meters have said."""
         self._place_of = {places.point_name(str(number)): str(number) for number in range(200)}
 
     # --------------------------------------------------------------------------------------------------- what happens
@@ -78,6 +91,7 @@ class Storm:
         await self.desk.move(self.desk.now + timedelta(minutes=move.minutes))
         await getattr(self, f"_{move.kind}")(move.choice)
         await self.desk.tick()
+        await self._look_for_meters()
 
     async def _break(self, choice: int) -> None:
         self.world.fail(DEVICES[choice % len(DEVICES)], at=self.desk.now)
@@ -142,7 +156,9 @@ class Storm:
         if incident is None:
             return
         points = sorted(await self._covered(incident))
-        part = points[: 1 + choice % len(points)] if points else []
+        if not points:
+            return
+        part = points[: 1 + choice % len(points)]
         self.claims.append(Claim(self.desk.now, frozenset(part)))
         named = [self.places.point(self._place_of[point]) for point in part]
         word = said(mrid_of(incident), evidence="crew", by="CREW-12", restored_at=self.desk.now, restored=named)
@@ -172,6 +188,76 @@ class Storm:
             at = self.desk.now + timedelta(minutes=30 + choice % 90)
             word = said(mrid_of(incident), evidence="crew", by="CREW-11", etr=at, crew=WorkStatusKind.dispatched)
             _taken(await self.desk.change_incident(word))
+
+    # ------------------------------------------------------------------------------------------------------- meters
+
+    async def _meter(self, choice: int) -> None:
+        """The meter of one house says how it is."""
+        await self._meters_say(1, choice)
+
+    async def _table(self, choice: int) -> None:
+        """A table of what several meters say."""
+        await self._meters_say(2 + choice % 9, choice)
+
+    async def _meters_say(self, number: int, choice: int) -> None:
+        """Some meters, half of them of places that are dark if there are such."""
+        every, dark = sorted(self._place_of), sorted(self.world.dark())
+        named = {_one_of(dark if dark and count % 2 else every, (choice + count) * 61) for count in range(number)}
+        off = sorted(named & self.world.dark())
+        on = sorted(named - self.world.dark())
+        await self._hear(off, on, self.desk.now)
+
+    async def _blink(self, choice: int) -> None:
+        """A house that has supply was without it for a moment; it says so in one table, or in two."""
+        lit = sorted(frozenset(self._place_of) - self.world.dark())
+        if not lit:
+            return
+        point, at = _one_of(lit, choice * 61), self.desk.now
+        if choice % 2:
+            await self._hear([point], [], at)
+            await self.desk.move(at + timedelta(minutes=2))
+            await self._hear([], [point], self.desk.now)
+        else:
+            later = at + timedelta(minutes=2)
+            await self.desk.move(later)
+            place = self._place_of[point]
+            name = self.places.point_name(place)
+            table = f"point,state,at\n{name},off,{at.isoformat()}\n{name},on,{later.isoformat()}".encode()
+            answer = await self.desk.rest("/api/v1/meter-events", table, method="POST", content_type="text/csv")
+            assert answer.status == 200, answer.body
+            self.meters += [Heard(point, True, at), Heard(point, False, later)]
+            self.claims.append(Claim(later, frozenset({point})))
+
+    async def _hear(self, off: Sequence[str], on: Sequence[str], at: datetime) -> None:
+        answer = await self.places.meter_events(
+            self.desk, off=[self._place_of[one] for one in off], on=[self._place_of[one] for one in on], at=at
+        )
+        assert answer.status == 200, answer.body
+        self.meters += [Heard(point, True, at) for point in off] + [Heard(point, False, at) for point in on]
+        if on:
+            self.claims.append(Claim(at, frozenset(on)))
+
+    async def _look_for_meters(self) -> None:
+        """In which incidents the places are counted now whose meters have lost supply."""
+        if not self.meters:
+            return
+        counted = await self.places.counted(self.desk)
+        closed = {mrid_of(one) for one in await self.desk.incidents() if state_of(one) == "closed"}
+        seen: set[str] = set()
+        for number in range(len(self.meters) - 1, -1, -1):
+            heard = self.meters[number]
+            if not heard.is_off or heard.point in seen:
+                continue
+            seen.add(heard.point)
+            if heard.incident not in closed:
+                self.meters[number] = heard._replace(incident=counted.get(heard.point, ""))
+
+    async def _confirm(self, choice: int) -> None:
+        """A crew has found what is broken, or thinks so."""
+        incident = await self._open(choice)
+        if incident is not None:
+            change = said(mrid_of(incident), evidence="crew", by="CREW-11", device=_one_of(DEVICES, choice // 3))
+            _taken(await self.desk.change_incident(change))
 
     async def end(self) -> None:
         """All is mended, and the crews go from one incident to the next until none is left."""

@@ -330,7 +330,7 @@ async def check(day: Day) -> None:
     again = [one for one, times in Counter((one.place, one.trigger, one.text) for one in notices).items() if times > 1]
     assert again == []
 
-    out = believed(World(PLACES.network), PLACES, incidents, tickets, await day.desk.events())
+    out = believed(World(PLACES.network), PLACES, incidents, tickets, await day.desk.events())[False]
     expected = count(out, {point.name: point.customers for point in PLACES.network.points})
     found = await PLACES.indices(day.desk, day.desk.now)
     assert (round(found.customer_minutes), found.interruptions, found.momentary) == expected

@@ -10,7 +10,7 @@ from tests.drill.beliefs import believed, count
 from tests.drill.desk import Desk, open_desk, settings_of
 from tests.drill.places import Northlake
 from tests.drill.scenario import instant
-from tests.drill.storms import KINDS, Move, Storm
+from tests.drill.storms import ALL_KINDS, KINDS, Move, Storm
 from tests.drill.world import World
 
 PLACES = Northlake()
@@ -25,11 +25,13 @@ async def check(storm: Storm, desk: Desk) -> None:
     assert storm.twice() == []
     tickets, incidents = await desk.tickets(), await desk.incidents()
     assert sorted(tickets) == sorted(storm.calls), "a call was lost, or made twice"
-    assert {ticket.status.value for ticket in tickets.values() if ticket.status} <= {"resolved"}
-    out = believed(World(PLACES.network), PLACES, incidents, tickets, await desk.events())
-    expected = count(out, {point.name: point.customers for point in PLACES.network.points})
-    found = await PLACES.indices(desk, desk.now)
-    assert (round(found.customer_minutes), found.interruptions, found.momentary) == expected
+    assert {ticket.status.value for ticket in tickets.values() if ticket.status} <= {"resolved", "cancelled"}
+    out = believed(World(PLACES.network), PLACES, incidents, tickets, await desk.events(), storm.meters)
+    customers = {point.name: point.customers for point in PLACES.network.points}
+    reliability = await PLACES.reliability(desk, desk.now)
+    for is_planned, found in ((False, reliability.unplanned), (True, reliability.planned)):
+        expected = count(out[is_planned], customers)
+        assert (round(found.customer_minutes), found.interruptions, found.momentary) == expected
 
 
 @settings(max_examples=settings.default.max_examples // 3)
@@ -47,7 +49,7 @@ async def test_any_storm_ends_without_a_lie_of_the_utility_and_each_minute_count
 
 @pytest.mark.parametrize(
     ("seed", "length"),
-    [(7, 40), (37, 80), (41, 40), (130, 35), (138, 40), (150, 35), (151, 30)],
+    [(7, 40), (26, 80), (37, 80), (41, 40), (96, 40), (130, 35), (138, 40), (150, 35), (151, 30)],
 )
 async def test_words_about_single_houses_outlive_mergers_and_second_calls(seed: int, length: int) -> None:
     """Storms in which houses were counted as out for longer than anybody had said."""
@@ -65,6 +67,23 @@ async def test_words_about_single_houses_outlive_mergers_and_second_calls(seed: 
         await check(storm, desk)
 
 
+@pytest.mark.parametrize(
+    ("seed", "length"),
+    [(0, 20), (6, 20), (23, 20), (24, 20), (26, 20), (25, 80)],
+)
+async def test_what_meters_and_crews_say_in_between_is_counted_as_it_was(seed: int, length: int) -> None:
+    """Storms in which a house lost supply once more, or nothing but its meter told of it, and minutes were missing."""
+    chance = random.Random(seed)
+    async with open_desk(settings_of("memory:"), instant("06:00")) as desk:
+        storm = Storm(desk, World(PLACES.network), PLACES)
+        storm.world.fail("F-112", at=desk.now)
+        for _ in range(length):
+            minutes = chance.choice([1, 2, 3, 5, 10, 20, 40])
+            await storm.happen(Move(chance.choice(ALL_KINDS), chance.randrange(1000), minutes))
+        await storm.end()
+        await check(storm, desk)
+
+
 @settings(max_examples=settings.default.max_examples // 10)
 @given(moves=MOVES, every=st.integers(2, 6))
 async def test_a_hub_that_is_begun_anew_amid_the_storm_does_not_lose_the_thread(
@@ -74,12 +93,13 @@ async def test_a_hub_that_is_begun_anew_amid_the_storm_does_not_lose_the_thread(
     database = f"sqlite:///{tmp_path_factory.mktemp('storm') / 'hub.db'}"
     world, at = World(PLACES.network), instant("06:00")
     world.fail("F-112", at=at)
-    claims, calls, told_before, sent = [], {}, {}, []
+    claims, calls, told_before, sent, meters = [], {}, {}, [], []
     pieces = [moves[start : start + every] for start in range(0, len(moves), every)]
     for number, piece in enumerate(pieces):
         async with open_desk(settings_of(database), at, life=number) as desk:
             storm = Storm(desk, world, PLACES)
             storm.claims, storm.calls, storm.told_before, desk.phones.sent = claims, calls, told_before, sent
+            storm.meters = meters
             for move in piece:
                 await storm.happen(move)
             if number == len(pieces) - 1:

@@ -11,10 +11,12 @@ from cimcare.model.identity import MRID
 from cimcare.model.incident import Incident
 from cimcare.model.network import MeterEvent
 from cimcare.model.nouns import Noun
+from cimcare.model.values import Status
 from cimcare.model.verbs import Verb
 from cimcare.samples.northlake import find_premises
 from cimcare.systems.cis import seed_town
 from cimcare.systems.oms import take_meter_events
+from cimcare.systems.oms.interruptions import Interval, union
 from cimcare.systems.oms.kinds import EXTENTS, OPEN, REPORTS
 from cimcare.systems.oms.meters import METER_EVENTS
 from cimcare.systems.oms.restored import INTERRUPTIONS, EvidenceKind
@@ -196,3 +198,46 @@ async def test_a_meter_and_a_call_are_of_one_premises_by_the_directory() -> None
     (report,) = await town.records.select(REPORTS, Selection())
     assert (report.mrid, report.body.tickets, report.body.off_at) == (MRID(home.mrid("location")), 1, MONDAY)
     assert report.body.is_critical
+
+
+async def test_a_meter_that_goes_out_again_within_an_outage_is_out_anew() -> None:
+    """Back at twenty past, gone again at half past: the customer sat in the dark twice, and both times count."""
+    room = ControlRoom()
+    await room.open()
+    await room.outage("F", "F1")
+    for what, minutes in (("off", 5), ("on", 20), ("off", 30)):
+        await say(room, ("UP11-1", what, minutes))
+    assert await room.extent("F") == 4, "all below the fuse are believed out again"
+    room.pass_time(minutes=60)
+    await room.close("F", restored_at=room.now)
+    await room.tick()
+    intervals = union(one.interval for one in await room.interruptions("UP11-1"))
+    assert intervals == (
+        Interval(MONDAY, MONDAY + timedelta(minutes=20)),
+        Interval(MONDAY + timedelta(minutes=30), MONDAY + timedelta(minutes=60)),
+    )
+
+
+async def test_a_place_of_which_only_its_meter_has_told_is_counted(town: Utility) -> None:
+    """A service cable is gone, nobody is at home, and a crew mends it: an interruption like any other."""
+    await say(town, ("p0", "off", 0))
+    (extent,) = await town.records.select(EXTENTS, Selection(states=(OPEN,)))
+    town.pass_time(minutes=45)
+    word = Incident(mrid=extent.mrid, status=Status(reason="crew", remark="7"))
+    await town.ask(Verb.CLOSE, Noun.INCIDENTS, word)
+    await until_quiet(town)
+    (row,) = await town.records.select(INTERRUPTIONS, Selection())
+    assert (row.body.point, row.body.started_at, row.body.ended_at) == ("p0", MONDAY, MONDAY + timedelta(minutes=45))
+
+
+async def test_the_word_of_a_meter_holds_in_an_outage_that_is_found_later() -> None:
+    """It had supply at ten past. That the feeder was out since eight is known at half past, and is not its business."""
+    room = ControlRoom()
+    await room.open()
+    await say(room, ("UP11-1", "on", 10))
+    await room.outage("F", "F1", at=MONDAY)
+    room.pass_time(minutes=40)
+    await room.close("F", restored_at=room.now)
+    await room.tick()
+    (row,) = await room.interruptions("UP11-1")
+    assert row.interval == Interval(MONDAY, MONDAY + timedelta(minutes=10))

@@ -119,3 +119,14 @@ async def test_changes_of_times_are_weighted_by_who_heard_them(room: ControlRoom
     await room.say("I", kind="crew", who="7", etr=room.minutes(120))
     await room.say("N", etr=room.minutes(90))
     assert (await report(room)).changes == pytest.approx(1 / 3)
+
+
+async def test_an_outage_that_is_taken_back_has_interrupted_nobody(room: ControlRoom) -> None:
+    """A part of it was said to be back before the operator saw that nothing had been out."""
+    await room.outage("F", "F1")
+    room.pass_time(minutes=30)
+    await room.say("F", kind="crew", who="7", restored_at=room.now, points=("UP11-1",))
+    await room.ask(Verb.CANCEL, Noun.INCIDENTS, ids=("F",))
+    assert await room.state("F") == "cancelled"
+    assert len(await room.interruptions("UP11-1")) == 1
+    assert (await report(room)).unplanned.customer_minutes == 0

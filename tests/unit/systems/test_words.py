@@ -164,3 +164,49 @@ async def test_a_call_that_comes_late_does_not_undo_a_later_word(room: ControlRo
     await room.call("H11-1", "second", at=minutes(30))
     last = [one for one in await interval_of(room, "UP11-1") if one.end != minutes(0)]
     assert [one.end for one in last] == [minutes(40)]
+
+
+async def test_who_ends_the_incident_of_one_house_speaks_of_the_house_in_every_outage(room: ControlRoom) -> None:
+    """The crew has stood on the doorstep. Whatever else is out there, this house has its lights."""
+    await room.outage("I", "B", at=minutes(0))
+    await room.outage("own", "", at=minutes(0))
+    await room.call("H11-1", "t1", incident="own")
+    room.pass_time(minutes=30)
+    await room.close("own", restored_at=room.now)
+    await room.tick()
+    room.pass_time(minutes=30)
+    await room.close("I", restored_at=room.now)
+    await room.tick()
+    assert await interval_of(room, "UP11-1") == [Interval(minutes(0), minutes(30))]
+    assert await interval_of(room, "UP11-2") == [Interval(minutes(0), minutes(60))]
+
+
+async def test_a_ticket_put_elsewhere_by_hand_is_not_restored_with_what_it_does_not_hang_on(room: ControlRoom) -> None:
+    """Its own fuse is out still. The crew at the other one knows nothing of it."""
+    await room.outage("own", "F1", at=minutes(0))
+    await room.outage("other", "F2", at=minutes(0))
+    await room.call("H11-1", "t1", incident="other")
+    room.pass_time(minutes=30)
+    await room.close("other", restored_at=room.now)
+    await room.tick()
+    assert await room.incident_of("t1") == "own"
+    assert (await room.ticket("t1")).resolved_date_time is None
+    room.pass_time(minutes=30)
+    await room.close("own", restored_at=room.now)
+    await room.tick()
+    assert await interval_of(room, "UP11-1") == [Interval(minutes(0), minutes(60))]
+
+
+async def test_a_second_word_about_a_point_is_kept_for_an_outage_found_later(room: ControlRoom) -> None:
+    """Said twice in one incident. Another one that turns out to have had the house in between heeds the second."""
+    await room.outage("F", "F1", at=minutes(0))
+    room.pass_time(minutes=10)
+    await room.say("F", kind="crew", who="7", restored_at=room.now, points=("UP11-1",))
+    room.pass_time(minutes=30)
+    await room.say("F", kind="crew", who="7", restored_at=room.now, points=("UP11-1",))
+    room.pass_time(minutes=10)
+    await room.outage("B", "B", at=minutes(20))
+    room.pass_time(minutes=10)
+    await room.close("B", restored_at=room.now)
+    await room.tick()
+    assert await interval_of(room, "UP11-1") == [Interval(minutes(0), minutes(10)), Interval(minutes(20), minutes(40))]

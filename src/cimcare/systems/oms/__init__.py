@@ -34,6 +34,7 @@ from cimcare.systems.oms.tickets import (
     hear_trouble_tickets_closed,
     hear_trouble_tickets_created,
 )
+from cimcare.systems.oms.words import WORDS
 
 __all__ = ["COLLECTIONS", "LISTENS", "SERVES", "TICKS", "get_incidents", "take_meter_events"]
 
@@ -85,6 +86,7 @@ COLLECTIONS = (
     DURATIONS,
     RESTORATIONS,
     INTERRUPTIONS,
+    WORDS,
     TURNS,
     works.WORKS,
 )

@@ -59,8 +59,9 @@ class ReportRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     for the near customers of the second. `stated` names the device that callers have named first; with `is_by_stated`
     the path is that of this device, since the place is not known.
 
-    `off_at` is when the meter lost supply, `on_at` when it said that supply is back. With `is_placed` somebody has said
-    to which incident it belongs, and no rule moves it.
+    `off_at` is when the meter lost supply, `on_at` when it said that supply is back; `point` is by what interruptions
+    of the place are known, where a meter has spoken, and `customers` how many are there. With `is_placed` somebody has
+    said to which incident it belongs, and no rule moves it.
     """
 
     premises: str
@@ -78,6 +79,8 @@ class ReportRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     is_placed: bool = False
     off_at: datetime | None = None
     on_at: datetime | None = None
+    point: str = ""
+    customers: int = 1
 
     @property
     def is_dark(self) -> bool:

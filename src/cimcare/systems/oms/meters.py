@@ -34,6 +34,7 @@ from cimcare.systems.oms.restored import (
     save_interruption,
 )
 from cimcare.systems.oms.restoring import Restorer, is_later
+from cimcare.systems.oms.words import WordRecord, note_word
 from cimcare.systems.premises import PremisesRecord, find_premises
 
 __all__ = ["METER_EVENTS", "MOMENTARY", "MeterEventRecord", "take_meter_events"]
@@ -68,6 +69,16 @@ class _Meter(msgspec.Struct, frozen=True, kw_only=True):
         return frozenset({Key("usage-point", mrid)} if mrid else ())
 
     @property
+    def place(self) -> str:
+        """By what its interruptions are known: its point in the model, failing that its premises."""
+        return self.point.mrid if self.point is not None else self.key
+
+    @property
+    def customers(self) -> int:
+        """How many are behind it."""
+        return self.point.customers if self.point is not None else 1
+
+    @property
     def mrid(self) -> MRID:
         """The usage point."""
         if self.point is not None:
@@ -97,7 +108,7 @@ async def take_meter_events(events: tuple[MeterEvent, ...], context: ServingCont
         for start, end in brief:
             await _note_brief(meter, start, end, context)
         for event in lasting:
-            await (_off(event, meter, book, context) if event.is_off else _on(event, meter, book, restorer, context))
+            await (_off if event.is_off else _on)(event, meter, book, restorer, context)
     result = Result.OK if not findings else Result.PARTIAL if taken else Result.FAILED
     if taken:
         findings = [warning_of(one) for one in findings]
@@ -116,26 +127,25 @@ def _by_point(events: Iterable[MeterEvent]) -> list[tuple[int, list[MeterEvent]]
 
 
 def _lasting(events: list[MeterEvent]) -> tuple[list[MeterEvent], list[tuple[datetime, datetime]]]:
-    """Events without interruptions for a moment that have begun and ended among them; and those, from when to when."""
+    """Events without losses for a moment, after which there is supply all the same; and those, from when to when."""
     lasting: list[MeterEvent] = []
     brief: list[tuple[datetime, datetime]] = []
     for event in events:
         last = lasting[-1] if lasting else None
         if not event.is_off and last is not None and last.is_off and event.at - last.at <= MOMENTARY:
             brief.append((lasting.pop().at, event.at))
-        else:
-            lasting.append(event)
+        lasting.append(event)
     return lasting, brief
 
 
 async def _note_brief(meter: _Meter, start: datetime, end: datetime, context: ServingContext) -> None:
     """An interruption for a moment is no outage, and counts in the index of momentary ones."""
     row = InterruptionRecord(
-        point=meter.point.mrid if meter.point is not None else meter.key,
+        point=meter.place,
         incident=MRID(f"momentary@{start.isoformat()}"),
         started_at=start,
         ended_at=end,
-        customers=meter.point.customers if meter.point is not None else 1,
+        customers=meter.customers,
         device=meter.point.device if meter.point is not None else None,
     )
     await save_interruption(context.records, row, context.now)
@@ -174,26 +184,43 @@ async def _keep(event: MeterEvent, meter: _Meter, context: ServingContext) -> bo
     return True
 
 
-async def _off(event: MeterEvent, meter: _Meter, book: IncidentBook, context: ServingContext) -> None:
+async def _off(
+    event: MeterEvent, meter: _Meter, book: IncidentBook, restorer: Restorer, context: ServingContext
+) -> None:
+    if await _is_over(event, meter, context):
+        return
+    transformer = meter.premises.transformer if meter.premises is not None else None
+    supply = await find_supply(context.records, meter.keys, transformer)
     report = await book.current_report(meter.key)
     if report is None:
-        if await _is_over(event, meter, context):
-            return
-        transformer = meter.premises.transformer if meter.premises is not None else None
-        supply = await find_supply(context.records, meter.keys, transformer)
         is_critical = (meter.point is not None and meter.point.is_critical) or (
             meter.premises is not None and meter.premises.is_critical
         )
         report = ReportRecord(
-            premises=meter.key, incident=MRID(""), at=event.at, off_at=event.at, is_critical=is_critical
+            premises=meter.key,
+            incident=MRID(""),
+            at=event.at,
+            off_at=event.at,
+            is_critical=is_critical,
+            point=meter.place,
+            customers=meter.customers,
         )
-        await book.admit(above(report, supply), None, "")
-        return
-    if report.on_at is not None and report.on_at >= event.at:
-        return
-    off_at = event.at if report.off_at is None else min(report.off_at, event.at)
-    after = msgspec.structs.replace(report, off_at=off_at, on_at=None, at=min(report.at, event.at))
-    await book.rewrite(report, after, "its meter has lost supply")
+        report = await book.admit(above(report, supply), None, "")
+    else:
+        off_at = event.at if report.off_at is None or report.on_at is not None else min(report.off_at, event.at)
+        after = msgspec.structs.replace(
+            report,
+            off_at=off_at,
+            on_at=None,
+            at=min(report.at, event.at),
+            point=meter.place,
+            customers=meter.customers,
+        )
+        report = await book.rewrite(report, after, "its meter has lost supply")
+    incident = await book.find_open(report.incident)
+    if incident is not None:
+        evidence = _evidence(meter, context)
+        await restorer.points.lose(incident, meter.place, meter.customers, event.at, evidence, supply.path)
 
 
 async def _is_over(event: MeterEvent, meter: _Meter, context: ServingContext) -> bool:
@@ -212,11 +239,6 @@ async def _on(
         return
     if event.at < (report.off_at or report.at):
         return
-    is_alone = report.tickets == 0 and report.settled == 0
-    if is_alone and report.off_at is not None and event.at - report.off_at <= MOMENTARY:
-        await _note_brief(meter, report.off_at, event.at, context)
-        await book.drop(report, "its meter was without supply for a moment only")
-        return
     incident = await book.find_open(report.incident)
     if incident is None:
         return
@@ -224,11 +246,15 @@ async def _on(
     tickets = await restorer.open_tickets(incident.mrid, named, meter.point)
     if any(is_later(ticket, event.at) for ticket in tickets):
         return
+    is_alone = report.tickets == 0 and report.settled == 0
+    if is_alone and report.off_at is not None and event.at - report.off_at <= MOMENTARY:
+        await _note_brief(meter, report.off_at, event.at, context)
+        await book.drop(report, "its meter was without supply for a moment only")
+        await _on_unheard(event, meter, book, restorer, context)
+        return
     evidence = _evidence(meter, context)
-    point = meter.point.mrid if meter.point is not None else meter.key
-    customers = meter.point.customers if meter.point is not None else 1
     supply = await find_supply(context.records, meter.keys)
-    await restorer.restore_point(incident, point, customers, event.at, evidence, supply.path)
+    await restorer.points.restore(incident, meter.place, meter.customers, event.at, evidence, supply.path)
     if report.off_at is not None:
         after = msgspec.structs.replace(report, on_at=event.at)
         await book.rewrite(report, after, "its meter has supply again", settled_at=event.at)
@@ -244,6 +270,9 @@ async def _on_unheard(
     if meter.point is None:
         return  # no outage counts what the model does not know
     supply = await find_supply(context.records, meter.keys)
+    evidence = _evidence(meter, context)
+    word = WordRecord(point=meter.place, incident=MRID(""), at=event.at, evidence=evidence)
+    await note_word(context.records, word, context.now)  # should calls show later that an outage had it, it holds there
     believing = []
     for incident in await outages_above(context.records, supply.path, but=MRID(""), since_before=event.at):
         known = await find_interruption(context.records, incident.mrid, meter.point.mrid)
@@ -251,8 +280,7 @@ async def _on_unheard(
             believing.append(incident)
     if not believing:
         return
-    point, evidence = meter.point, _evidence(meter, context)
-    await restorer.restore_point(believing[0], point.mrid, point.customers, event.at, evidence, supply.path)
+    await restorer.points.restore(believing[0], meter.place, meter.customers, event.at, evidence, supply.path)
     for incident in believing:
         book.tell_restored(incident.mrid, event.at, (UsagePointIdentity(mrid=meter.mrid),))
 

@@ -27,11 +27,12 @@ from cimcare.systems.oms.restored import (
     Part,
     RestorationRecord,
     devices_below,
+    find_past,
     save_interruption,
     save_word,
 )
 from cimcare.systems.oms.restoring import GOES_ON, Restorer, place_keys
-from cimcare.systems.oms.words import first_words
+from cimcare.systems.oms.words import Out, WordRecord, outs_between, save_outs, words_about
 
 __all__ = ["go_through_restorations"]
 
@@ -96,10 +97,14 @@ class _Passage:
             if target is not None:
                 await self._book.move(fresh, target, GOES_ON)
                 continue
+            is_of_it = word.device is None or any(one.mrid == word.device for one in supply.path)
+            if not is_of_it and (other := await self._restorer.out_above(supply, word.at, but=incident.mrid)):
+                await self._book.move(fresh, other, GOES_ON)  # somebody had put it here, below another outage
+                continue
             # What is below the device is gone through point by point; here it is for what the model does not know.
             is_below = word.evidence.kind.covers_device and any(one.mrid == word.device for one in supply.path)
             if not (is_below and supply.point is not None) and not await self._is_out_elsewhere(fresh):
-                await self._restorer.settle(fresh, word.at, word.evidence, is_by_point=False)
+                await self._restorer.settle(fresh, word.at, word.evidence, is_by_point=word.device is None)
             resolved_at = max(word.at, reported_at(fresh.body, fresh.created_at))
             await self._restorer.resolve(fresh, resolved_at, f"restored, by {word.evidence}")
         return bool(found)
@@ -123,18 +128,24 @@ class _Passage:
         going_on = Selection(keys=(keys,), states=(GOING_ON,))
         others = await self._records.select(INTERRUPTIONS, going_on) if keys else ()
         rows = {stored.body.point: stored.body for stored in known}
-        lit = tuple(point.mrid for point in page if point.mrid not in dark)
-        words = await first_words(self._records, lit, word.started_at, word.at, rows)
+        words = await words_about(self._records, tuple(point.mrid for point in page), word.started_at, word.at)
         for point in page:
             evidence = None if point.mrid in dark else word.evidence
-            row = rows.get(point.mrid)
-            if row is None or row.ended_at is None:
-                await self._end(row or self._row(incident, point), evidence, words.get(point.mrid))
-            elif row.contradicted is None or word.started_at < row.started_at:
-                # When the outage began may have been found out since.
+            row, said = rows.get(point.mrid), words[point.mrid]
+            if row is None or (row.contradicted is None and not row.is_again):
+                await self._count(row or self._row(incident, point), said, evidence)
+            elif row.ended_at is None:
+                since = row.contradicted.at if row.contradicted is not None else row.started_at
+                later = (one for one in said if one.at > since and not one.is_off)
+                await self._end(row, evidence, next(later, None))
+            elif word.started_at < row.started_at and not row.is_again:
                 begun = msgspec.structs.replace(row, started_at=min(word.started_at, row.ended_at))
-                if begun != row:
-                    await save_interruption(self._records, begun, self._context.now)
+                await save_interruption(self._records, begun, self._context.now)
+        for stored in await find_past(self._records, tuple(rows.values())):
+            if not stored.body.is_again and word.started_at < stored.body.started_at:
+                await self._records.drop(INTERRUPTIONS, stored.mrid)
+                begun = msgspec.structs.replace(stored.body, started_at=word.started_at)
+                await save_interruption(self._records, begun, self._context.now)
         for stored in others:
             if stored.body.ended_at is not None or stored.mrid in mrids:
                 continue
@@ -154,19 +165,31 @@ class _Passage:
             device=point.device,
         )
 
-    async def _end(
-        self, row: InterruptionRecord, evidence: Evidence | None, word: InterruptionRecord | None = None
-    ) -> None:
+    async def _count(self, row: InterruptionRecord, said: Sequence[WordRecord], evidence: Evidence | None) -> None:
+        """When a point was out by this outage, by all that was said of it; without a contradiction among it.
+
+        When the outage began may have been found out since something was noted.
+        """
+        start = self._word.started_at
+        if row.ended_at is not None and row.started_at <= start:
+            return
+        outs = outs_between(said, start, self._word.at)
+        if row.ended_at is not None and outs[-1].end is None:  # by a word that is none about the point alone
+            outs[-1] = Out(outs[-1].start, max(row.ended_at, outs[-1].start), row.evidence)
+        if outs[-1].end is None:
+            outs[-1] = Out(outs[-1].start, max(self._word.at, outs[-1].start), evidence)
+        await save_outs(self._records, row, outs, self._context.now)
+
+    async def _end(self, row: InterruptionRecord, evidence: Evidence | None, word: WordRecord | None = None) -> None:
         """The outage is over for a point. Without evidence nobody has said that it has supply: it is out otherwise.
 
         `word` is what somebody has said of the point itself before, in this incident or another.
         """
         at, is_by_point = self._word.at, word is not None
-        if word is not None and word.ended_at is not None:
-            at, evidence = word.ended_at, word.evidence
-        started_at = (
-            min(row.started_at, self._word.started_at) if row.incident == self._word.incident else row.started_at
-        )
+        if word is not None:
+            at, evidence = word.at, word.evidence
+        is_own = row.incident == self._word.incident and not row.is_again
+        started_at = min(row.started_at, self._word.started_at) if is_own else row.started_at
         ended = msgspec.structs.replace(
             row, started_at=started_at, ended_at=max(at, started_at), evidence=evidence, is_by_point=is_by_point
         )

@@ -107,7 +107,7 @@ class Pointing:
             if customers > 1 and evidence.kind is EvidenceKind.CALLBACK:
                 warnings.append(refusals.point_goes_on(said, point, "one of its several customers has spoken"))
                 continue
-            await self._restorer.restore_point(incident, key, customers, at, evidence, path)
+            await self._restorer.points.restore(incident, key, customers, at, evidence, path)
             for ticket in tickets:
                 resolved = await self._restorer.resolve(ticket, at, f"restored, by {evidence}")
                 await self._book.settle(resolved)

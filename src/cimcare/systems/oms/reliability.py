@@ -26,8 +26,8 @@ from cimcare.systems.oms.indices import (
     threshold_of,
 )
 from cimcare.systems.oms.interruptions import Interval
-from cimcare.systems.oms.kinds import EXTENTS
-from cimcare.systems.oms.restored import INTERRUPTIONS
+from cimcare.systems.oms.kinds import CANCELLED, EXTENTS, INCIDENTS
+from cimcare.systems.oms.restored import INTERRUPTIONS, InterruptionRecord
 from cimcare.systems.premises import PREMISES
 
 __all__ = ["Reliability", "count_customers", "load_reliability"]
@@ -80,8 +80,7 @@ async def load_reliability(
     wanted = Selection(since=first, until=until, limit=_PAGE)
     points: dict[bool, dict[str, list[Interval]]] = {True: {}, False: {}}
     counts: dict[str, int] = {}
-    async for stored in _all(records, INTERRUPTIONS, wanted):
-        one = stored.body
+    async for one in _true(records, wanted):
         points[one.is_planned].setdefault(one.point, []).append(one.interval)
         counts[one.point] = max(one.customers, counts.get(one.point, 1))
     unplanned = interruptions_of(points[False], counts, until=now)
@@ -100,6 +99,21 @@ async def load_reliability(
         major_days=tuple(sorted(major)),
         changes=await _changes(records, since, until),
     )
+
+
+async def _true(records: Records, wanted: Selection) -> AsyncIterator[InterruptionRecord]:
+    """Interruptions, but for those by incidents that were cancelled: taken back, or their premises are in another."""
+    while True:
+        page = await records.select(INTERRUPTIONS, wanted)
+        mrids = tuple({stored.body.incident for stored in page})
+        by = Selection(mrids=mrids, states=(CANCELLED,), limit=len(mrids) or 1)
+        cancelled = {one.mrid for one in await records.select(INCIDENTS.collection, by)} if page else set()
+        for stored in page:
+            if stored.body.incident not in cancelled:
+                yield stored.body
+        if len(page) < wanted.limit:
+            return
+        wanted = msgspec.structs.replace(wanted, after=page[-1].mrid)
 
 
 def _within(interruptions: tuple[Interruption, ...], since: datetime, until: datetime) -> list[Interruption]:

@@ -20,7 +20,9 @@ from cimcare.systems.oms.judgement import bucket_of
 from cimcare.systems.oms.kinds import OPEN, REPORTS, RESOLVED, TICKETS, ExtentRecord, ReportRecord
 from cimcare.systems.oms.opening import Openings
 from cimcare.systems.oms.places import Place, devices_of
+from cimcare.systems.oms.points import Points
 from cimcare.systems.oms.regrouping import Regrouping, Worklist
+from cimcare.systems.oms.restored import RESTORATIONS
 
 __all__ = ["Reports", "above", "incident_of", "key_of", "reported_at", "stated_by"]
 
@@ -277,8 +279,26 @@ class Reports:
                 await self._openings.write(incident, incident.body, extent)
             self.touched[mrid] = reason
 
+    async def _end_meter(self, report: ReportRecord) -> None:
+        """The word that ended an outage is about a place, too, of which nothing but a meter has told.
+
+        Places below the device of the outage are gone through with all others there.
+        """
+        word = await self._records.find(RESTORATIONS, report.incident)
+        incident = await self._openings.find(report.incident)
+        if word is None or incident is None or word.body.device in report.path:
+            return
+        points = Points(self._context, self._openings.find_open, self.count_restored)
+        devices = await self._judge.devices(report.path)
+        said, is_by_point = word.body, word.body.device is None
+        await points.restore(
+            incident, report.point, report.customers, said.at, said.evidence, devices, is_by_point=is_by_point
+        )
+
     async def forget(self, report: ReportRecord) -> None:
         """What was reported in an incident that has ended counts no longer."""
+        if report.point and report.off_at is not None and report.on_at is None:
+            await self._end_meter(report)
         self._known[report.premises] = None
         await self._records.drop(REPORTS, MRID(report.premises))
         await self._judge.count(report, -1)

@@ -41,7 +41,7 @@ __all__ = [
     "count_restored_below",
     "devices_below",
     "find_interruption",
-    "find_restored",
+    "find_past",
     "is_planned",
     "named_in",
     "outages_above",
@@ -121,8 +121,10 @@ class InterruptionRecord(msgspec.Struct, frozen=True, kw_only=True, omit_default
     """One point without supply: by which incident, from when, and until when if that is known.
 
     `point` is the mRID of the usage point, failing that the key of the premises. The mRID of the record is
-    `<incident>/<point>`, so that no incident interrupts a point twice. With an end and no evidence the outage is over
-    and nobody has said that this point has supply: another outage, or a caller, says that it has none.
+    `<incident>/<point>`. A point that has supply and loses it once more within the same outage is out anew: the record
+    is then of the last time (`is_again`), and those before stand beside it (`is_past`). With an end and no evidence
+    the outage is over and nobody has said that this point has supply: another outage, or a caller, says that it has
+    none.
 
     With `is_by_point` somebody has spoken of this point and not of an outage as a whole: that holds in whatever
     incident the point comes to be. `contradicted` is the last word that a caller from there has said was not true.
@@ -137,6 +139,8 @@ class InterruptionRecord(msgspec.Struct, frozen=True, kw_only=True, omit_default
     device: MRID | None = None
     evidence: Evidence | None = None
     is_by_point: bool = False
+    is_again: bool = False
+    is_past: bool = False
     contradicted: "Restored | None" = None
 
     @property
@@ -339,51 +343,32 @@ async def find_interruption(records: Records, incident: MRID, point: str) -> Sto
 async def save_interruption(records: Records, record: InterruptionRecord, now: datetime) -> None:
     """Write an interruption. Found by its point and its incident, in the order in which interruptions began.
 
-    With the key `word` those of a point are found that somebody has ended by speaking of the point.
+    An earlier one of the same outage is found by its point, and by the key `past` of the one that came after it.
     """
-    word = {Key("word", record.point)} if record.is_by_point and record.ended_at is not None else set()
+    mrid = MRID(f"{record.incident}/{record.point}")
+    own = Key("past", mrid) if record.is_past else Key("incident", record.incident)
     await records.save(
         INTERRUPTIONS,
         Stored(
-            mrid=MRID(f"{record.incident}/{record.point}"),
+            mrid=MRID(f"{mrid}@{record.started_at.isoformat()}") if record.is_past else mrid,
             body=record,
             created_at=record.started_at,
             modified_at=now,
             state=GOING_ON if record.ended_at is None else ENDED,
-            keys=frozenset({Key("point", record.point), Key("incident", record.incident)} | word),
+            keys=frozenset({Key("point", record.point), own}),
         ),
     )
 
 
-async def find_restored(
-    records: Records, point: str, path: tuple[MRID, ...], *, since: datetime, until: datetime
-) -> Restored | None:
-    """The last word that a point had supply again, said between two instants; None if nobody said so.
-
-    One that was contradicted already is the last one all the same: who calls once more contradicts nothing before it.
-
-    Args:
-        records: Objects of the store.
-        point: mRID of the usage point, failing that the key of the premises.
-        path: Devices above, nearest first.
-        since: Words before this instant do not matter any more.
-        until: When the caller reported; a word after it does not contradict.
-    """
-    found: list[Restored] = []
-    for stored in await records.find_by_key(INTERRUPTIONS, Key("point", point)) if point else ():
-        one = stored.body
-        if one.contradicted is not None and since <= one.contradicted.at <= until:
-            found.append(one.contradicted)
-        if one.ended_at is not None and one.evidence is not None and since <= one.ended_at <= until:
-            found.append(
-                Restored(incident=one.incident, at=one.ended_at, started_at=one.started_at, evidence=one.evidence)
-            )
-    if path:
-        keys = tuple(Key("device", mrid) for mrid in path)
-        for word in await records.select(RESTORATIONS, Selection(keys=(keys,), since=since, until=until)):
-            whole = word.body
-            if frozenset(whole.excepted).isdisjoint(path):
-                found.append(
-                    Restored(incident=whole.incident, at=whole.at, started_at=whole.started_at, evidence=whole.evidence)
-                )
-    return max(found, key=lambda one: (one.at, one.incident), default=None)
+async def find_past(records: Records, rows: Sequence[InterruptionRecord]) -> tuple[Stored[InterruptionRecord], ...]:
+    """Earlier interruptions by the same outages at the same points."""
+    keys = tuple(Key("past", f"{row.incident}/{row.point}") for row in rows if row.is_again)
+    found: list[Stored[InterruptionRecord]] = []
+    wanted = Selection(keys=(keys,), limit=_PAGE)
+    while keys:
+        page = await records.select(INTERRUPTIONS, wanted)
+        found.extend(page)
+        if len(page) < wanted.limit:
+            break
+        wanted = msgspec.structs.replace(wanted, after=page[-1].mrid)
+    return tuple(found)

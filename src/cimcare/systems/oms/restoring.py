@@ -23,6 +23,7 @@ from cimcare.systems.oms.devices import DeviceRecord, ServicePointRecord, Supply
 from cimcare.systems.oms.estimating import load_rules, note_duration
 from cimcare.systems.oms.incidents import IncidentBook
 from cimcare.systems.oms.kinds import CLOSED, EXTENTS, OPEN, RESOLVED, TICKETS, ExtentRecord
+from cimcare.systems.oms.points import Points
 from cimcare.systems.oms.reports import incident_of, reported_at
 from cimcare.systems.oms.restored import (
     GOING_ON,
@@ -34,14 +35,15 @@ from cimcare.systems.oms.restored import (
     RestorationRecord,
     Restored,
     find_interruption,
-    find_restored,
     is_planned,
     outages_above,
     save_interruption,
     save_word,
     start_of,
 )
-from cimcare.systems.oms.words import first_words
+from cimcare.systems.oms.words import (
+    find_restored,
+)
 from cimcare.systems.premises import PREMISES
 
 __all__ = ["GOES_ON", "MOST_LATE", "STILL_OUT", "Restorer", "is_later", "place_keys"]
@@ -66,74 +68,18 @@ class Restorer:
         self._context = context
         self._records = context.records
         self._book = book
+        self.points = Points(context, book.find_open, book.count_restored)
         self._resolved: list[TroubleTicket] = []
 
     # ------------------------------------------------------------------------------------------- single points
 
-    async def restore_point(
-        self,
-        incident: Stored[Incident],
-        point: str,
-        customers: int,
-        at: datetime,
-        evidence: Evidence,
-        path: Sequence[DeviceRecord] = (),
-        *,
-        is_by_point: bool = True,
-    ) -> None:
-        """Somebody says that a point has supply again: no outage on its way to the source keeps it out.
-
-        Args:
-            incident: The one of which somebody speaks.
-            point: mRID of the usage point, failing that the key of the premises.
-            customers: How many are there.
-            at: Since when.
-            evidence: Who says it.
-            path: Devices above, nearest first; outages that are open there have not got this point any more.
-            is_by_point: Whether it was said of the point, and not of the outage as a whole.
-        """
-        device = path[0].mrid if path else None
-        above = await outages_above(self._records, path, but=incident.mrid, since_before=at)
-        for one in (incident, *above):
-            await self._end_for(one, point, customers, at, evidence, device, is_by_point=is_by_point)
-        going_on = Selection(keys=((Key("point", point),),), states=(GOING_ON,))
-        for stored in await self._records.select(INTERRUPTIONS, going_on):
-            ended_at = max(at, stored.body.started_at)
-            ended = msgspec.structs.replace(stored.body, ended_at=ended_at, evidence=evidence, is_by_point=is_by_point)
-            await save_interruption(self._records, ended, self._context.now)
-
-    async def _end_for(
-        self,
-        incident: Stored[Incident],
-        point: str,
-        customers: int,
-        at: datetime,
-        evidence: Evidence,
-        device: MRID | None,
-        *,
-        is_by_point: bool,
-    ) -> None:
-        """One incident does not keep the point out any more."""
-        known = await find_interruption(self._records, incident.mrid, point)
-        if known is not None and known.body.ended_at is not None:
-            return
-        start = start_of(incident)
-        row = InterruptionRecord(
-            point=point,
-            incident=incident.mrid,
-            started_at=start,
-            customers=customers,
-            is_planned=is_planned(incident),
-            device=device,
-        )
-        if known is not None:
-            row = msgspec.structs.replace(known.body, started_at=min(start, known.body.started_at))
-        elif word := (await first_words(self._records, (point,), start, at, {})).get(point):
-            at, evidence = word.ended_at or at, word.evidence or evidence
-        ended_at = max(at, row.started_at)
-        ended = msgspec.structs.replace(row, ended_at=ended_at, evidence=evidence, is_by_point=is_by_point)
-        await save_interruption(self._records, ended, self._context.now)
-        await self._book.count_restored(incident.mrid, customers)
+    async def go_out_again(self, ticket: Stored[TroubleTicket]) -> None:
+        """Somebody calls who contradicts nothing, in an outage that had let go of his premises: they are out anew."""
+        incident = await self._book.find_open(incident_of(ticket.body))
+        if incident is not None:
+            point, customers, path = await self.point_of(ticket)
+            at = reported_at(ticket.body, self._context.now)
+            await self.points.lose_again(incident, point, customers, at, path[0].mrid if path else None)
 
     async def settle(
         self, ticket: Stored[TroubleTicket], at: datetime, evidence: Evidence, *, is_by_point: bool = True
@@ -146,7 +92,15 @@ class Restorer:
         point, customers, path = await self.point_of(ticket)
         if customers > 1 and not evidence.kind.covers_device:
             return  # the point stands for several customers, of whom one has spoken
-        await self.restore_point(incident, point, customers, at, evidence, path, is_by_point=is_by_point)
+        await self.points.restore(incident, point, customers, at, evidence, path, is_by_point=is_by_point)
+
+    async def out_above(self, supply: Supply, at: datetime, *, but: MRID) -> Stored[Incident] | None:
+        """An open outage above a place that keeps it out; `but` is not looked at."""
+        for one in await outages_above(self._records, supply.path, but=but, since_before=at):
+            known = await find_interruption(self._records, one.mrid, supply.point.mrid) if supply.point else None
+            if known is None or known.body.ended_at is None:
+                return one
+        return None
 
     async def supply_of(self, ticket: Stored[TroubleTicket], transformer: str = "") -> Supply:
         """What supplies the place of a ticket: its point in the model, failing that what the directory says."""
@@ -361,7 +315,10 @@ def _gone_on(known: InterruptionRecord, begun: InterruptionRecord, reported: dat
         contradicted = known.contradicted
     stands = known.ended_at is not None and known.evidence is not None and known.ended_at > reported
     return msgspec.structs.replace(
-        known if stands else begun, started_at=min(known.started_at, begun.started_at), contradicted=contradicted
+        known if stands else begun,
+        started_at=min(known.started_at, begun.started_at),
+        contradicted=contradicted,
+        is_again=known.is_again,
     )
 
 

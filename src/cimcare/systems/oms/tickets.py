@@ -222,6 +222,8 @@ class _Desk:
             stored = await self.book.enter(stored, place, stated)
             if contradicted is not None:
                 stored = await self.restorer.go_on(stored, contradicted)
+            else:
+                await self.restorer.go_out_again(stored)
         return Verdict(stored=stored, shown=stored.body, findings=findings)
 
     async def change(self, said: Said[TroubleTicket], stored: Stored[TroubleTicket], wanted: TroubleTicket) -> _Verdict:
