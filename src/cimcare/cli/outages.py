@@ -6,6 +6,7 @@ database, also beside a hub that is running.
 
 import asyncio
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -15,14 +16,15 @@ import click
 import msgspec
 
 from cimcare.cli.grouping import decisions, rules, unresolved
-from cimcare.cli.input import fail, find_user
+from cimcare.cli.input import actor_option, fail, find_user
 from cimcare.cli.place import INSTANT, Place, act, ask, place_options
 from cimcare.cli.sending import require_http
 from cimcare.client import FaultReceivedError, NoAnswerError, send_document
 from cimcare.codec.convert import Form, convert_document
 from cimcare.codec.envelope import render_message
+from cimcare.exchange.audit import Action, Note
 from cimcare.exchange.ports import Selection, Stored
-from cimcare.exchange.store import Reader, Store
+from cimcare.exchange.store import Reader, Store, Transaction
 from cimcare.model.enumerations import WorkStatusKind
 from cimcare.model.envelope import Header, Payload, RequestMessage, Result, User
 from cimcare.model.identity import MRID, MessageID, Name
@@ -325,8 +327,9 @@ def cancel(incident: str, *, who: str | None, url: str) -> None:
 
 @outages.command()
 @click.argument("mode", required=False, type=click.Choice([mode.value for mode in StormMode]))
+@actor_option
 @click.pass_obj
-def storm(place: Place, mode: str | None) -> None:
+def storm(place: Place, mode: str | None, *, actor: str | None) -> None:
     """Switch storm assessment on or off, or let it follow from the number of outages. Without MODE: show it.
 
     While it holds, estimates for an area come from operators alone.
@@ -337,13 +340,27 @@ def storm(place: Place, mode: str | None) -> None:
 
     async def switch(store: Store) -> None:
         async with store.transaction() as transaction:
-            rules = await load_rules(transaction.records)
-            changed = msgspec.structs.replace(rules, storm=StormMode(mode or rules.storm))
-            await save_rules(transaction.records, changed, datetime.now(UTC))
+            await _alter_rules(transaction, {"storm": StormMode(str(mode))}, actor)
 
     if mode is not None:
         act(place, switch)
     click.echo(f"storm assessment: {ask(place, question)}")
+
+
+async def _alter_rules(transaction: Transaction, changes: Mapping[str, object], actor: str | None) -> None:
+    """Put other rules in force, with a row in the audit trail that says what was and what is."""
+    now = datetime.now(UTC)
+    rules = await load_rules(transaction.records)
+    await save_rules(transaction.records, msgspec.structs.replace(rules, **changes), now)
+    told = (f"{name} {getattr(rules, name)} -> {value}" for name, value in changes.items())
+    note = Note(
+        at=now,
+        action=Action.CONFIGURE,
+        actor=actor or find_user(),
+        subject="rules of estimates",
+        details=", ".join(told),
+    )
+    await transaction.audit.append(note)
 
 
 @outages.command("etr-rules")
@@ -353,6 +370,7 @@ def storm(place: Place, mode: str | None) -> None:
 @click.option("--automatic-after", type=_COUNT, help="Minutes from the opening of an outage until they do.")
 @click.option("--history-least", type=_COUNT_FROM_1, help="Fewest past outages of a kind of device for that.")
 @click.option("--still-out", type=_COUNT_FROM_1, help="Hours for which a call contradicts a restoration.")
+@actor_option
 @click.pass_obj
 def etr_rules(
     place: Place,
@@ -363,6 +381,7 @@ def etr_rules(
     automatic_after: int | None,
     history_least: int | None,
     still_out: int | None,
+    actor: str | None,
 ) -> None:
     """Show the rules of estimates and restoration, or change those that are given."""
     changes: dict[str, object] = {
@@ -377,8 +396,7 @@ def etr_rules(
 
     async def change(store: Store) -> None:
         async with store.transaction() as transaction:
-            rules = await load_rules(transaction.records)
-            await save_rules(transaction.records, msgspec.structs.replace(rules, **changes), datetime.now(UTC))
+            await _alter_rules(transaction, changes, actor)
 
     async def question(reader: Reader) -> EstimateRules:
         return await load_rules(reader.records)

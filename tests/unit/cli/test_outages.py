@@ -165,6 +165,19 @@ def test_rules_are_shown_and_changed(run: Run, hub: Hub) -> None:
     assert run(*place, "--least-change", 15, "--by-hand", "--still-out", 24).stdout.splitlines() == before
 
 
+def test_who_changes_rules_stands_in_the_audit_trail(run: Run, hub: Hub) -> None:
+    """A storm mode that nobody remembers to have set is a riddle at four in the morning."""
+    place = ("outages", "--database", hub.database)
+    run(*place, "storm", "on", "--actor", "Ana Ruiz")
+    run(*place, "etr-rules", "--still-out", 12, "--actor", "Ben Okoro")
+    run(*place, "storm")  # who looks changes nothing, and is not noted
+    found = run("audit", "--database", hub.database, "list").stdout
+    assert "configure by Ana Ruiz rules of estimates (storm auto -> on)" in found
+    assert "configure by Ben Okoro rules of estimates (still_out 1 day, 0:00:00 -> 12:00:00)" in found
+    run(*place, "storm", "auto")
+    run(*place, "etr-rules", "--still-out", 24)
+
+
 def test_a_database_that_is_not_there_is_not_made(run: Run, tmp_path: Path) -> None:
     """A mistyped name is no new utility."""
     assert run("outages", "--database", f"sqlite:///{tmp_path}/none.db", "storm", "on").exit_code == 2

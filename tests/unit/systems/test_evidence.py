@@ -163,7 +163,7 @@ def test_a_feeder_and_a_lateral_of_another_are_no_substation() -> None:
 def test_evidence_is_said_in_words() -> None:
     """A dispatcher who is told why can say no."""
     assert say_evidence(fuse((10, 4)), Run(0, 2, 7, 30, 3, 30)) == (
-        "7 of 40 customers below fuse F-113 called within 15 minutes, from 3 of 4 branches"
+        "7 of 40 customers below fuse F-113 reported within 15 minutes, from 3 of 4 branches"
     )
 
 

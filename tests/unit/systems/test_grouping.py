@@ -143,12 +143,12 @@ async def test_calls_move_the_suspected_device_up(town: Utility) -> None:
     assert incident.body.outage.summary is not None
     assert incident.body.outage.summary.total_count == 12
     assert incident.body.comment == (
-        "3 of 12 customers below fuse F1 called within 5 minutes, from 2 of 3 branches: it is suspected."
+        "3 of 12 customers below fuse F1 reported within 5 minutes, from 2 of 3 branches: it is suspected."
     )
     why = [one.body.why for one in await decisions_of(town.records, incident.mrid)]
-    assert why[0].startswith("Opened for premises point:p0: 1 of 4 customers below transformer T1 called")
+    assert why[0].startswith("Opened for premises point:p0: 1 of 4 customers below transformer T1 reported")
     assert (
-        "2 of 4 customers below transformer T1 called within 5 minutes, from 2 of 4 branches: it is suspected." in why
+        "2 of 4 customers below transformer T1 reported within 5 minutes, from 2 of 4 branches: it is suspected." in why
     )
 
 
@@ -185,7 +185,7 @@ async def test_a_wrong_guess_is_rolled_back_and_explained(town: Utility) -> None
     left = await the_incident(town, "t0")
     assert left.mrid == whole.mrid
     assert place_of(left) == ("transformer", ["T1"])
-    assert "2 of 4 customers below transformer T1 called" in (left.body.comment or "")
+    assert "2 of 4 customers below transformer T1 reported" in (left.body.comment or "")
 
 
 async def test_two_laterals_at_once_are_two_outages(town: Utility) -> None:
@@ -434,3 +434,11 @@ async def counts_are_right(utility: Utility) -> bool:
         if (extent.premises, extent.dark) != (len(reports), dark) or (reports and extent.first_at != first):
             return False
     return True
+
+
+async def test_an_incident_is_created_with_its_first_report(town: Utility) -> None:
+    """Lists show when it began for the customers, and not on which five minutes it was counted."""
+    await call(town, ("t1", "p0", 2), ("t2", "p1", 3))
+    found = await town.records.select(INCIDENTS.collection, Selection(states=(OPEN,)))
+    assert [one.created_at for one in found] == [MONDAY + timedelta(minutes=2)]
+    assert place_of(found[0])[0] == "transformer"

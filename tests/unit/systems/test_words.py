@@ -210,3 +210,18 @@ async def test_a_second_word_about_a_point_is_kept_for_an_outage_found_later(roo
     await room.close("B", restored_at=room.now)
     await room.tick()
     assert await interval_of(room, "UP11-1") == [Interval(minutes(0), minutes(10)), Interval(minutes(20), minutes(40))]
+
+
+async def test_a_cancelled_call_leaves_what_others_have_said(room: ControlRoom) -> None:
+    """Two of one house say still out. One call is withdrawn, and the other stands; both, and the word holds again."""
+    await room.outage("F", "F1", at=minutes(0))
+    room.pass_time(minutes=20)
+    await room.say("F", kind="crew", who="7", restored_at=room.now, points=("UP11-1",))
+    room.pass_time(minutes=10)
+    await room.call("H11-1", "t1")
+    await room.call("H11-1", "t2")
+    await room.ask(Verb.CANCEL, Noun.TROUBLE_TICKETS, ids=("t1",))
+    assert await interval_of(room, "UP11-1") == [Interval(minutes(0), None)]
+    await room.ask(Verb.CANCEL, Noun.TROUBLE_TICKETS, ids=("t2",))
+    assert await interval_of(room, "UP11-1") == [Interval(minutes(0), minutes(20))]
+    assert await room.extent("F") == 9

@@ -14,7 +14,7 @@ from cimcare.errors import CimcareError
 from cimcare.exchange.outbox import Priority
 from cimcare.exchange.patterns import Asked
 from cimcare.exchange.ports import Clock, NewID, Served, ServingContext
-from cimcare.exchange.store import Store
+from cimcare.exchange.store import Store, Transaction
 from cimcare.hub.intake.setup import Setup
 from cimcare.hub.intake.telling import Teller
 from cimcare.model.envelope import Header, Result
@@ -22,7 +22,7 @@ from cimcare.model.identity import CorrelationID
 from cimcare.model.nouns import Role
 from cimcare.model.verbs import Verb
 
-__all__ = ["Acting", "NotBuiltInError", "Work"]
+__all__ = ["Acting", "NotBuiltInError", "Work", "tell_of"]
 
 Work = Callable[[ServingContext], Awaitable[Served]]
 """What is to be done; see `Tick` for what it may do."""
@@ -40,6 +40,42 @@ class _Undone(Exception):  # noqa: N818 - the way out of a transaction, answered
     def __init__(self, served: Served) -> None:
         super().__init__("work failed")
         self.served = served
+
+
+async def tell_of(
+    transaction: Transaction,
+    setup: Setup,
+    served: Served,
+    context: ServingContext,
+    asked: Asked,
+    *,
+    cause: int | None = None,
+    priority: Priority = Priority.NORMAL,
+) -> Collection[str]:
+    """Tell of what was done, in the transaction in which it was done; for whom something was put into the outbox.
+
+    Args:
+        transaction: In which it was done.
+        setup: Who plays which role now.
+        served: What was done.
+        context: With which it was done.
+        asked: What its events are linked to.
+        cause: The entry of the log from which it came; None for what no message asked for.
+        priority: Whose turn the deliveries are.
+    """
+    teller = Teller(
+        transaction,
+        setup,
+        asked,
+        cause=cause,
+        priority=priority,
+        make_context=lambda message, removes: msgspec.structs.replace(context, header=message.header, removes=removes),
+        now=context.now,
+        new_id=context.new_id,
+    )
+    await teller.tell(served.events)
+    await teller.tell_own(served.own_events)
+    return teller.destinations
 
 
 class Acting:
@@ -101,22 +137,10 @@ class Acting:
                 served = await work(context)
                 if served.result is Result.FAILED:
                     raise _Undone(served)
-                teller = Teller(
-                    transaction,
-                    setup,
-                    Asked(noun="", correlation_id=link),
-                    cause=None,
-                    priority=priority,
-                    make_context=lambda message, removes: msgspec.structs.replace(
-                        context, header=message.header, removes=removes
-                    ),
-                    now=now,
-                    new_id=self._new_id,
-                )
-                await teller.tell(served.events)
-                await teller.tell_own(served.own_events)
+                asked = Asked(noun="", correlation_id=link)
+                destinations = await tell_of(transaction, setup, served, context, asked, priority=priority)
         except _Undone as undone:
             return msgspec.structs.replace(undone.served, ids=(), events=(), own_events=(), has_more=False)
-        if teller.destinations:
-            self._on_put(teller.destinations)
+        if destinations:
+            self._on_put(destinations)
         return served

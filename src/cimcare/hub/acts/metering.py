@@ -15,15 +15,13 @@ import msgspec
 from cimcare.errors import CimcareError, Finding, finding_of
 from cimcare.exchange.ledger import Account, Ends
 from cimcare.exchange.log import Direction, LogEntry, LogSelection, Outcome, Transport
-from cimcare.exchange.outbox import Priority
 from cimcare.exchange.patterns import Asked, codes_of
 from cimcare.exchange.ports import Clock, NewID, Served, ServingContext
 from cimcare.exchange.replay import check_original, window_start
 from cimcare.exchange.store import Store, Transaction
-from cimcare.hub.acts.acting import NotBuiltInError
+from cimcare.hub.acts.acting import NotBuiltInError, tell_of
 from cimcare.hub.acts.meter_table import TableError, read_events, render_events
 from cimcare.hub.intake.setup import Setup
-from cimcare.hub.intake.telling import Teller
 from cimcare.model.envelope import Header, ObjectID, Result
 from cimcare.model.identity import MessageID
 from cimcare.model.network import MeterEvent
@@ -205,21 +203,10 @@ class Metering:
                 )
             )
             await self._keep_answer(transaction, entry, sequence, answer)
-            teller = Teller(
-                transaction,
-                setup,
-                Asked(noun="", source=table.sender, message_id=table.key),
-                cause=sequence,
-                priority=Priority.NORMAL,
-                make_context=lambda message, removes: msgspec.structs.replace(
-                    context, header=message.header, removes=removes
-                ),
-                now=table.now,
-                new_id=self._new_id,
-            )
-            await teller.tell(served.events)
-        if teller.destinations:
-            self._on_put(teller.destinations)
+            asked = Asked(noun="", source=table.sender, message_id=table.key)
+            destinations = await tell_of(transaction, setup, served, context, asked, cause=sequence)
+        if destinations:
+            self._on_put(destinations)
         return answer
 
     async def _repeat(self, transaction: Transaction, table: _Table) -> bytes | None:

@@ -16,16 +16,30 @@ from cimcare.exchange.operations import finding_at, steps_of
 from cimcare.exchange.partners import Partner
 from cimcare.exchange.ports import Clock, Records
 from cimcare.exchange.store import Transaction
+from cimcare.hub.intake.judging import Readable
 from cimcare.hub.intake.reading import unpacked
 from cimcare.model.envelope import EventMessage, OperationSet, RequestMessage, ResponseMessage
 from cimcare.model.nouns import Noun
 from cimcare.model.verbs import Verb
 from cimcare.systems.cis.sight import OPEN, Sight, is_open
 
-__all__ = ["Viewer", "check_open", "keep_copy", "note_reply", "seen_event", "seen_reply", "viewer_of"]
+__all__ = [
+    "NOT_CONSENTED",
+    "Viewer",
+    "check_open",
+    "keep_copy",
+    "note_reply",
+    "seen_event",
+    "seen_now",
+    "seen_reply",
+    "viewer_of",
+]
 
 Viewer = Callable[[EventMessage], Awaitable[EventMessage | None]]
 """What somebody sees of an event; None if nothing."""
+
+NOT_CONSENTED = "nothing of it may be seen any more: customers have withdrawn their consent while it waited"
+"""Why what has waited for a third party is not sent."""
 
 _OUR_RULE = "consents (our profile)"
 _SEEN = (Noun.CUSTOMER_AGREEMENTS, OperationSet.XML_TYPE)
@@ -60,6 +74,16 @@ def viewer_of(records: Records, third_party: str, clock: Clock) -> Viewer:
         return await Sight(records, third_party, clock()).event(message)
 
     return view
+
+
+async def seen_now(records: Records, message: Readable, third_party: str, now: datetime) -> Readable | None:
+    """What a third party may see of what has waited for it, by the consents that hold when it is sent; None if nothing.
+
+    Requests hold what the third party has asked for or owns, and go as they are.
+    """
+    if isinstance(message, EventMessage):
+        return await viewer_of(records, third_party, lambda: now)(message)
+    return await seen_reply(records, message, third_party, now) if isinstance(message, ResponseMessage) else message
 
 
 def check_open(message: RequestMessage) -> tuple[Finding, ...]:

@@ -31,6 +31,7 @@ from cimcare.hub.intake.judging import Readable
 from cimcare.hub.intake.later import has_last_reply, reply_to_of
 from cimcare.hub.intake.passing import Circuits, comes_later, for_partner
 from cimcare.hub.intake.setup import Setup
+from cimcare.hub.intake.veiling import NOT_CONSENTED, seen_now
 from cimcare.hub.outgoing.given_up import find_waiting, tell_given_up
 from cimcare.hub.outgoing.halting import find_halt
 from cimcare.hub.outgoing.recalling import Recalling
@@ -374,6 +375,11 @@ class _Courier:
         if loaded is None:
             await self._bury(delivery, recalled.reason, b"", partner, None, None)
             return False
+        if partner.is_third_party:
+            loaded = await seen_now(house.store.reader.records, loaded, partner.source, house.clock())
+            if loaded is None:
+                await self._bury(delivery, NOT_CONSENTED, b"", partner, None, None)
+                return False
         cause = await house.store.reader.log.find(delivery.cause) if delivery.kind is DeliveryKind.REPLY else None
         message = self._as_sent(loaded, delivery, partner, cause)
         sent = await house.sender.send(_wire_of(partner, cause), message, address=delivery.address)

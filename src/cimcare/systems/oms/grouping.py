@@ -134,7 +134,7 @@ class Judge:
             return
         for number, mrid in await self._evidence.anchors(device.mrid, bucket, bucket):
             if not runs:
-                await self._cast_off(device.mrid, number, mrid, "nobody below it has called")
+                await self._cast_off(device.mrid, number, mrid, "nothing is reported below it any more")
                 continue
             await self._evidence.anchor(device.mrid, number, None)
             run = runs[0]
@@ -196,7 +196,7 @@ class Judge:
             return pinned
         rules, bucket = await self.rules(), bucket_of(report.at)
         if await self._is_void(report.path, bucket, rules):
-            return None, "it was called in after the outage above it had ended"
+            return None, "it was reported after the outage above it had ended"
         top = await self._topmost(report.path, bucket, rules)
         if top is None:
             nearest = await self.devices(report.path[:1])

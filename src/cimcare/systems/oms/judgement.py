@@ -194,6 +194,6 @@ def say_evidence(device: DeviceRecord, run: Run) -> str:
     minutes = (run.last - run.first + 1) * int(BUCKET.total_seconds()) // 60
     branches = sum(count for _, count in device.branches)
     return (
-        f"{run.calls} of {device.customers} customers below {device.kind.value} {device.name} called within"
+        f"{run.calls} of {device.customers} customers below {device.kind.value} {device.name} reported within"
         f" {minutes} minutes, from {min(run.branches, branches)} of {branches} branches"
     )

@@ -109,6 +109,7 @@ class Openings:
         if outage is not None and not outage.is_planned and extent.first_at is not None:
             period = msgspec.structs.replace(outage.estimated_period or DateTimeInterval(), start=extent.first_at)
             body = msgspec.structs.replace(body, outage=msgspec.structs.replace(outage, estimated_period=period))
+            incident = msgspec.structs.replace(incident, created_at=extent.first_at)
         return await self._shelf.write(incident, body, extent)
 
     async def finish(self, incident: Stored[Incident], state: str, reason: str, at: datetime | None = None) -> None:

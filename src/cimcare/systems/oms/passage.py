@@ -12,9 +12,10 @@ from cimcare.model.envelope import Result
 from cimcare.model.identity import MRID
 from cimcare.model.incident import Incident
 from cimcare.model.trouble_ticket import TroubleTicket
+from cimcare.systems.objects import as_utc
 from cimcare.systems.oms.devices import ServicePointRecord, points_below
 from cimcare.systems.oms.incidents import IncidentBook
-from cimcare.systems.oms.kinds import OPEN, TICKETS
+from cimcare.systems.oms.kinds import OPEN, RESOLVED, TICKETS
 from cimcare.systems.oms.queueing import pass_turn, whose_turn
 from cimcare.systems.oms.reports import incident_of, reported_at
 from cimcare.systems.oms.restored import (
@@ -27,6 +28,7 @@ from cimcare.systems.oms.restored import (
     Part,
     RestorationRecord,
     devices_below,
+    find_interruption,
     find_past,
     save_interruption,
     save_word,
@@ -119,7 +121,7 @@ class _Passage:
         """Note for points of the model that they have supply again; the last one, None if there are no more."""
         word = self._word
         if word.device is None:
-            return None
+            return await self._places(incident)
         page = await points_below(self._records, word.device, word.after, _PAGE)
         mrids = tuple(MRID(f"{incident.mrid}/{point.mrid}") for point in page)
         dark = await self._dark(page) if word.evidence.kind.covers_device else frozenset(point.mrid for point in page)
@@ -154,6 +156,34 @@ class _Passage:
             else:  # the premises have left that outage; should it come to have them after all, it counts them anew
                 await self._records.drop(INTERRUPTIONS, stored.mrid)
         return page[-1].mrid if len(page) == _PAGE else None
+
+    async def _places(self, incident: Stored[Incident]) -> MRID | None:
+        """The same for the places of tickets, where the outage had no device: words about them may be of another."""
+        word = self._word
+        wanted = Selection(
+            keys=((Key("incident", incident.mrid),),), states=(RESOLVED,), after=word.after, limit=_SLICE
+        )
+        page = await self._records.select(TICKETS.collection, wanted)
+        for ticket in page:
+            point, customers, path = await self._restorer.point_of(ticket)
+            if await find_interruption(self._records, incident.mrid, point) is not None:
+                continue
+            outs = outs_between(
+                (await words_about(self._records, (point,), word.started_at, word.at))[point], word.started_at, word.at
+            )
+            if outs[-1].end is None:
+                resolved = as_utc(ticket.body.resolved_date_time) or word.at
+                outs[-1] = Out(outs[-1].start, max(min(resolved, word.at), outs[-1].start), word.evidence)
+            row = InterruptionRecord(
+                point=point,
+                incident=incident.mrid,
+                started_at=word.started_at,
+                customers=customers,
+                is_planned=word.is_planned,
+                device=path[0].mrid if path else None,
+            )
+            await save_outs(self._records, row, outs, self._context.now)
+        return page[-1].mrid if len(page) == _SLICE else None
 
     def _row(self, incident: Stored[Incident], point: ServicePointRecord) -> InterruptionRecord:
         return InterruptionRecord(

@@ -26,7 +26,6 @@ from cimcare.systems.oms.kinds import CLOSED, EXTENTS, OPEN, RESOLVED, TICKETS, 
 from cimcare.systems.oms.points import Points
 from cimcare.systems.oms.reports import incident_of, reported_at
 from cimcare.systems.oms.restored import (
-    GOING_ON,
     INTERRUPTIONS,
     PENDING,
     Evidence,
@@ -287,12 +286,34 @@ class Restorer:
         return msgspec.structs.replace(ticket, body=msgspec.structs.replace(ticket.body, status=status))
 
     async def forget(self, ticket: Stored[TroubleTicket]) -> None:
-        """A ticket was cancelled: nothing went on because of it."""
-        point, _, _ = await self.point_of(ticket)
-        going_on = Selection(keys=((Key("point", point),),), states=(GOING_ON,))
-        for one in await self._records.select(INTERRUPTIONS, going_on):
-            if one.body.incident == incident_of(ticket.body):
-                await self._records.drop(INTERRUPTIONS, one.mrid)
+        """A ticket was cancelled: nothing went on because of it, unless others of its premises say so, or their meter.
+
+        What it had contradicted holds again.
+        """
+        mrid = incident_of(ticket.body)
+        point, customers, _ = await self.point_of(ticket)
+        known = await find_interruption(self._records, mrid, point) if mrid is not None else None
+        if mrid is None or known is None or known.body.ended_at is not None or await self._is_out_still(ticket, mrid):
+            return
+        said = known.body.contradicted
+        if said is None or said.incident != mrid or said.evidence is None:
+            await self._records.drop(INTERRUPTIONS, known.mrid)
+            return
+        restored = msgspec.structs.replace(
+            known.body, ended_at=said.at, evidence=said.evidence, is_by_point=True, contradicted=None
+        )
+        await save_interruption(self._records, restored, self._context.now)
+        await self._book.count_restored(mrid, customers)
+
+    async def _is_out_still(self, ticket: Stored[TroubleTicket], incident: MRID) -> bool:
+        """Whether there is other evidence than a ticket that its premises are out: another ticket, or their meter."""
+        keys = tuple(key for key in ticket.keys if key.sort == "premises")
+        wanted = Selection(keys=((Key("incident", incident),), keys), states=(OPEN,))
+        found = await self._records.select(TICKETS.collection, wanted) if keys else ()
+        if any(one.mrid != ticket.mrid for one in found):
+            return True
+        report = await self._book.current_report(keys[0].value) if keys else None
+        return report is not None and report.off_at is not None and report.on_at is None
 
 
 def place_keys(point: ServicePointRecord) -> frozenset[Key]:

@@ -110,7 +110,8 @@ class Shelf:
             body = _with_counts(body, extent)
         current = self._now.get(mrid) or self._before[mrid]
         is_new = current is None or (mrid not in self._now and self._before[mrid] is None)
-        if not is_new and current is not None and state == current.state and _is_equal(body, current.body):
+        is_same = current is not None and state == current.state and incident.created_at == current.created_at
+        if not is_new and current is not None and is_same and _is_equal(body, current.body):
             stored = current
         else:
             body = msgspec.structs.replace(body, last_modified_date_time=now)

@@ -299,11 +299,41 @@ async def test_a_withdrawn_consent_ends_it(hub: Delivering) -> None:
     """From the next event on."""
     await consent(hub)
     await done(hub, message(Verb.CREATE, agreement()))
+    await hub.until_given("retail", 1)
     async with hub.store.transaction() as transaction:
         await withdraw(transaction.records, customer=MRID("c-1"), third_party="RETAIL", now=hub.now, said_by="test")
     await done(hub, message(Verb.CHANGE, CustomerAgreement(mrid=MRID("a-1"), names=names("AG-2", scheme="X"))))
     await done(hub, message(Verb.CLOSE, ids=("a-1",)))
     await got(hub, 1)
+
+
+async def test_what_waited_while_a_consent_was_withdrawn_is_not_sent(hub: Delivering) -> None:
+    """The retailer was out of order for an hour. What the customer has said meanwhile holds when it is back."""
+    hub.sender.answers["retail"] = [fault(), replied()]
+    await consent(hub)
+    await done(hub, message(Verb.CREATE, agreement()))
+    await hub.until_failed("retail", 1)
+    async with hub.store.transaction() as transaction:
+        await withdraw(transaction.records, customer=MRID("c-1"), third_party="RETAIL", now=hub.now, said_by="test")
+    hub.later(seconds=3600)
+    await hub.until_state("retail", DeliveryState.DEAD)
+    assert len(hub.sender.to("retail")) == 1, "the first attempt, when it was allowed"
+    (dead,) = await hub.deliveries(partner="retail")
+    assert "withdrawn their consent" in dead.reason
+
+
+async def test_what_waited_shows_no_more_than_scopes_that_are_left(hub: Delivering) -> None:
+    """One scope of two was taken back while the copy waited."""
+    hub.sender.answers["retail"] = [fault(), replied()]
+    await consent(hub, "1", Scope.AGREEMENT, Scope.PREMISES)
+    await done(hub, message(Verb.CREATE, agreement()))
+    await hub.until_failed("retail", 1)
+    await consent(hub)
+    hub.later(seconds=3600)
+    await hub.until_state("retail", DeliveryState.DELIVERED)
+    first, second = (render_message(one.message) for one in hub.sender.to("retail"))
+    assert SECRET.encode() in first
+    assert SECRET.encode() not in second
 
 
 async def test_a_consent_to_one_is_none_to_another(hub: Delivering) -> None:
