@@ -62,6 +62,7 @@ def plan(
         *_moved_nouns(before.partners, chosen.partners),
         *_clashes_by_api(chosen, own),
         *_later_without_address(chosen.partners, started),
+        *_without_broker(chosen.partners, started),
     )
     restart = _restart(started, wanted, chosen.partners) if only is None else ()
     return Plan(version=current.version, differences=differences, restart=restart, warnings=warnings)
@@ -136,5 +137,13 @@ def _later_without_address(partners: Iterable[Partner], started: Mapping[str, st
     if started is None or started.get("hub.address") != '""':
         return
     for partner in partners:
-        if partner.replies is Replies.LATER:
+        if partner.replies is Replies.LATER and not partner.reply_to:
             yield f"{partner.name} replies later to hub.address, which a hub that runs takes over at its next start"
+
+
+def _without_broker(partners: Iterable[Partner], started: Mapping[str, str] | None) -> Iterator[str]:
+    """Brokers are known from a hub's start on."""
+    for partner in partners:
+        if started is not None and partner.broker and f"brokers.{partner.broker}" not in started:
+            name = partner.broker
+            yield f"{partner.name} is behind broker {name}, which a hub that runs takes over at its next start"

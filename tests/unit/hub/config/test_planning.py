@@ -141,3 +141,15 @@ def test_a_later_reply_needs_an_address_that_the_running_hub_has() -> None:
     assert message in plan(current(""), wanted, started=STARTED).warnings
     assert message not in plan(current(""), wanted, started=flat_settings(wanted)).warnings
     assert message not in plan(current(""), wanted).warnings
+
+
+def test_a_partner_behind_a_broker_needs_one_that_the_running_hub_has() -> None:
+    """The partner may change at once, a broker at the next start alone."""
+    broker = "[brokers.main]\nurls = ['stomp://b']\ncontext = 'T'\n"
+    partner = "[partners.billing]\nkind = 'jms'\nbroker = 'main'\ndestination = 'queue:B'\n"
+    wanted = read_settings(f"{broker}{partner}owns = ['Incidents']\nreplies = 'later'\n", files=False)
+    before = flat_settings(read_settings(""))
+    message = "billing is behind broker main, which a hub that runs takes over at its next start"
+    assert message in plan(Configuration(), wanted, started=before).warnings
+    after = plan(Configuration(), wanted, started=flat_settings(wanted))
+    assert not [told for told in after.warnings if "next start" in told]
