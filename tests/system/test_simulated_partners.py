@@ -17,6 +17,7 @@ from cimcare.model.nouns import Noun
 from cimcare.model.verbs import Verb
 from cimcare.samples import build_message
 from cimcare.simulator.acts import WITHOUT_EFFECT, Act
+from cimcare.simulator.behaviours import shipped_text
 from cimcare.simulator.partner import SimulatedPartner
 from cimcare.simulator.playing import Player
 from cimcare.simulator.running import running_partner
@@ -51,9 +52,7 @@ async def test_every_scenario_goes_well_with_a_hub(tmp_path: Path, name: str) ->
 
 async def test_every_hostile_act_leaves_nothing_lost_and_the_ledger_balanced(tmp_path: Path) -> None:
     """Whatever a partner does to it, each event takes effect once, or is a dead letter with a reason."""
-    shipped = (Path(__file__).parents[2] / "src/cimcare/simulator/shipped/behaviours/hostile.toml").read_text("utf-8")
-    quick = shipped.replace('"slow:5"', '"slow:1.5"').replace('"drip:3"', '"drip:1.5"').replace('"huge:40"', '"huge:9"')
-    (tmp_path / HOSTILE).write_text(quick)
+    (tmp_path / HOSTILE).write_text(_quick_and_hostile())
     with (
         running_partner(name="GIS", behaviour=str(tmp_path / HOSTILE)) as partner,
         running_partner(name="WELL") as well,
@@ -81,7 +80,40 @@ async def test_every_hostile_act_leaves_nothing_lost_and_the_ledger_balanced(tmp
     assert all(entry.act not in WITHOUT_EFFECT for entry in partner.effects)
 
 
+async def test_what_a_hostile_owner_has_done_is_what_the_hub_says_it_has_done(tmp_path: Path) -> None:
+    """A sender that is told OK may rely on it; what failed was said to have failed; the ledger balances."""
+    (tmp_path / HOSTILE).write_text(_quick_and_hostile())
+    with running_partner(name="ADMS", behaviour=str(tmp_path / HOSTILE)) as partner:
+        table = f'[systems.oms]\nsource = "ADMS"\nurl = "{partner.address}/soap"\n{PATIENT}'
+        async with local_hub(tmp_path, QUICK + table) as running:
+            answers = {f"m-{number}": await _ask(running, number) for number in range(2 * len(Act))}
+            await _until_settled(tmp_path)
+        async with open_reader(f"sqlite:///{tmp_path / 'hub.db'}") as reader:
+            now = datetime.now(UTC)
+            assert not [one for one in await balances(reader, now - timedelta(hours=2), now) if one.missing]
+    assert {entry.act for entry in partner.entries} == set(Act)
+    done = [entry.message_id for entry in partner.effects]
+    assert len(done) == len(set(done))
+    assert {message_id for message_id, result in answers.items() if result is Result.OK} <= set(done)
+    assert set(answers.values()) == {Result.OK, Result.FAILED}
+
+
+def _quick_and_hostile() -> str:
+    """The shipped behaviour, with less patience asked of a test."""
+    text = shipped_text("hostile")
+    for old, new in (("slow:5", "slow:1.5"), ("drip:3", "drip:1.5"), ("huge:40", "huge:9")):
+        assert old in text
+        text = text.replace(old, new)
+    return text
+
+
 async def _create(running: RunningHub, number: int) -> str:
+    assert await _ask(running, number) is Result.OK
+    return f"m-{number}"
+
+
+async def _ask(running: RunningHub, number: int) -> Result:
+    """Report a trouble; what the reply says."""
     message = build_message(Noun.TROUBLE_TICKETS, Verb.CREATE, seed=number)
     assert isinstance(message, RequestMessage)
     assert message.payload is not None
@@ -95,8 +127,7 @@ async def _create(running: RunningHub, number: int) -> str:
     async with Peer(running.address) as peer:
         answer = await peer.send(msgspec.structs.replace(message, header=header, payload=payload))
     assert answer.message is not None
-    assert answer.message.reply.result is Result.OK
-    return str(header.message_id)
+    return answer.message.reply.result
 
 
 async def _until_settled(folder: Path) -> None:
