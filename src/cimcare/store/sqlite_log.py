@@ -23,7 +23,8 @@ _IN_WORK = "direction = 'in' AND outcome = '' AND repeat_of IS NULL"  # as in th
 _LIVE = "state IN ('waiting', 'leased', 'awaiting', 'dead')"
 _FIND_ORIGINAL = (
     f"{_SELECT} WHERE message_id = :id AND partner = :partner AND direction = 'in' AND repeat_of IS NULL"
-    " AND received_at >= :since AND outcome"
+    " AND received_at >= :since AND outcome IN ('OK', 'PARTIAL', '')"
+    " ORDER BY outcome = '', CASE outcome WHEN '' THEN -sequence ELSE sequence END LIMIT 1"
 )
 _IS_NEEDED = (
     f"({_IN_WORK} OR EXISTS (SELECT 1 FROM deliveries WHERE message = m.sequence AND {_LIVE})"  # noqa: S608
@@ -57,9 +58,7 @@ class SqliteLogReader:
     async def find_original(self, partner: str, message_id: str, since: datetime) -> LogEntry | None:
         """The first message of this partner with this identifier that was accepted since then, or the last in work."""
         values: dict[str, Value] = {"id": message_id, "partner": partner, "since": to_micros(since)}
-        return self._find_one(f"{_FIND_ORIGINAL} IN ('OK', 'PARTIAL') ORDER BY sequence LIMIT 1", values) or (
-            self._find_one(f"{_FIND_ORIGINAL} = '' ORDER BY sequence DESC LIMIT 1", values)
-        )
+        return self._find_one(_FIND_ORIGINAL, values)
 
     async def find_answer(self, sequence: int) -> LogEntry | None:
         """The reply that was sent to the message with this sequence."""
