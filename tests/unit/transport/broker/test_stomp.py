@@ -2,11 +2,13 @@
 
 import asyncio
 import contextlib
+import ssl
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -343,3 +345,52 @@ async def test_why_there_is_no_connection_is_told(url: str, told: str) -> None:
                 within=2,
             )
         assert told in str(caught.value)
+
+
+TLS = Path(__file__).parents[3] / "support" / "tls"
+
+
+@asynccontextmanager
+async def served_by_tls() -> AsyncIterator[int]:
+    """A broker behind a certificate of the tests' own authority; its port."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(TLS / "server.pem")
+    server = Server(well)
+    listening = await asyncio.start_server(server.serve, "127.0.0.1", 0, ssl=context, limit=2**24)
+    try:
+        yield listening.sockets[0].getsockname()[1]
+    finally:
+        listening.close()
+        for writer in server.writers:
+            writer.close()
+        await asyncio.sleep(0.05)
+
+
+async def test_tls_is_spoken_with_authorities_of_our_own() -> None:
+    """Brokers of utilities have certificates of the house."""
+    async with served_by_tls() as port:
+        session = await open_session(
+            parse_address(f"stomp+ssl://localhost:{port}"),
+            client_id="",
+            credentials=Credentials(),
+            tls=Tls(ca_file=str(TLS / "ca.pem")),
+            heart_beat=HeartBeat(),
+            within=5,
+        )
+        await session.publish(a_place("queue:A"), BrokerMessage(body=b"x" * 200_000), within=5)
+        await session.close()
+
+
+async def test_a_certificate_that_nobody_trusts_is_told() -> None:
+    """And nothing is sent, least of all the password."""
+    async with served_by_tls() as port:
+        with pytest.raises(BrokerError, match="TLS refused") as caught:
+            await open_session(
+                parse_address(f"stomp+ssl://localhost:{port}"),
+                client_id="",
+                credentials=Credentials(user="u", password="secret"),
+                tls=Tls(),
+                heart_beat=HeartBeat(),
+                within=5,
+            )
+        assert caught.value.code == "NET-120"
