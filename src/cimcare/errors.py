@@ -277,7 +277,7 @@ _TABLE = (
     _row("NET-129", "consumer not attached", "5.3", 503, soap="Server", acts="operator"),
     # SIM-111 to SIM-119: storms
     _row("SIM-111", "profile of a storm cannot be used", "1.8", acts="operator"),
-    _row("SIM-112", "storm cannot begin", "4.1", 504, acts="operator"),
+    _row("SIM-112", "storm cannot begin", "4.1", 504, soap="Server", acts="operator"),
     # SET-1xx: settings and files
     _row("SET-101", "setting unknown or of the wrong type", "5.3", 500, soap="Server", acts="operator"),
     _row("SET-102", "file cannot be read", "5.3", 500, soap="Server", acts="operator"),
