@@ -6,7 +6,7 @@ import itertools
 import os
 import shutil
 import subprocess
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import parse_qsl, urlencode
@@ -100,14 +100,25 @@ class JavaPeers(msgspec.Struct, frozen=True):
 
     classes: Path
 
+    def run(self, source: str, program: str, url: str, *arguments: str) -> str:
+        """Compile a program that is given as text against javax.jms alone, run it to its end, and return its output."""
+        folder = self.classes / program
+        folder.mkdir(exist_ok=True)
+        (folder / f"{program}.java").write_text(source)
+        command = ["javac", "-Xlint:all", "-Werror", "-cp", str(JARS / API), f"{program}.java"]
+        subprocess.run(command, cwd=folder, check=True)
+        ran = subprocess.run(
+            [*_java([folder], url), program, *arguments], check=True, capture_output=True, text=True, timeout=60
+        )
+        return ran.stdout
+
     @asynccontextmanager
     async def start(self, program: str, url: str, *, log: Path) -> AsyncIterator[JavaPeer]:
         """Run a program against the broker at a URL of its own client; its standard error goes to `log`."""
-        path = ":".join(map(str, [self.classes, *(JARS / name for name in RUNTIME)]))
-        options = [f"-Djava.naming.factory.initial={FACTORY}", f"-Djava.naming.provider.url={url}"]
         with log.open("a") as errors:
             process = await asyncio.create_subprocess_exec(
-                *("java", "-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", path, *options, program),
+                *_java([self.classes], url),
+                program,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
@@ -142,6 +153,13 @@ class JavaPeers(msgspec.Struct, frozen=True):
         async with self.start("OmsServer", url, log=log) as peer:
             await peer.order("serve", **served)
             yield peer
+
+
+def _java(classes: Sequence[Path], url: str) -> list[str]:
+    """The command up to the name of the program: which broker it uses is found by JNDI."""
+    path = ":".join(map(str, [*classes, *(JARS / name for name in RUNTIME)]))
+    options = [f"-Djava.naming.factory.initial={FACTORY}", f"-Djava.naming.provider.url={url}"]
+    return ["java", "-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", path, *options]
 
 
 class NoJavaError(Exception):

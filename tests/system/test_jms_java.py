@@ -23,11 +23,12 @@ from cimcare.model.verbs import Verb
 from cimcare.samples import build_message
 from cimcare.simulator.running import running_partner
 from cimcare.store.opening import open_reader
-from tests.support.hub import local_hub
+from tests.support.hub import hub_settings, local_hub
 from tests.support.java_peers import SOURCES, Fields, JavaPeer, JavaPeers
 from tests.support.listening import broker_table, until_attached
 from tests.support.services import Broker
 
+GUIDE = Path(__file__).resolve().parents[2] / "docs/guides/brokers.md"
 BUS = '[subscriptions.bus]\nkind = "jms"\nbroker = "main"\n'
 """All events to the broker."""
 
@@ -54,6 +55,10 @@ class Scene:
         self.folder = folder
         self._broker = broker
         self._peers = peers
+
+    def run(self, source: str, program: str, *arguments: str) -> str:
+        """What a program that is given as text prints."""
+        return self._peers.run(source, program, self.url, *arguments)
 
     def queue(self, noun: str, verb: str) -> str:
         return f"queue:{self.context}.REQUESTS.{noun}.{verb}"
@@ -166,6 +171,26 @@ async def test_a_jms_program_creates_a_ticket_and_hears_of_it_also_of_what_it_mi
         assert isinstance(tickets, TroubleTickets)
         assert [ticket.mrid for ticket in tickets.trouble_ticket] == [second]
         assert cis.told("trouble") == other.told("trouble") == []
+
+
+async def test_the_program_of_the_guide_does_as_it_stands(scene: Scene) -> None:
+    """It is what an integrator copies first."""
+    (source,) = re.findall(r"^```java\n(.*?)^```$", GUIDE.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    async with scene.hub():
+        printed = await asyncio.to_thread(scene.run, source, "FirstTicket", scene.context)
+    reply = parse_message(printed.encode())
+    assert isinstance(reply, ResponseMessage)
+    assert reply.reply.result is Result.OK, reply.reply.error
+
+
+def test_the_settings_of_the_guide_are_good(tmp_path: Path) -> None:
+    """A table that is copied and refused costs the afternoon."""
+    tables = re.findall(r"^ *```toml\n(.*?)^ *```$", GUIDE.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    assert len(tables) == 4
+    (tmp_path / "password").write_text("secret\n")
+    text = re.sub(r"/etc/cimcare/\w+\.password", str(tmp_path / "password"), "".join(tables))
+    settings = hub_settings(tmp_path, text)
+    assert {broker.name for broker in settings.brokers} == {"main", "rabbit"}
 
 
 async def test_a_repeat_over_jms_gets_the_answer_of_the_first_time(scene: Scene) -> None:

@@ -23,7 +23,37 @@ public final class CisClient {
     private static final String SOURCE = "JAVA-CIS";
 
     private final Console console = new Console();
+    private final ThreadLocal<Asking> askings = new ThreadLocal<>();
     private volatile Connection connection;
+
+    /** A session with a queue of replies of its own. */
+    private static final class Asking {
+        private final Connection connection;
+        private final Session session;
+        private final TemporaryQueue replies;
+        private final MessageConsumer consumer;
+
+        private Asking(Connection connection) throws JMSException {
+            this.connection = connection;
+            session = connection.createSession(false, Session.AUTO_ACKNOWLEDGE);
+            replies = session.createTemporaryQueue();
+            consumer = session.createConsumer(replies);
+        }
+
+        /** The reply to a request, null if there is none in time. One that is late, to another request, is dropped. */
+        private Message replyTo(Message request, long milliseconds) throws JMSException {
+            String own = request.getJMSCorrelationID();
+            String expected = own != null ? own : request.getJMSMessageID();
+            long until = System.currentTimeMillis() + milliseconds;
+            for (long left = milliseconds; left > 0; left = until - System.currentTimeMillis()) {
+                Message reply = consumer.receive(left);
+                if (reply == null || expected.equals(reply.getJMSCorrelationID())) {
+                    return reply;
+                }
+            }
+            return null;
+        }
+    }
 
     public static void main(String[] arguments) throws Exception {
         CisClient client = new CisClient();
@@ -66,58 +96,64 @@ public final class CisClient {
 
     /** Create a ticket by request and reply. Fields: destination, mrid, messageID, context, within (milliseconds). */
     private Map<String, String> create(Map<String, String> fields) throws Exception {
-        Session session = connection.createSession(false, Session.AUTO_ACKNOWLEDGE);
-        try {
-            TextMessage request = Messages.of(session, aTicket(
-                    fields.get("mrid"), fields.get("messageID"), fields.getOrDefault("context", "TESTING")));
-            return exchange(session, request, fields);
-        } finally {
-            session.close();
-        }
+        Asking asking = asking();
+        TextMessage request = Messages.of(asking.session, aTicket(
+                fields.get("mrid"), fields.get("messageID"), fields.getOrDefault("context", "TESTING")));
+        return exchange(asking, request, fields);
     }
 
     /** Ask with an envelope that is given. Fields: destination, text, correlationID, property.NAME, within. */
     private Map<String, String> ask(Map<String, String> fields) throws Exception {
-        Session session = connection.createSession(false, Session.AUTO_ACKNOWLEDGE);
+        Asking asking = asking();
+        TextMessage request = asking.session.createTextMessage(fields.get("text"));
+        request.setJMSCorrelationID(fields.get("correlationID"));
+        setProperties(request, fields);
+        return exchange(asking, request, fields);
+    }
+
+    /** The session of this thread and its queue of replies, which last as long as the connection. */
+    private Asking asking() throws JMSException {
+        Asking found = askings.get();
+        if (found == null || found.connection != connection) {
+            found = new Asking(connection);
+            askings.set(found);
+        }
+        return found;
+    }
+
+    private Map<String, String> exchange(Asking asking, TextMessage request, Map<String, String> fields)
+            throws Exception {
+        long patience = Long.parseLong(fields.getOrDefault("within", "20000"));
         try {
-            TextMessage request = session.createTextMessage(fields.get("text"));
-            request.setJMSCorrelationID(fields.get("correlationID"));
-            setProperties(request, fields);
-            return exchange(session, request, fields);
-        } finally {
-            session.close();
+            MessageProducer producer =
+                    asking.session.createProducer(Messages.destination(asking.session, fields.get("destination")));
+            producer.setDeliveryMode(DeliveryMode.PERSISTENT);
+            request.setJMSReplyTo(asking.replies);
+            producer.send(request);
+            producer.close();
+            Message reply = asking.replyTo(request, patience);
+            return reply == null
+                    ? Map.of("asked", request.getJMSMessageID(), "silence", "true")
+                    : describe(request, reply);
+        } catch (JMSException error) {
+            askings.remove(); // the next request has another session
+            throw error;
         }
     }
 
-    private Map<String, String> exchange(Session session, TextMessage request, Map<String, String> fields)
-            throws Exception {
-        TemporaryQueue replies = session.createTemporaryQueue();
-        MessageConsumer consumer = session.createConsumer(replies);
-        try {
-            request.setJMSReplyTo(replies);
-            MessageProducer producer = session.createProducer(Messages.destination(session, fields.get("destination")));
-            producer.setDeliveryMode(DeliveryMode.PERSISTENT);
-            producer.send(request);
-            Message reply = consumer.receive(Long.parseLong(fields.getOrDefault("within", "20000")));
-            if (reply == null) {
-                return Map.of("asked", request.getJMSMessageID(), "silence", "true");
-            }
-            Map<String, String> found = Messages.describe(reply);
-            found.put("asked", request.getJMSMessageID());
-            if (reply instanceof TextMessage) {
-                Envelope envelope = Envelope.read(((TextMessage) reply).getText());
-                found.put("root", envelope.root());
-                found.put("result", envelope.result());
-                found.put("code", envelope.code());
-                found.put("correlation", envelope.header("CorrelationID"));
-                found.put("source", envelope.header("Source"));
-                found.put("ids", String.join(" ", envelope.ids("Reply")));
-            }
-            return found;
-        } finally {
-            consumer.close();
-            replies.delete();
+    private static Map<String, String> describe(TextMessage request, Message reply) throws Exception {
+        Map<String, String> found = Messages.describe(reply);
+        found.put("asked", request.getJMSMessageID());
+        if (reply instanceof TextMessage) {
+            Envelope envelope = Envelope.read(((TextMessage) reply).getText());
+            found.put("root", envelope.root());
+            found.put("result", envelope.result());
+            found.put("code", envelope.code());
+            found.put("correlation", envelope.header("CorrelationID"));
+            found.put("source", envelope.header("Source"));
+            found.put("ids", String.join(" ", envelope.ids("Reply")));
         }
+        return found;
     }
 
     /**
