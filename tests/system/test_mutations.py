@@ -203,6 +203,7 @@ async def test_two_thousand_mutations_are_all_answered_and_none_is_half_done(tmp
     held.now = BASE_INSTANT  # when the samples play, so that what was agreed can still be kept
     await held.open(tmp_path, QUIET)
     await held.hub.notifier.stop()  # so would notices to customers
+    await held.hub.upkeep.stop()  # and what is looked at every minute
     trial = Trial(held, Observer(tmp_path))
     wrong = []
     for mutation in build_mutations(MANY, seed=61968):
