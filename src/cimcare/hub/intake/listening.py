@@ -12,7 +12,7 @@ Source: IEC 61968-100:2013, JMS binding; guarantees G1, G2, G4 and G8.
 import asyncio
 import contextlib
 import random
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -379,20 +379,20 @@ class Listener:
         def take(arrived: Arrived) -> None:
             if self._is_stopping:
                 return  # it is handed out again
-            task = asyncio.create_task(self._take(session, consumer, arrived, self._before(arrived)))
+            keys = keys_in(arrived.message.body)
+            task = asyncio.create_task(self._take(session, consumer, arrived, self._before(keys)))
             self._tasks.add(task)
-            self._follow(task, arrived)
+            self._follow(task, keys)
             task.add_done_callback(self._done)
 
         return take
 
-    def _before(self, arrived: Arrived) -> tuple[asyncio.Task[None], ...]:
+    def _before(self, keys: Collection[bytes]) -> tuple[asyncio.Task[None], ...]:
         """Those under way that may be about the same objects."""
-        found = {task for key in keys_in(arrived.message.body) if (task := self._last.get(key)) is not None}
+        found = {task for key in keys if (task := self._last.get(key)) is not None}
         return tuple(found)
 
-    def _follow(self, task: asyncio.Task[None], arrived: Arrived) -> None:
-        keys = keys_in(arrived.message.body)
+    def _follow(self, task: asyncio.Task[None], keys: Collection[bytes]) -> None:
         for key in keys:
             self._last[key] = task
 
