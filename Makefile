@@ -6,7 +6,7 @@ STAMP := $(VENV)/.set-up
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo storm million test check format screenshots docs bench crash prove simulate lock audit clean
+.PHONY: help setup demo storm million test check format screenshots docs bench crash crash-brokers prove simulate lock audit clean
 .DELETE_ON_ERROR:
 
 help: ## Show this list
@@ -61,6 +61,9 @@ bench: $(STAMP) ## Measure the codec beside its floor and its peers
 
 crash: $(STAMP) ## Kill a hub under load 200 times on each store, and count what was lost (ARGS="--cycles 20")
 	$(BIN)/python -m tests.crash $(ARGS)
+
+crash-brokers: $(STAMP) ## Kill a broker under load 20 times for each protocol, and count what was lost (ARGS="--cycles 5")
+	$(BIN)/python -m tests.crash.brokers_command $(ARGS)
 
 simulate: $(STAMP) ## Live through many histories of a hub, each from one seed (ARGS="--seed 11 --trace" shows one)
 	@$(BIN)/python -m tests.simulation $(or $(ARGS),--seeds 1:20000)

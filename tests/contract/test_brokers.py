@@ -6,9 +6,11 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Protocol
 
 import pytest
+import uvloop
 
 from cimcare.exchange.partners import Tls
 from cimcare.transport.broker.opening import open_session
@@ -546,6 +548,45 @@ async def test_over_a_restart_nothing_confirmed_is_lost(
     assert set(numbers) >= set(range(5, 20))
     if not is_crash:
         assert numbers == list(range(5, 20))
+
+
+def test_sessions_live_and_end_on_the_event_loop_of_a_served_hub(way: str, broker: Broker, queue: Destination) -> None:
+    """A served hub runs on uvloop, whose connections are of other classes than those of the standard library."""
+
+    async def there_and_back() -> None:
+        session = await open_session(
+            parse_address(broker.url(WAYS[way][0])),
+            client_id="",
+            credentials=GUEST,
+            tls=Tls(),
+            heart_beat=HeartBeat(seconds=30),
+            within=SECONDS,
+        )
+        inbox = Inbox()
+        await session.publish(queue, a_message(), within=SECONDS)
+        await session.subscribe(queue, inbox, within=SECONDS)
+        (arrived,) = await inbox.first()
+        await session.acknowledge(arrived)
+        assert _connections_to(broker) > 0
+        broker.freeze()
+        await session.close()
+        async with asyncio.timeout(SECONDS):
+            while _connections_to(broker):
+                await asyncio.sleep(0.05)
+
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(there_and_back())
+    finally:
+        broker.thaw()
+
+
+def _connections_to(broker: Broker) -> int:
+    """How many connections of this process to the broker the system holds open."""
+    ports = {f"{port:04X}" for port in broker.ports.values()}
+    own = {link.readlink().name for link in Path("/proc/self/fd").iterdir() if link.is_symlink()}
+    rows = [line.split() for line in Path("/proc/self/net/tcp").read_text().splitlines()[1:]]
+    return sum(row[2][-4:] in ports and f"socket:[{row[9]}]" in own for row in rows)
 
 
 async def test_a_session_may_be_closed_whenever_and_more_than_once(opens: Opens, broker: Broker) -> None:

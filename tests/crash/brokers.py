@@ -36,6 +36,7 @@ VICTIMS = ("broker", "hub", "both")
 OpenBus = Callable[[Path], AbstractAsyncContextManager[Bus]]
 """Opens the other side; its logs go into the folder."""
 
+_AGAIN_SECONDS = 0.1
 _PATIENCE_SECONDS = 120.0
 """What of a cycle is not answered so long after the restart counts as lost."""
 
@@ -190,6 +191,7 @@ async def _ask_on(sending: Sending, bus: Bus, tickets: int, is_over: asyncio.Eve
         async with asyncio.timeout(_PATIENCE_SECONDS):
             while sending.open:
                 await sending.run(bus.ask)
+                await asyncio.sleep(_AGAIN_SECONDS)
 
 
 async def _tell_on(telling: _Telling, bus: Bus, is_over: asyncio.Event) -> None:
@@ -197,11 +199,13 @@ async def _tell_on(telling: _Telling, bus: Bus, is_over: asyncio.Event) -> None:
     while not is_over.is_set():
         telling.add(1)
         await telling.run(bus)
+        if telling.open:  # a session that is lost says so at once: whoever went on at once would let nobody else work
+            await asyncio.sleep(_AGAIN_SECONDS)
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_PATIENCE_SECONDS):
             while telling.open:
                 await telling.run(bus)
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(_AGAIN_SECONDS)
 
 
 async def _until_all_came(url: str, telling: _Telling, bus: Bus) -> None:

@@ -1,4 +1,4 @@
-"""`python -m tests.crash.brokers_command`: the crash harness with a broker as a command.
+"""`make crash-brokers`: the crash harness with a broker as a command.
 
 Prints a line for each broker, protocol and victim; exit code 1 if a promise was broken.
 """

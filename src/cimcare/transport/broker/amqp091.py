@@ -25,7 +25,7 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Iterable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import SupportsIndex
+from typing import SupportsIndex, cast
 
 import aiormq
 import msgspec
@@ -92,7 +92,7 @@ class _Wire(aiormq.TransportFactory):
         self._address = address
         self._context = context
         self.reader: _HeardReader | None = None
-        self._transport: asyncio.BaseTransport | None = None
+        self._transport: asyncio.WriteTransport | None = None
 
     async def create(self, url: URL, **_: object) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Connect; as `asyncio.open_connection`, but for the reader."""
@@ -103,13 +103,13 @@ class _Wire(aiormq.TransportFactory):
         transport, _protocol = await loop.create_connection(
             lambda: protocol, self._address.host, self._address.port, ssl=self._context
         )
-        self._transport = transport
+        self._transport = cast("asyncio.WriteTransport", transport)  # that of uvloop is one, and no subclass
         reader.heard_at = loop.time()
         return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
 
     def cut(self) -> None:
         """End the connection without waiting for anybody."""
-        if isinstance(self._transport, asyncio.WriteTransport):
+        if self._transport is not None:
             self._transport.abort()
 
 

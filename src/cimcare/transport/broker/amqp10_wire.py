@@ -10,6 +10,7 @@ import asyncio
 import itertools
 from collections import deque
 from collections.abc import Callable, Mapping
+from typing import cast
 
 from proton import Collector, Connection, Delivery, Event, Link, Session, Terminus, Transport, TransportException
 
@@ -265,8 +266,7 @@ class Wire(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The connection of the system is there."""
-        assert isinstance(transport, asyncio.WriteTransport)
-        self._tcp = transport
+        self._tcp = cast("asyncio.WriteTransport", transport)  # that of uvloop is one, and no subclass
         self.pump()
 
     def data_received(self, data: bytes) -> None:
