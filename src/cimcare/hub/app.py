@@ -16,6 +16,7 @@ from cimcare.exchange.ports import Clock, NewID
 from cimcare.exchange.sending import Sender
 from cimcare.exchange.store import Store, StoreError
 from cimcare.hub.acts.acting import Acting
+from cimcare.hub.acts.asking import Asking
 from cimcare.hub.acts.calling import Calling
 from cimcare.hub.acts.metering import Metering
 from cimcare.hub.acts.notifying import Notifier, put_rules_in_force
@@ -333,8 +334,11 @@ class Hub:
             doctor=doctor,
             on_alarms=audience.announce,
         )
+        asking = Asking(
+            receive=pipeline.receive, sources=sources, context=settings.hub.context, clock=clock, new_id=new_id
+        )
         calling = Calling(
-            receive=pipeline.receive,
+            asking=asking,
             reader=store.reader,
             acting=acting,
             sources=sources,
@@ -360,10 +364,16 @@ class Hub:
             catalog=catalog,
             watcher=upkeep.watcher,
             doctor=doctor,
+            store=store,
+            asking=asking,
+            calling=calling,
+            acting=acting,
+            subscribing=subscribing,
             setup=lambda: pipeline.setup,
             circuits=circuits.all,
             open_audience=open_audience,
             clock=clock,
+            new_id=new_id,
         )
         endpoints = MessageEndpoints(
             pipeline.receive,

@@ -2,8 +2,8 @@
 
 import pytest
 
-from cimcare.console.conversation import Arrow, ArrowKind, Conversation, Lane, find_conversation
-from cimcare.console.drawing import draw_mermaid, draw_svg
+from cimcare.console.messages.conversation import Arrow, ArrowKind, Conversation, Lane, find_conversation
+from cimcare.console.messages.drawing import draw_mermaid, draw_svg
 from cimcare.exchange.log import Direction, Outcome, Transport
 from cimcare.exchange.partners import Partner
 from cimcare.exchange.store import Store

@@ -4,9 +4,10 @@ import random
 from collections.abc import Mapping
 from datetime import timedelta
 
+import msgspec
 import pytest
 
-from cimcare.console.overview import Overview, look_over
+from cimcare.console.overview.looking import Overview, look_over
 from cimcare.exchange.ledger import Account, Ends
 from cimcare.exchange.partners import Retry
 from cimcare.exchange.sending import Circuit
@@ -20,19 +21,7 @@ from tests.unit.hub.conftest import NOON, HeldHub
 
 
 def inside_of(held: HeldHub, circuits: Mapping[str, Circuit] | None = None) -> Inside:
-    hub = held.hub
-    return Inside(
-        settings=hub.settings,
-        reader=held.store.reader,
-        queries=hub.queries,
-        catalog=hub.pipeline._means.catalog,
-        watcher=hub.upkeep.watcher,
-        doctor=None,  # type: ignore[arg-type]
-        setup=lambda: hub.pipeline.setup,
-        circuits=lambda: circuits or {},
-        open_audience=lambda _: None,  # type: ignore[arg-type,return-value]
-        clock=held.clock,
-    )
+    return msgspec.structs.replace(held.inside, circuits=lambda: circuits or {})
 
 
 def wrong(seen: Overview) -> list[str]:

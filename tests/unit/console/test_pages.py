@@ -5,7 +5,7 @@ import asyncio
 import pytest
 import structlog
 
-from cimcare.console.live import Live
+from cimcare.console.overview.live import Live
 from cimcare.exchange.store import StoreError
 from cimcare.hub.rest.audience import HELLO, Audience
 from cimcare.model.nouns import Noun
@@ -99,7 +99,7 @@ async def test_without_the_database_the_console_says_so(held: HeldHub, monkeypat
     async def broken(*_: object, **__: object) -> None:
         raise StoreError("gone")
 
-    monkeypatch.setattr("cimcare.console.pages.look_over", broken)
+    monkeypatch.setattr("cimcare.console.overview.pages.look_over", broken)
     text = await page_of(held, "/console/", 503)
     assert "All is well" not in text
     assert "database cannot be used" in text

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 import structlog
+from starlette.routing import BaseRoute
 
 from cimcare.exchange.dispatch import Dispatcher
 from cimcare.exchange.log import LogEntry, LogSelection
@@ -15,7 +16,7 @@ from cimcare.exchange.sending import Sender
 from cimcare.exchange.store import Store
 from cimcare.exchange.subscriptions import Subscription
 from cimcare.hub.app import Hub
-from cimcare.hub.rest.inside import Pages, no_pages
+from cimcare.hub.rest.inside import Inside, Pages, no_pages
 from cimcare.model.envelope import AnyMessage, FaultMessage, ResponseMessage
 from cimcare.store.opening import open_store
 from tests.support.channels import CHANNELS, Channel, answer_of
@@ -31,6 +32,7 @@ class HeldHub:
         self.now = NOON
         self.ids = 0
         self.hub: Hub
+        self.inside: Inside
         self.store: Store
         self.logged: list[structlog.typing.EventDict] = []
 
@@ -64,8 +66,19 @@ class HeldHub:
             subscriptions=tuple(subscriptions),
         )
         self.store = await open_store(settings.database)
+
+        def look_inside(inside: Inside) -> Sequence[BaseRoute]:
+            self.inside = inside
+            return pages(inside)
+
         self.hub = await Hub.open(
-            settings, clock=self.clock, new_id=self.new_id, logger=logger, store=self.store, sender=sender, pages=pages
+            settings,
+            clock=self.clock,
+            new_id=self.new_id,
+            logger=logger,
+            store=self.store,
+            sender=sender,
+            pages=look_inside,
         )
 
     def replace(self, **means: object) -> None:

@@ -12,23 +12,19 @@ from datetime import datetime
 
 import msgspec
 
-from cimcare.codec.envelope import parse_message, render_message
-from cimcare.errors import CimcareError, Finding, InputError, finding_of
+from cimcare.errors import CimcareError, Finding, finding_of
 from cimcare.exchange.ports import Clock, NewID, Served, ServingContext, Stored
 from cimcare.exchange.store import Reader
 from cimcare.hub.acts.acting import Acting
+from cimcare.hub.acts.asking import Asking, MessageRefusedError
 from cimcare.hub.acts.customer_views import CallerView, view_caller
 from cimcare.model.enumerations import TroubleReportingKind
 from cimcare.model.envelope import (
-    Header,
     IDKind,
     ObjectID,
     Payload,
     Request,
-    RequestMessage,
-    ResponseMessage,
     Result,
-    User,
 )
 from cimcare.model.identity import MRID, MessageID
 from cimcare.model.incident import Incident, Incidents
@@ -73,10 +69,8 @@ from cimcare.systems.cis.intake import (
 from cimcare.systems.cis.kinds import TICKETS
 from cimcare.systems.etr import Etr, etr_of
 from cimcare.systems.premises import CUSTOMERS
-from cimcare.transport.channel import Receive, Received
-from cimcare.transport.rest import XmlChannel
 
-__all__ = ["Calling", "EtrView", "MessageRefusedError", "PreferencesError", "Taken"]
+__all__ = ["Calling", "EtrView", "PreferencesError", "Taken"]
 
 _CLAUSE = "call intake (our profile)"
 _CONTENT_DIFFERS = "EXC-101"
@@ -107,16 +101,6 @@ class Taken(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     warnings: tuple[str, ...] = ()
 
 
-class MessageRefusedError(CimcareError):
-    """A message that followed from a call was not served; `retry_after_seconds` says when to come again, 0 nothing."""
-
-    def __init__(self, finding: Finding, *, retry_after_seconds: int = 0) -> None:
-        super().__init__(finding.describe())
-        self.finding = finding
-        self.code = finding.code
-        self.retry_after_seconds = retry_after_seconds
-
-
 class PreferencesError(CimcareError):
     """Preferences that cannot be kept."""
 
@@ -130,7 +114,7 @@ class Calling:
     """Takes calls, and the answers of call-backs.
 
     Args:
-        receive: The way in for messages.
+        asking: Makes requests.
         reader: The durable state.
         acting: Does the work of the customer system.
         sources: Header/Source of each role.
@@ -141,14 +125,14 @@ class Calling:
     def __init__(
         self,
         *,
-        receive: Receive,
+        asking: Asking,
         reader: Reader,
         acting: Acting,
         sources: Mapping[Role, str],
         clock: Clock,
         new_id: NewID,
     ) -> None:
-        self._receive = receive
+        self._asking = asking
         self._reader = reader
         self._acting = acting
         self._sources = sources
@@ -402,7 +386,7 @@ class Calling:
             MessageRefusedError: It was not served.
         """
         payload = Payload(content=(TroubleTickets(trouble_ticket=(ticket,)),))
-        reply = await self._exchange(self._request(verb, Noun.TROUBLE_TICKETS, actor, message_id), payload=payload)
+        reply = await self._asking.ask(verb, Noun.TROUBLE_TICKETS, actor=actor, message_id=message_id, payload=payload)
         incidents = [one.value for one in reply.reply.id if one.object_type == "Incident"]
         return _Sent(
             incident=MRID(incidents[0]) if incidents else None,
@@ -412,53 +396,13 @@ class Calling:
     async def _ask_incident(self, mrid: MRID, actor: str) -> Incident | None:
         """What its owner knows of an incident; None if it does not say."""
         request = Request(id=(ObjectID(value=mrid, kind=IDKind.uuid, object_type="Incident"),))
-        header = self._request(Verb.GET, Noun.INCIDENTS, actor, MessageID(self._new_id()))
         try:
-            reply = await self._exchange(header, request=request)
+            reply = await self._asking.ask(Verb.GET, Noun.INCIDENTS, actor=actor, request=request)
         except MessageRefusedError:
             return None
         contents = reply.payload.content if reply.payload is not None else ()
         found = [one for root in contents if isinstance(root, Incidents) for one in root.incident if one.mrid == mrid]
         return found[0] if found else None
-
-    def _request(self, verb: Verb, noun: Noun, actor: str, message_id: MessageID) -> Header:
-        return Header(
-            verb=verb,
-            noun=noun,
-            revision="1",
-            timestamp=self._clock(),
-            source=self._sources[Role.CIS],
-            user=User(user_id=actor),
-            message_id=message_id,
-        )
-
-    async def _exchange(
-        self, header: Header, *, request: Request | None = None, payload: Payload | None = None
-    ) -> ResponseMessage:
-        """The reply to a request. Raises MessageRefusedError if it was not served."""
-        try:
-            raw = render_message(RequestMessage(header=header, request=request, payload=payload))
-        except InputError as error:  # a sign that XML cannot carry, typed in by somebody
-            raise MessageRefusedError(finding_of("BUS-141", "/", str(error), "text that XML can carry")) from error
-        received = Received(channel=XmlChannel(), raw=raw, size_bytes=len(raw), content_type="application/xml")
-        answer = await self._receive(received)
-        reply = parse_message(answer.body) if answer.body else None
-        if isinstance(reply, ResponseMessage) and reply.reply.result is not Result.FAILED:
-            return reply
-        if answer.retry_after_seconds:
-            busy = finding_of("EXC-108", "/", "too many messages in work", "the same call a little later")
-            raise MessageRefusedError(busy, retry_after_seconds=answer.retry_after_seconds)
-        errors = reply.reply.error if isinstance(reply, ResponseMessage) else ()
-        told = "; ".join(f"{one.code} {one.details or one.reason or ''}".strip() for one in errors)
-        raise MessageRefusedError(
-            finding_of(
-                "BUS-142",
-                "/",
-                f"{header.verb} {header.noun} was refused: {told or 'no reply'}"[:1000],
-                "a request that its owner serves",
-                _CLAUSE,
-            )
-        )
 
 
 class _Sent(msgspec.Struct, frozen=True, kw_only=True):

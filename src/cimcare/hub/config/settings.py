@@ -230,6 +230,18 @@ class RetentionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     ] = 60
 
 
+class ConsoleSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The web console."""
+
+    acts: Annotated[
+        Literal["local", "always", "never"],
+        described(
+            "Whether pages of the console may change anything: local is only where the hub listens on loopback alone."
+            " Nobody is authenticated."
+        ),
+    ] = "local"
+
+
 class AlarmSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """When an alarm is raised."""
 
@@ -364,6 +376,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     retention: RetentionSettings = RetentionSettings()
     alarms: AlarmSettings = AlarmSettings()
     doctor: DoctorSettings = DoctorSettings()
+    console: ConsoleSettings = ConsoleSettings()
     systems: SystemsSettings = SystemsSettings()
     notices: NoticeSettings = NoticeSettings()
     brokers: tuple[Broker, ...] = ()

@@ -14,7 +14,8 @@ from cimcare.errors import CimcareError, InputError, finding_of
 from cimcare.exchange.ports import Key, Selection
 from cimcare.exchange.store import Reader, StoreError
 from cimcare.hub.acts.acting import NotBuiltInError
-from cimcare.hub.acts.calling import Calling, MessageRefusedError, PreferencesError
+from cimcare.hub.acts.asking import MessageRefusedError
+from cimcare.hub.acts.calling import Calling, PreferencesError
 from cimcare.hub.acts.customer_views import (
     CallBackList,
     CallerList,

@@ -11,6 +11,7 @@ import pytest
 from cimcare.exchange.log import Direction
 from cimcare.exchange.ports import Selection
 from cimcare.hub.acts.acting import Acting
+from cimcare.hub.acts.asking import Asking
 from cimcare.hub.acts.calling import Calling
 from cimcare.model.envelope import EventMessage, Header, Payload, RequestMessage
 from cimcare.model.identity import MRID, MessageID
@@ -160,7 +161,13 @@ async def test_report_once_attach_many(desk: Desk) -> None:
 async def test_two_calls_at_once_make_one_ticket(desk: Desk) -> None:
     """Husband and wife, each with a telephone; also where two processes answer."""
     pages = Calling(
-        receive=desk.hub.pipeline.receive,
+        asking=Asking(
+            receive=desk.hub.pipeline.receive,
+            sources=desk.hub.pipeline.setup.sources,
+            context="",
+            clock=desk.clock,
+            new_id=desk.new_id,
+        ),
         reader=desk.store.reader,
         acting=Acting(store=desk.store, setup=lambda: desk.hub.pipeline.setup, clock=desk.clock, new_id=desk.new_id),
         sources=desk.hub.pipeline.setup.sources,

@@ -2,7 +2,7 @@
 
 from html import escape
 
-from cimcare.console.conversation import Arrow, ArrowKind, Conversation
+from cimcare.console.messages.conversation import Arrow, ArrowKind, Conversation
 from cimcare.console.rendering import show_clock
 from cimcare.exchange.log import Outcome
 

@@ -1,0 +1,1 @@
+"""Messages: the list, one message, and the conversation it belongs to."""

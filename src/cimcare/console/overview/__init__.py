@@ -1,0 +1,1 @@
+"""The first page, kept live, and the sheet of readiness."""
