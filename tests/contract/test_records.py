@@ -184,6 +184,44 @@ async def test_pages_go_on_through_instants(opened: Opened) -> None:
         assert await records.select(METERS, Selection(after=MRID("gone"))) == ()
 
 
+async def test_pages_go_back_from_the_newest(opened: Opened) -> None:
+    """Who looks at what came in last must not have to read all that came before."""
+    every = [
+        _meter(f"m-{at}", ("third", str(at % 3)), minutes=at // 4, state="odd" if at % 2 else "") for at in range(11)
+    ]
+    async with opened as records:
+        await records.save_all(METERS, every)
+        for wanted in (Selection(), Selection(states=("odd",)), Selection(keys=((Key("third", "1"),),))):
+            whole = await records.select(METERS, wanted)
+            for limit in (1, 3, 20):
+                back = msgspec.structs.replace(wanted, newest_first=True, limit=limit)
+                found: list[Stored[Meter]] = []
+                while page := await records.select(METERS, back):
+                    found += page
+                    back = msgspec.structs.replace(back, after=page[-1].mrid)
+                assert tuple(found) == whole[::-1]
+        last = Selection(newest_first=True, limit=2)
+        assert _mrids(await records.select(METERS, last)) == ["m-10", "m-9"]
+        assert await records.select(METERS, msgspec.structs.replace(last, after=MRID("gone"))) == ()
+
+
+@pytest.mark.parametrize("store_kind", ["sqlite"])
+async def test_the_newest_cost_the_same_however_many_are_older(store: Store) -> None:
+    """A page of them stands on many a screen all day."""
+
+    async def newest() -> None:
+        async with store.transaction() as transaction:
+            await transaction.records.select(METERS, Selection(newest_first=True, limit=10))
+
+    steps = []
+    for hundreds in (1, 99):
+        async with store.transaction() as transaction:
+            mrids = [f"m-{hundreds}-{at}" for at in range(hundreds * 100)]
+            await transaction.records.save_all(METERS, [_meter(mrid) for mrid in mrids])
+        steps.append(await steps_of(store, newest))
+    assert steps[1] <= 1.5 * steps[0]
+
+
 async def test_a_dropped_object_is_gone_from_every_way_of_finding(opened: Opened) -> None:
     """Deleted data must not come back through an index."""
     async with opened as records:

@@ -73,7 +73,8 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
 
     `keys` holds one group for each kind of filter: an object must have at least one key of every group. `since` and
     `until` bound the instant of creation (both included). `after` is the mRID of the last object of the page before.
-    Objects come in the order in which they were created.
+    Objects come in the order in which they were created; with `newest_first` in the reverse of it, and `after` then
+    means older than.
     """
 
     mrids: tuple[MRID, ...] = ()
@@ -83,6 +84,7 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
     until: datetime | None = None
     after: MRID | None = None
     limit: int = 1000
+    newest_first: bool = False
 
 
 class Records(Protocol):

@@ -3,6 +3,7 @@
 Frozen values are handed out as they are.
 """
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from typing import TypeVar, cast
 
@@ -36,15 +37,19 @@ class MemoryRecords:
         return cast("tuple[Stored[BodyT], ...]", tuple(self._stored(places)))
 
     async def select(self, collection: Collection[BodyT], selection: Selection) -> tuple[Stored[BodyT], ...]:
-        """The objects that match, oldest first; none if `after` names an object that is not there."""
-        start: Place = ()
+        """The objects that match, in the order asked for; none if `after` names an object that is not there."""
+        start: Place | None = None
         if selection.after is not None:
             last = self._tables.records.places((collection.name, selection.after))
             if not last:
                 return ()
             start = last[0]
         found: list[Stored[msgspec.Struct]] = []
-        for stored in self._stored(place for place in self._candidates(collection.name, selection) if place > start):
+        places = self._candidates(collection.name, selection)
+        if start is not None:
+            at = bisect_left(places, start) if selection.newest_first else bisect_right(places, start)
+            places = places[:at] if selection.newest_first else places[at:]
+        for stored in self._stored(reversed(places) if selection.newest_first else places):
             if len(found) >= selection.limit:
                 break
             if _is_wanted(stored, selection):

@@ -93,7 +93,7 @@ class PostgresRecords:
         return tuple(_stored_of(collection, row) for row in rows)
 
     async def select(self, collection: Collection[BodyT], selection: Selection) -> tuple[Stored[BodyT], ...]:
-        """The objects that match, oldest first."""
+        """The objects that match, in the order asked for."""
         conditions = ["collection = $1"]
         values: list[Value] = [collection.name]
 
@@ -117,10 +117,12 @@ class PostgresRecords:
             place = await self._session.fetch_one(_PLACE, collection.name, as_key(selection.after))
             if place is None:
                 return ()
-            wanted("(created_at, id) > (${}::bigint, ${}::bigint)", place["created_at"], place["id"])
+            behind = "<" if selection.newest_first else ">"
+            wanted(f"(created_at, id) {behind} (${{}}::bigint, ${{}}::bigint)", place["created_at"], place["id"])
         values.append(selection.limit)
+        order = "created_at DESC, id DESC" if selection.newest_first else "created_at, id"
         rows = await self._session.fetch(
-            f"{_SELECT} WHERE {' AND '.join(conditions)} ORDER BY created_at, id LIMIT ${len(values)}", *values
+            f"{_SELECT} WHERE {' AND '.join(conditions)} ORDER BY {order} LIMIT ${len(values)}", *values
         )
         return tuple(_stored_of(collection, row) for row in rows)
 

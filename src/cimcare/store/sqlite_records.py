@@ -64,7 +64,7 @@ class SqliteRecords:
         return tuple(self.stored_of(collection, row) for row in await self.rows_by_key(collection.name, key))
 
     async def select(self, collection: Collection[BodyT], selection: Selection) -> tuple[Stored[BodyT], ...]:
-        """The objects that match, oldest first."""
+        """The objects that match, in the order asked for."""
         return tuple(self.stored_of(collection, row) for row in await self.select_rows(collection.name, selection))
 
     async def save(self, collection: Collection[BodyT], stored: Stored[BodyT]) -> None:
@@ -165,7 +165,7 @@ class SqliteRecords:
         self._session.run("DELETE FROM records WHERE id = ?", (record_id,))
 
     async def select_rows(self, collection: str, selection: Selection) -> Sequence[SqliteRow]:
-        """Rows of the objects that match, oldest first."""
+        """Rows of the objects that match, in the order asked for."""
         # A plus sign keeps a column from being looked up by an index. Without it the planner walks the collection in
         # the order in which it is wanted, and holds each object against the few that are asked for.
         is_by_key = bool(selection.keys) and not selection.mrids
@@ -187,9 +187,10 @@ class SqliteRecords:
         if selection.until is not None:
             conditions.append(f"{by_other}created_at <= ?")
             values.append(to_micros(selection.until))
-        order = f"ORDER BY {by_other}created_at, {by_other}id LIMIT ?"
+        way = " DESC" if selection.newest_first else ""
+        order = f"ORDER BY {by_other}created_at{way}, {by_other}id{way} LIMIT ?"
         rows: list[SqliteRow] = []
-        for condition, place in self._starts(collection, selection.after, is_narrow=bool(by_other)):
+        for condition, place in self._starts(collection, selection, is_narrow=bool(by_other)):
             wanted = [*conditions, condition] if condition else conditions
             statement = f"{_SELECT} WHERE {' AND '.join(wanted)} {order}"
             rows += self._session.all(statement, (*values, *place, selection.limit - len(rows)))
@@ -197,20 +198,22 @@ class SqliteRecords:
                 break
         return rows
 
-    def _starts(self, collection: str, after: MRID | None, *, is_narrow: bool) -> list[tuple[str, tuple[int, ...]]]:
+    def _starts(self, collection: str, selection: Selection, *, is_narrow: bool) -> list[tuple[str, tuple[int, ...]]]:
         """Conditions under which a page is looked for, one after another: where it begins.
 
-        Behind an object in its instant, and then in later instants: one comparison of both columns would walk over all
-        objects of the instant, and an import makes very many in one. Few objects are just held against it.
+        Behind an object in its instant, and then in later instants (newest first: before it, and in earlier ones): one
+        comparison of both columns would walk over all objects of the instant, and an import makes very many in one. Few
+        objects are just held against it.
         """
-        if after is None:
+        if selection.after is None:
             return [("", ())]
-        place: tuple[int, int] | None = self._session.one(_PLACE, (collection, after))
+        place: tuple[int, int] | None = self._session.one(_PLACE, (collection, selection.after))
         if place is None:
             return []
+        behind = "<" if selection.newest_first else ">"
         if is_narrow:
-            return [("(+created_at, +id) > (?, ?)", place)]
-        return [("created_at = ? AND id > ?", place), ("created_at > ?", place[:1])]
+            return [(f"(+created_at, +id) {behind} (?, ?)", place)]
+        return [(f"created_at = ? AND id {behind} ?", place), (f"created_at {behind} ?", place[:1])]
 
     def _rarest_first(self, name: str, groups: tuple[tuple[Key, ...], ...]) -> Sequence[tuple[Key, ...]]:
         """The groups, that with the fewest objects first, as far as it is few: these are looked at one by one."""
