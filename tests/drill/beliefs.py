@@ -1,13 +1,12 @@
 """What anybody must believe who has heard all that the hub has told: who was out, from when to when.
 
 Reckoned from messages and the network alone, point by point and minute by minute, with nothing of the arithmetic by
-which the hub comes to its indices.
+which the hub comes to its indices: for each minute it is asked anew what had been said by then.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from enum import IntEnum
 from typing import NamedTuple
 
 from cimcare.model.envelope import EventMessage
@@ -15,9 +14,10 @@ from cimcare.model.incident import Incident, Incidents
 from cimcare.model.trouble_ticket import TroubleTicket
 from tests.drill.places import Places
 from tests.drill.play import belongs, device_of, mrid_of, state_of
-from tests.drill.world import MINUTE, World
+from tests.drill.wires import Wires
+from tests.drill.world import MINUTE
 
-__all__ = ["Count", "Heard", "believed", "count"]
+__all__ = ["Count", "Heard", "Outage", "Said", "believed", "count", "heard_of", "minutes_out"]
 
 _STILL_OUT = timedelta(hours=24)
 _MOMENTARY = timedelta(minutes=5)
@@ -34,7 +34,31 @@ class Heard(NamedTuple):
     incident: str = ""
 
 
-Intervals = dict[str, list[tuple[datetime, datetime]]]
+class Outage(NamedTuple):
+    """An outage that is over, and when it had a point; it may have got it later than it began, or lost it before."""
+
+    end: datetime
+    is_planned: bool
+    is_of_places: bool
+    spans: list[tuple[datetime, datetime]]
+
+    @property
+    def has_it_at_the_end(self) -> bool:
+        """Whether whoever ends the outage speaks of the point."""
+        return any(end == self.end for _, end in self.spans)
+
+
+class Said(NamedTuple):
+    """All that was heard of one point: outages that had it, and what was told of it and from it."""
+
+    outages: dict[str, Outage]
+    back: set[datetime]
+    lost: set[datetime]
+    calls: set[tuple[datetime, str]]
+
+
+Dark = dict[bool, dict[str, set[datetime]]]
+"""Minutes without supply of each point: by unplanned outages (False), and by planned ones (True)."""
 
 
 class Count(NamedTuple):
@@ -46,164 +70,157 @@ class Count(NamedTuple):
 
 
 def believed(
-    world: World,
+    wires: Wires,
     places: Places,
     incidents: Iterable[Incident],
     tickets: Mapping[str, TroubleTicket],
     events: Sequence[EventMessage],
     meters: Sequence[Heard] = (),
-) -> dict[bool, Intervals]:
-    """When each point was out, by incidents that have ended: unplanned ones (False), and planned ones (True).
+    *,
+    until: datetime,
+) -> Dark:
+    """The minutes of each point without supply, by incidents that have ended, up to an instant."""
+    dark: Dark = {False: {}, True: {}}
+    for point, said in heard_of(wires, places, incidents, tickets, events, meters).items():
+        dark[False][point], dark[True][point] = minutes_out(said, until)
+    return dark
 
-    A point is out by an incident from when it began until somebody says that it has supply: of the outage as a whole,
-    or of the point alone. What is said of a point alone holds in every incident that has it, whichever it was said in:
-    incidents are merged and come apart, and supply does not depend on it. Whoever ends an incident for which no device
-    is suspected has been at the very premises of it, and speaks of these alone.
 
-    Who calls after supply was said to be back, less than a day ago, says that it never was: in the incident to which
-    the call belongs the point was out all the time, since it went out as the word has it that is contradicted. A meter
-    that loses supply later knows that it was there until then: the point is out anew in all that have it.
+def minutes_out(said: Said, until: datetime) -> tuple[set[datetime], set[datetime]]:
+    """The minutes without supply of one point: by unplanned outages, and by planned ones.
+
+    An outage keeps out what it has, unless the last that was heard of the point since is that it has supply. What a
+    meter has lost while no outage had the point, it has lost until somebody says otherwise. A caller says that the time
+    since the point last got supply was none, if that is less than a day ago and nothing was heard from there since.
     """
-    known = {mrid_of(one): one for one in incidents}
-    evidence = _evidence(world, places, known, tickets, events, meters)
-    out: dict[bool, Intervals] = {False: defaultdict(list), True: defaultdict(list)}
-    for point, heard in evidence.items():
-        states: dict[str, _State] = {}
-        words: list[tuple[datetime, str | None]] = []
-        for at, sort, mrid in sorted(heard):
-            _step(_Sort(sort), at, mrid, states, words)
-        for mrid, state in states.items():
-            if state_of(known[mrid]) != "closed":
-                continue  # it was taken back, or its premises are in another
-            outage = known[mrid].outage
-            is_planned = outage is not None and outage.is_planned is True
-            out[is_planned][point] += [(start, end) for start, end in state.pieces if end is not None]
-    for point, start, end in _brief(meters):
-        out[False][point].append((start, end))
-    return out
+    dark: tuple[set[datetime], set[datetime]] = (set(), set())
+    instants = [at for one in said.outages.values() for span in one.spans for at in span]
+    instants += [*said.back, *said.lost]
+    at = min(instants, default=None)
+    while at is not None and at < until:
+        for is_planned in _kinds(said, at):
+            dark[is_planned].add(at)
+        at += MINUTE
+    words = said.back | {one.end for one in said.outages.values() if one.has_it_at_the_end}
+    losses = said.lost | {call for call, _ in said.calls}
+    calls = sorted((call, call != said.outages[mrid].end, mrid) for call, mrid in said.calls)
+    for number, (call, is_within, mrid) in enumerate(calls):
+        if number and call == calls[number - 1][0]:
+            continue  # somebody has said so already
+        either = dark[False] | dark[True]
+        if call in words and call - MINUTE in either and is_within and not _is_kept_out(said, call):
+            continue  # it was back for no time at all
+        turns = (word for word in words if word < call and word not in either and word - MINUTE in either)
+        back_at = max(turns, default=None)
+        if back_at is None or call - back_at > _STILL_OUT or any(back_at < one < call for one in losses):
+            continue
+        while back_at < call:
+            dark[said.outages[mrid].is_planned].add(back_at)
+            back_at += MINUTE
+    return dark
 
 
-class _Sort(IntEnum):
-    """What is heard of a point; what comes at one instant is taken in this order."""
-
-    BEGUN = 0
-    BACK = 1
-    OVER = 2
-    CALL = 3
-    OFF = 4
-
-
-class _State:
-    """A point in one incident: when it was out, the last time perhaps still; whether the incident still has it."""
-
-    def __init__(self, start: datetime) -> None:
-        self.pieces: list[tuple[datetime, datetime | None]] = [(start, None)]
-        self.is_over = False
-
-    @property
-    def is_out(self) -> bool:
-        return self.pieces[-1][1] is None
-
-    def back(self, at: datetime) -> None:
-        if self.is_out and not self.is_over:
-            self.pieces[-1] = (self.pieces[-1][0], at)
-
-    def off(self, at: datetime) -> None:
-        if not self.is_out and not self.is_over:
-            self.pieces.append((at, None))
-
-    def all_the_time(self, since: datetime) -> None:
-        self.pieces[-1] = (min(self.pieces[-1][0], since), None)
+def _kinds(said: Said, at: datetime) -> set[bool]:
+    """Whether the point is out at an instant, and by which kind of outage."""
+    keeping = {one.is_planned for one in said.outages.values() if _keeps_out(said, one, at)}
+    for lost in said.lost:
+        if lost > at or any(start <= lost < end for one in said.outages.values() for start, end in one.spans):
+            continue
+        if not any(lost < word <= at for word in _back(said)) and not any(
+            one.has_it_at_the_end and lost < one.end <= at and not _is_kept_out(said, one.end)
+            for one in said.outages.values()
+        ):
+            keeping.add(False)
+    return keeping
 
 
-def _step(
-    sort: _Sort, at: datetime, mrid: str, states: dict[str, _State], words: list[tuple[datetime, str | None]]
-) -> None:
-    """One thing that is heard of a point, in the order of instants.
-
-    `words` are those that it has supply, each with the incident in which it was said, and None for a loss of it.
-    """
-    if sort is _Sort.BEGUN:
-        states[mrid] = _State(at)
-    elif sort is _Sort.BACK:
-        by = mrid if mrid in states else next((one for _, one in reversed(words) if one), "")
-        words.append((at, by))
-        for state in states.values():
-            state.back(at)
-    elif sort is _Sort.OVER:
-        words.append((at, mrid))
-        states[mrid].back(at)
-        states[mrid].is_over = True
-    elif sort is _Sort.OFF:
-        words.append((at, None))
-        for state in states.values():
-            state.off(at)
-    elif mrid not in states:
-        pass  # it was put into an outage that began later
-    elif words and words[-1][1] is not None and at <= words[-1][0] + _STILL_OUT:
-        said_in = states.get(words[-1][1], states[mrid])
-        states[mrid].all_the_time(said_in.pieces[-1][0])
-    else:
-        states[mrid].off(at)
+def _back(said: Said) -> set[datetime]:
+    """When somebody said of this very point that it has supply: also who ended a list of places has been there."""
+    return said.back | {one.end for one in said.outages.values() if one.is_of_places and one.has_it_at_the_end}
 
 
-def _evidence(
-    world: World,
+def _is_kept_out(said: Said, at: datetime) -> bool:
+    """Whether any outage keeps the point out when others end, before anybody calls who has heard of that."""
+    return any(_keeps_out(said, one, at, told_before=at) for one in said.outages.values())
+
+
+def _keeps_out(said: Said, outage: Outage, at: datetime, told_before: datetime | None = None) -> bool:
+    for start, end in outage.spans:
+        if start <= at < end:
+            last_back = max((one for one in _back(said) if start <= one <= at), default=None)
+            if last_back is None:
+                return True
+            # Who calls at the instant at which the outage of the call ends was heard before that.
+            before = {call for call, mrid in said.calls if call == said.outages[mrid].end}
+            after = said.lost | {call for call, mrid in said.calls if call != said.outages[mrid].end}
+            if any(last_back < one <= at for one in before):
+                return True
+            return any(last_back <= one <= at and one != told_before for one in after)
+    return False
+
+
+# ------------------------------------------------------------------------------------------------------ what is heard
+
+
+def heard_of(
+    wires: Wires,
     places: Places,
-    known: Mapping[str, Incident],
+    incidents: Iterable[Incident],
     tickets: Mapping[str, TroubleTicket],
     events: Sequence[EventMessage],
     meters: Sequence[Heard],
-) -> dict[str, set[tuple[datetime, int, str]]]:
+) -> dict[str, Said]:
     """All that was heard of each point, by the point itself or by whatever is above it."""
-    found: dict[str, set[tuple[datetime, int, str]]] = defaultdict(set)
-    names = {point.mrid: point.name for point in world.network.points}
-    for (mrid, point), ats in _steps(events, names).items():
-        found[point] |= {(at, _Sort.BACK, mrid) for at in ats} | {(_start_of(known[mrid]), _Sort.BEGUN, mrid)}
-    for mrid, one in known.items():
-        if state_of(one) != "closed":
-            continue
-        own = [ticket for ticket in tickets.values() if belongs(ticket, one) and _state(ticket) != "cancelled"]
-        covered = {places.point_of(ticket) for ticket in own} | {each.point for each in meters if each.incident == mrid}
-        device, end = device_of(one), _end_of(one)
-        if device and device in world.known:
-            covered |= world.below(device)
-        for ticket in own:
-            point, reported, resolved = places.point_of(ticket), ticket.date_time_of_report, ticket.resolved_date_time
-            assert reported is not None
-            assert resolved is not None
-            found[point].add((reported, _Sort.CALL, mrid))
-            if resolved < end:  # by the customer's own word
-                found[point].add((resolved, _Sort.BACK, mrid))
-        for point in covered:
-            found[point] |= {(_start_of(one), _Sort.BEGUN, mrid), (end, _Sort.OVER, mrid)}
-            if one.location is None or one.location.type in _ALONE:
-                found[point].add((end, _Sort.BACK, mrid))
+    found: dict[str, Said] = defaultdict(lambda: Said({}, set(), set(), set()))
+    names: dict[str, str] = {point.mrid: point.name for point in places.network.points}
+    for point, at in _steps(events, names):
+        found[point].back.add(at)
+    for ticket in tickets.values():
+        if ticket.status is not None and ticket.status.reason == "callback" and ticket.resolved_date_time is not None:
+            found[places.point_of(ticket)].back.add(ticket.resolved_date_time)
     for each in meters:
-        found[each.point].add((each.at, _Sort.OFF if each.is_off else _Sort.BACK, each.incident))
+        (found[each.point].lost if each.is_off else found[each.point].back).add(each.at)
+    for one in incidents:
+        if state_of(one) != "closed":
+            continue  # it was taken back, or its premises are in another
+        mrid, start, end = mrid_of(one), _start_of(one), _end_of(one)
+        spans: dict[str, set[tuple[datetime, datetime]]] = defaultdict(set)
+        for each in meters:
+            if each.incident == mrid:
+                spans[each.point].add((start, end))
+        for ticket in tickets.values():
+            if belongs(ticket, one) and _state(ticket) != "cancelled":
+                point, reported = places.point_of(ticket), ticket.date_time_of_report
+                assert reported is not None
+                found[point].calls.add((reported, mrid))
+                spans[point].add((min(start, reported), end))
+        is_of_places = one.location is None or one.location.type in _ALONE
+        device = device_of(one)
+        if device and not is_of_places:
+            for point, since, until in wires.below(device, start, end):
+                spans[point].add((since, until))
+        is_planned = one.outage is not None and one.outage.is_planned is True
+        for point, own in spans.items():
+            found[point].outages[mrid] = Outage(end, is_planned, is_of_places, _joined(own))
     return found
 
 
-def _brief(meters: Sequence[Heard]) -> Iterator[tuple[str, datetime, datetime]]:
-    """Interruptions for a moment, as meters tell of them."""
-    last: dict[str, Heard] = {}
-    for one in sorted(meters, key=lambda each: each.at):
-        before = last.get(one.point)
-        if before is not None and before.is_off and not one.is_off and one.at - before.at <= _MOMENTARY:
-            yield one.point, before.at, one.at
-        last[one.point] = one
+def _joined(spans: Iterable[tuple[datetime, datetime]]) -> list[tuple[datetime, datetime]]:
+    joined: list[tuple[datetime, datetime]] = []
+    for start, end in sorted(spans):
+        if start >= end:
+            continue
+        if joined and start <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
+        else:
+            joined.append((start, end))
+    return joined
 
 
-def count(out: Intervals, customers: Mapping[str, int]) -> Count:
-    """Counted minute by minute; minutes that follow one another are one interruption."""
-    minutes = interruptions = momentary = 0
-    for point, intervals in out.items():
-        dark: set[datetime] = set()
-        for start, end in intervals:
-            at = start
-            while at < end:
-                dark.add(at)
-                at += MINUTE
+def count(minutes: Mapping[str, set[datetime]], customers: Mapping[str, int]) -> Count:
+    """Minutes that follow one another are one interruption."""
+    total = interruptions = momentary = 0
+    for point, dark in minutes.items():
         for begin in sorted(dark):
             if begin - MINUTE in dark:
                 continue
@@ -211,16 +228,15 @@ def count(out: Intervals, customers: Mapping[str, int]) -> Count:
             while begin + length * MINUTE in dark:
                 length += 1
             if length * MINUTE > _MOMENTARY:
-                minutes += length * customers[point]
+                total += length * customers[point]
                 interruptions += customers[point]
             else:
                 momentary += customers[point]
-    return Count(minutes, interruptions, momentary)
+    return Count(total, interruptions, momentary)
 
 
-def _steps(events: Sequence[EventMessage], names: Mapping[str, str]) -> dict[tuple[str, str], list[datetime]]:
-    """When points of incidents were said to have supply again, one step after another."""
-    found: dict[tuple[str, str], list[datetime]] = defaultdict(list)
+def _steps(events: Sequence[EventMessage], names: Mapping[str, str]) -> Iterator[tuple[str, datetime]]:
+    """Points of incidents that were said to have supply again, and since when."""
     for event in events:
         for root in event.payload.content if event.payload is not None else ():
             if not isinstance(root, Incidents):
@@ -230,9 +246,7 @@ def _steps(events: Sequence[EventMessage], names: Mapping[str, str]) -> dict[tup
                 if one.outage is None or period is None or period.end is None:
                     continue
                 for point in one.outage.usage_points:
-                    name = names.get(point.mrid or "") or point.names[0].name
-                    found[mrid_of(one), name].append(period.end)
-    return found
+                    yield names.get(point.mrid or "") or point.names[0].name, period.end
 
 
 def _start_of(one: Incident) -> datetime:

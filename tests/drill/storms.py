@@ -6,15 +6,16 @@ from typing import NamedTuple, TypeVar
 
 from cimcare.model.enumerations import WorkStatusKind
 from cimcare.model.envelope import ResponseMessage, Result
-from cimcare.model.incident import Incident
+from cimcare.model.incident import Incident, IncidentLocation, IncidentOutage, TroubleTicketIdentity
 from cimcare.model.nouns import Noun
 from cimcare.model.trouble_ticket import TroubleTicket
-from cimcare.model.values import Status
+from cimcare.model.values import DateTimeInterval, Status
 from cimcare.model.verbs import Verb
 from tests.drill.beliefs import Heard
-from tests.drill.desk import Desk, a_wish, said
+from tests.drill.desk import Desk, a_wish, belongs_to, named, said
 from tests.drill.places import Northlake
 from tests.drill.play import belongs, device_of, mrid_of, state_of
+from tests.drill.wires import Wires
 from tests.drill.world import World
 
 T = TypeVar("T")
@@ -47,9 +48,15 @@ ALL_KINDS = (
     "meter",
     "table",
     "blink",
+    "plan",
+    "split",
+    "merge",
+    "shift",
     "confirm",
+    "withdraw",
+    "retract",
 )
-"""All that may happen: meters speak, too, and crews say which device it is."""
+"""All that may happen: meters speak, too, and operators alter what the rules have made of the calls."""
 
 
 class Move(NamedTuple):
@@ -73,8 +80,8 @@ class Storm:
     def __init__(self, desk: Desk, world: World, places: Northlake) -> None:
         self.desk = desk
         self.world = world
-        self.still = World(places.network)
-        """The network as it stands without any fault, as the model has it."""
+        self.wires = Wires(places.network, desk.now)
+        """The network as it is switched, whatever has failed."""
         self.places = places
         self.claims: list[Claim] = []
         self.calls: dict[str, tuple[str, datetime]] = {}
@@ -131,7 +138,7 @@ class Storm:
         incident = await self._open(choice)
         if incident is not None:
             points = await self._covered(incident)
-            broken = [name for name in self.world.failed if not points.isdisjoint(self.still.below(name))]
+            broken = [name for name in self.world.failed if not points.isdisjoint(self.wires.points_below(name))]
             if broken:
                 self.world.mend(*broken, at=self.desk.now)
             await self._close(incident, points)
@@ -252,12 +259,81 @@ class Storm:
             if heard.incident not in closed:
                 self.meters[number] = heard._replace(incident=counted.get(heard.point, ""))
 
+    # ----------------------------------------------------------------------------------------------------- operators
+
+    async def _plan(self, choice: int) -> None:
+        """Supply is taken from a device, as planned."""
+        device = _one_of(DEVICES, choice)
+        self.world.fail(device, at=self.desk.now)
+        await self._create(
+            Incident(
+                location=IncidentLocation(names=(named(device, "Device"),)),
+                outage=IncidentOutage(is_planned=True, estimated_period=DateTimeInterval(start=self.desk.now)),
+                status=Status(reason="operator", remark="operator.03"),
+            )
+        )
+
+    async def _split(self, choice: int) -> None:
+        """An operator takes some of the tickets out of an incident, perhaps to a device."""
+        incident = await self._open(choice)
+        own = await self._tickets_of(incident) if incident is not None else []
+        if not own:
+            return
+        device = _one_of(DEVICES, choice) if choice % 3 == 0 else ""
+        await self._create(
+            Incident(
+                location=IncidentLocation(names=(named(device, "Device"),)) if device else None,
+                status=Status(reason="operator", remark="operator.03"),
+                trouble_tickets=tuple(TroubleTicketIdentity(mrid=one.mrid) for one in own[: 1 + choice % len(own)]),
+            )
+        )
+
+    async def _create(self, incident: Incident) -> None:
+        _taken(await self.desk.ask(Verb.CREATE, Noun.INCIDENTS, incident, user="operator.03"))
+
+    async def _merge(self, choice: int) -> None:
+        """An operator puts all tickets of one incident into another."""
+        into, other = await self._open(choice), await self._open(choice // 7)
+        if into is None or other is None or into.mrid == other.mrid:
+            return
+        tickets = [mrid_of(one) for one in await self._tickets_of(other)]
+        if tickets:
+            _taken(await self.desk.change_incident(said(mrid_of(into), evidence="operator", tickets=tickets), by="o.3"))
+
+    async def _shift(self, choice: int) -> None:
+        """An operator puts one ticket into another incident."""
+        into = await self._open(choice)
+        tickets = [one for one in (await self.desk.tickets()).values() if _state(one) == "open"]
+        if into is not None and tickets:
+            moved = TroubleTicket(mrid=_one_of(tickets, choice).mrid, incident=belongs_to(mrid_of(into)))
+            _taken(await self.desk.ask(Verb.CHANGE, Noun.TROUBLE_TICKETS, moved, user="operator.03"))
+
     async def _confirm(self, choice: int) -> None:
         """A crew has found what is broken, or thinks so."""
         incident = await self._open(choice)
         if incident is not None:
             change = said(mrid_of(incident), evidence="crew", by="CREW-11", device=_one_of(DEVICES, choice // 3))
             _taken(await self.desk.change_incident(change))
+
+    async def _withdraw(self, choice: int) -> None:
+        """A call was none."""
+        tickets = [one for one in (await self.desk.tickets()).values() if _state(one) == "open"]
+        if tickets:
+            gone = TroubleTicket(mrid=_one_of(tickets, choice).mrid)
+            _taken(await self.desk.ask(Verb.CANCEL, Noun.TROUBLE_TICKETS, gone, source="CALL-CENTRE"))
+
+    async def _retract(self, choice: int) -> None:
+        """An operator takes an incident back. Refused as long as somebody in it says otherwise."""
+        incident = await self._open(choice)
+        if incident is not None:
+            word = said(mrid_of(incident), evidence="operator", by="operator.03")
+            reply = await self.desk.change_incident(word, verb=Verb.CANCEL)
+            if "BUS-133" not in "".join(error.details or "" for error in reply.reply.error):
+                _taken(reply)
+
+    async def _tickets_of(self, incident: Incident) -> list[TroubleTicket]:
+        every = (await self.desk.tickets()).values()
+        return [one for one in every if belongs(one, incident) and _state(one) == "open"]
 
     async def end(self) -> None:
         """All is mended, and the crews go from one incident to the next until none is left."""
@@ -283,8 +359,8 @@ class Storm:
         tickets = await self.desk.tickets()
         own = {self.calls[label][0] for label, ticket in tickets.items() if belongs(ticket, incident)}
         device = device_of(incident)
-        is_known = device in self.still.known and incident.location is not None and incident.location.type != "service"
-        return frozenset(own) | (self.still.below(device) if is_known else frozenset())
+        is_known = device in self.world.known and incident.location is not None and incident.location.type != "service"
+        return frozenset(own) | (self.wires.points_below(device) if is_known else frozenset())
 
     # ---------------------------------------------------------------------------------------------------- what is told
 

@@ -39,6 +39,7 @@ from tests.drill.desk import Desk, a_wish, open_desk, said, settings_of
 from tests.drill.places import Northlake
 from tests.drill.play import device_of, mrid_of, state_of
 from tests.drill.scenario import instant
+from tests.drill.wires import Wires
 from tests.drill.world import World
 
 PLACES = Northlake()
@@ -330,7 +331,8 @@ async def check(day: Day) -> None:
     again = [one for one, times in Counter((one.place, one.trigger, one.text) for one in notices).items() if times > 1]
     assert again == []
 
-    out = believed(World(PLACES.network), PLACES, incidents, tickets, await day.desk.events())[False]
+    wires, events = Wires(PLACES.network, instant("00:00")), await day.desk.events()
+    out = believed(wires, PLACES, incidents, tickets, events, until=day.desk.now)[False]
     expected = count(out, {point.name: point.customers for point in PLACES.network.points})
     found = await PLACES.indices(day.desk, day.desk.now)
     assert (round(found.customer_minutes), found.interruptions, found.momentary) == expected

@@ -15,7 +15,7 @@ from tests.drill.world import World
 
 PLACES = Northlake()
 MOVES = st.lists(
-    st.builds(Move, st.sampled_from(KINDS), st.integers(0, 999), st.integers(1, 40)), min_size=5, max_size=30
+    st.builds(Move, st.sampled_from(ALL_KINDS), st.integers(0, 999), st.integers(1, 40)), min_size=5, max_size=60
 )
 
 
@@ -26,7 +26,7 @@ async def check(storm: Storm, desk: Desk) -> None:
     tickets, incidents = await desk.tickets(), await desk.incidents()
     assert sorted(tickets) == sorted(storm.calls), "a call was lost, or made twice"
     assert {ticket.status.value for ticket in tickets.values() if ticket.status} <= {"resolved", "cancelled"}
-    out = believed(World(PLACES.network), PLACES, incidents, tickets, await desk.events(), storm.meters)
+    out = believed(storm.wires, PLACES, incidents, tickets, await desk.events(), storm.meters, until=desk.now)
     customers = {point.name: point.customers for point in PLACES.network.points}
     reliability = await PLACES.reliability(desk, desk.now)
     for is_planned, found in ((False, reliability.unplanned), (True, reliability.planned)):

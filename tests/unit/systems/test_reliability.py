@@ -11,9 +11,9 @@ from cimcare.model.network import MeterEvent
 from cimcare.model.nouns import Noun
 from cimcare.model.values import DateTimeInterval
 from cimcare.model.verbs import Verb
+from cimcare.systems.oms.accounts import EntryRecord, EntrySort, OutageSpan, note_entry
 from cimcare.systems.oms.meters import take_meter_events
 from cimcare.systems.oms.reliability import Reliability, count_customers, load_reliability
-from cimcare.systems.oms.restored import InterruptionRecord, save_interruption
 from tests.unit.systems.outages import ControlRoom
 from tests.unit.systems.utility import MONDAY
 
@@ -60,6 +60,7 @@ async def test_a_restoration_that_was_not_true_counts_until_the_true_one(room: C
     await room.call("H11-1", "T1")
     room.pass_time(minutes=20)
     await room.hang_up("T1")
+    await room.tick()
     found = await report(room)
     assert found.unplanned.interruptions == 4
     assert found.unplanned.customer_minutes == 3 * 30 + 60
@@ -93,13 +94,10 @@ async def test_major_event_days_are_found_by_the_years_before(room: ControlRoom)
     """Three quiet days in the year before with a SAIDI of some minutes; then a day that is beyond all of them."""
     for day, minutes in ((30, 8), (60, 16), (90, 24)):
         start = MONDAY - timedelta(days=day)
-        row = InterruptionRecord(
-            point="UP11-1",
-            incident=MRID(f"past-{day}"),
-            started_at=start,
-            ended_at=start + timedelta(minutes=minutes),
-        )
-        await save_interruption(room.records, row, room.now)
+        end = start + timedelta(minutes=minutes)
+        past = OutageSpan(incident=MRID(f"past-{day}"), started_at=start, ended_at=end)
+        entry = EntryRecord(point="UP11-1", sort=EntrySort.OUTAGE, at=start, outage=past)
+        await note_entry(room.records, entry, room.now)
     await room.outage("I", "B")
     room.pass_time(hours=10)
     await room.close("I")

@@ -7,6 +7,7 @@ from cimcare.exchange.ports import EventHandler, Handler, Tick
 from cimcare.model.nouns import Noun
 from cimcare.model.verbs import Verb
 from cimcare.systems.oms import clockwork, works
+from cimcare.systems.oms.accounts import ENTRIES
 from cimcare.systems.oms.decisions import DECISIONS
 from cimcare.systems.oms.devices import DEVICES, SERVICE_POINTS
 from cimcare.systems.oms.dispatching import cancel_incidents, change_incidents, close_incidents, create_incidents
@@ -87,6 +88,7 @@ COLLECTIONS = (
     RESTORATIONS,
     INTERRUPTIONS,
     WORDS,
+    ENTRIES,
     TURNS,
     works.WORKS,
 )

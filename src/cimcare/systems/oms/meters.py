@@ -20,6 +20,7 @@ from cimcare.model.incident import UsagePointIdentity
 from cimcare.model.network import MeterEvent
 from cimcare.systems.identity import Label, lookup_keys
 from cimcare.systems.objects import warning_of
+from cimcare.systems.oms.accounts import EntryRecord, EntrySort, note_entry
 from cimcare.systems.oms.devices import SERVICE_POINTS, ServicePointRecord, find_supply
 from cimcare.systems.oms.incidents import IncidentBook
 from cimcare.systems.oms.kinds import ReportRecord
@@ -28,10 +29,8 @@ from cimcare.systems.oms.reports import above
 from cimcare.systems.oms.restored import (
     Evidence,
     EvidenceKind,
-    InterruptionRecord,
     find_interruption,
     outages_above,
-    save_interruption,
 )
 from cimcare.systems.oms.restoring import Restorer, is_later
 from cimcare.systems.oms.words import WordRecord, note_word
@@ -104,10 +103,7 @@ async def take_meter_events(events: tuple[MeterEvent, ...], context: ServingCont
             continue
         taken += len(group)
         new = [one for one in group if await _keep(one, meter, context)]
-        lasting, brief = _lasting(new)
-        for start, end in brief:
-            await _note_brief(meter, start, end, context)
-        for event in lasting:
+        for event in _lasting(new):
             await (_off if event.is_off else _on)(event, meter, book, restorer, context)
     result = Result.OK if not findings else Result.PARTIAL if taken else Result.FAILED
     if taken:
@@ -126,29 +122,15 @@ def _by_point(events: Iterable[MeterEvent]) -> list[tuple[int, list[MeterEvent]]
     return sorted(groups.values(), key=lambda one: one[1][0].at)
 
 
-def _lasting(events: list[MeterEvent]) -> tuple[list[MeterEvent], list[tuple[datetime, datetime]]]:
-    """Events without losses for a moment, after which there is supply all the same; and those, from when to when."""
+def _lasting(events: list[MeterEvent]) -> list[MeterEvent]:
+    """Events without losses for a moment: these are no outage, and there is supply all the same after them."""
     lasting: list[MeterEvent] = []
-    brief: list[tuple[datetime, datetime]] = []
     for event in events:
         last = lasting[-1] if lasting else None
         if not event.is_off and last is not None and last.is_off and event.at - last.at <= MOMENTARY:
-            brief.append((lasting.pop().at, event.at))
+            lasting.pop()
         lasting.append(event)
-    return lasting, brief
-
-
-async def _note_brief(meter: _Meter, start: datetime, end: datetime, context: ServingContext) -> None:
-    """An interruption for a moment is no outage, and counts in the index of momentary ones."""
-    row = InterruptionRecord(
-        point=meter.place,
-        incident=MRID(f"momentary@{start.isoformat()}"),
-        started_at=start,
-        ended_at=end,
-        customers=meter.customers,
-        device=meter.point.device if meter.point is not None else None,
-    )
-    await save_interruption(context.records, row, context.now)
+    return lasting
 
 
 async def _find_meter(records: Records, named: str) -> _Meter | None:
@@ -181,6 +163,9 @@ async def _keep(event: MeterEvent, meter: _Meter, context: ServingContext) -> bo
     keys = frozenset({Key("point", meter.mrid)})
     stored = Stored(mrid=mrid, body=body, created_at=event.at, modified_at=context.now, keys=keys)
     await context.records.save(METER_EVENTS, stored)
+    sort = EntrySort.LOST if event.is_off else EntrySort.BACK
+    entry = EntryRecord(point=meter.place, sort=sort, at=event.at, customers=meter.customers)
+    await note_entry(context.records, entry, context.now)
     return True
 
 
@@ -248,7 +233,6 @@ async def _on(
         return
     is_alone = report.tickets == 0 and report.settled == 0
     if is_alone and report.off_at is not None and event.at - report.off_at <= MOMENTARY:
-        await _note_brief(meter, report.off_at, event.at, context)
         await book.drop(report, "its meter was without supply for a moment only")
         await _on_unheard(event, meter, book, restorer, context)
         return

@@ -13,7 +13,9 @@ from cimcare.model.identity import MRID
 from cimcare.model.incident import Incident
 from cimcare.model.trouble_ticket import TroubleTicket
 from cimcare.systems.objects import as_utc
+from cimcare.systems.oms.accounts import EntryRecord, EntrySort, note_entry
 from cimcare.systems.oms.devices import ServicePointRecord, points_below
+from cimcare.systems.oms.estimating import load_rules
 from cimcare.systems.oms.incidents import IncidentBook
 from cimcare.systems.oms.kinds import OPEN, RESOLVED, TICKETS
 from cimcare.systems.oms.queueing import pass_turn, whose_turn
@@ -33,7 +35,7 @@ from cimcare.systems.oms.restored import (
     save_interruption,
     save_word,
 )
-from cimcare.systems.oms.restoring import GOES_ON, Restorer, place_keys
+from cimcare.systems.oms.restoring import FIRST, GOES_ON, Restorer, place_keys
 from cimcare.systems.oms.words import Out, WordRecord, outs_between, save_outs, words_about
 
 __all__ = ["go_through_restorations"]
@@ -78,8 +80,12 @@ class _Passage:
         if part is Part.TICKETS:
             if incident is None or not await self._tickets(incident):
                 part, after = Part.POINTS, None
-        else:
+        elif part is Part.POINTS:
             after = await self._points(incident) if incident is not None else None
+            if after is None:
+                part = Part.PLACES
+        else:
+            after = await self._places(incident) if incident is not None else None
             self.is_done = after is None
         word = msgspec.structs.replace(word, part=part, after=after)
         await save_word(self._records, word, DONE if self.is_done else PENDING, self._context.now)
@@ -121,7 +127,7 @@ class _Passage:
         """Note for points of the model that they have supply again; the last one, None if there are no more."""
         word = self._word
         if word.device is None:
-            return await self._places(incident)
+            return None
         page = await points_below(self._records, word.device, word.after, _PAGE)
         mrids = tuple(MRID(f"{incident.mrid}/{point.mrid}") for point in page)
         dark = await self._dark(page) if word.evidence.kind.covers_device else frozenset(point.mrid for point in page)
@@ -148,6 +154,15 @@ class _Passage:
                 await self._records.drop(INTERRUPTIONS, stored.mrid)
                 begun = msgspec.structs.replace(stored.body, started_at=word.started_at)
                 await save_interruption(self._records, begun, self._context.now)
+        for point in page:
+            entry = EntryRecord(
+                point=point.mrid,
+                sort=EntrySort.OUTAGE,
+                at=word.started_at,
+                outage=word.span,
+                customers=point.customers,
+            )
+            await note_entry(self._records, entry, self._context.now)
         for stored in others:
             if stored.body.ended_at is not None or stored.mrid in mrids:
                 continue
@@ -158,15 +173,26 @@ class _Passage:
         return page[-1].mrid if len(page) == _PAGE else None
 
     async def _places(self, incident: Stored[Incident]) -> MRID | None:
-        """The same for the places of tickets, where the outage had no device: words about them may be of another."""
+        """Enter the calls. Where the outage had no device, the places of tickets are gone through as points are."""
         word = self._word
         wanted = Selection(
             keys=((Key("incident", incident.mrid),),), states=(RESOLVED,), after=word.after, limit=_SLICE
         )
         page = await self._records.select(TICKETS.collection, wanted)
+        rules = await load_rules(self._records)
         for ticket in page:
             point, customers, path = await self._restorer.point_of(ticket)
-            if await find_interruption(self._records, incident.mrid, point) is not None:
+            reported = reported_at(ticket.body, ticket.created_at)
+            entry = EntryRecord(
+                point=point,
+                sort=EntrySort.CALL,
+                at=reported,
+                outage=word.span,
+                customers=customers,
+                contradicts_since=reported - min(rules.still_out, reported - FIRST),
+            )
+            await note_entry(self._records, entry, self._context.now, of=ticket.mrid)
+            if word.device is not None or await find_interruption(self._records, incident.mrid, point) is not None:
                 continue
             outs = outs_between(
                 (await words_about(self._records, (point,), word.started_at, word.at))[point], word.started_at, word.at

@@ -1,9 +1,9 @@
-"""Reliability of a period, out of the interruptions that were noted: indices, major event days, churn of estimates.
+"""Reliability of a period, out of the accounts of points: indices, major event days, churn of estimates.
 
 A report: it reads all interruptions of the period and of the years before it, and is not for the way of a message.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import TypeVar
 
@@ -11,6 +11,8 @@ import msgspec
 
 from cimcare.exchange.ports import Collection, Records, Selection, Stored
 from cimcare.model.identity import MRID
+from cimcare.systems.oms.accounts import EntryRecord, all_entries
+from cimcare.systems.oms.counting import outs_of
 from cimcare.systems.oms.devices import DEVICES
 from cimcare.systems.oms.estimates import Estimate, churn_of
 from cimcare.systems.oms.estimating import ESTIMATES
@@ -26,8 +28,7 @@ from cimcare.systems.oms.indices import (
     threshold_of,
 )
 from cimcare.systems.oms.interruptions import Interval
-from cimcare.systems.oms.kinds import CANCELLED, EXTENTS, INCIDENTS
-from cimcare.systems.oms.restored import INTERRUPTIONS, InterruptionRecord
+from cimcare.systems.oms.kinds import EXTENTS
 from cimcare.systems.premises import PREMISES
 
 __all__ = ["Reliability", "count_customers", "load_reliability"]
@@ -72,20 +73,23 @@ async def count_customers(records: Records) -> int:
 async def load_reliability(
     records: Records, *, since: datetime, until: datetime, now: datetime, customers: int, zone: tzinfo = UTC
 ) -> Reliability:
-    """Indices of the interruptions that began from `since` on and before `until`; what goes on is reckoned up to `now`.
+    """Indices of the interruptions that began from `since` on and before `until`.
+
+    Outages count when they have ended; what a meter has lost outside of any is reckoned up to `now`.
 
     Raises ValueError where there are no customers to whom indices could relate.
     """
     first = since - HISTORY_YEARS * _YEAR
-    wanted = Selection(since=first, until=until, limit=_PAGE)
-    points: dict[bool, dict[str, list[Interval]]] = {True: {}, False: {}}
-    counts: dict[str, int] = {}
-    async for one in _true(records, wanted):
-        points[one.is_planned].setdefault(one.point, []).append(one.interval)
-        counts[one.point] = max(one.customers, counts.get(one.point, 1))
+    accounts: dict[str, list[EntryRecord]] = {}
+    async for entry in all_entries(records, first):
+        accounts.setdefault(entry.point, []).append(entry)
+    points: dict[bool, dict[str, Sequence[Interval]]] = {True: {}, False: {}}
+    for point, entries in accounts.items():
+        points[False][point], points[True][point] = outs_of(entries)
+    counts = {point: max(entry.customers for entry in entries) for point, entries in accounts.items()}
     unplanned = interruptions_of(points[False], counts, until=now)
     planned = interruptions_of(points[True], counts, until=now)
-    before = [one for one in unplanned if one.start < since]
+    before = [one for one in unplanned if first <= one.start < since]
     own = [one for one in unplanned if since <= one.start < until]
     threshold = threshold_of(daily_saidi(before, customers=customers, zone=zone).values())
     major = major_days(daily_saidi(own, customers=customers, zone=zone), threshold)
@@ -99,21 +103,6 @@ async def load_reliability(
         major_days=tuple(sorted(major)),
         changes=await _changes(records, since, until),
     )
-
-
-async def _true(records: Records, wanted: Selection) -> AsyncIterator[InterruptionRecord]:
-    """Interruptions, but for those by incidents that were cancelled: taken back, or their premises are in another."""
-    while True:
-        page = await records.select(INTERRUPTIONS, wanted)
-        mrids = tuple({stored.body.incident for stored in page})
-        by = Selection(mrids=mrids, states=(CANCELLED,), limit=len(mrids) or 1)
-        cancelled = {one.mrid for one in await records.select(INCIDENTS.collection, by)} if page else set()
-        for stored in page:
-            if stored.body.incident not in cancelled:
-                yield stored.body
-        if len(page) < wanted.limit:
-            return
-        wanted = msgspec.structs.replace(wanted, after=page[-1].mrid)
 
 
 def _within(interruptions: tuple[Interruption, ...], since: datetime, until: datetime) -> list[Interruption]:

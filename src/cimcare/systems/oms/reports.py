@@ -14,6 +14,7 @@ from cimcare.model.identity import MRID
 from cimcare.model.incident import Incident, IncidentHazard, IncidentIdentity
 from cimcare.model.trouble_ticket import TroubleTicket
 from cimcare.systems.objects import as_utc
+from cimcare.systems.oms.accounts import EntryRecord, EntrySort, note_entry
 from cimcare.systems.oms.devices import DeviceRecord, Supply
 from cimcare.systems.oms.grouping import Judge
 from cimcare.systems.oms.judgement import bucket_of
@@ -288,6 +289,13 @@ class Reports:
         incident = await self._openings.find(report.incident)
         if word is None or incident is None or word.body.device in report.path:
             return
+        span = word.body.span
+        entry = EntryRecord(
+            point=report.point, sort=EntrySort.OUTAGE, at=span.started_at, outage=span, customers=report.customers
+        )
+        await note_entry(self._records, entry, self._context.now)
+        if report.off_at is None or report.on_at is not None:
+            return
         points = Points(self._context, self._openings.find_open, self.count_restored)
         devices = await self._judge.devices(report.path)
         said, is_by_point = word.body, word.body.device is None
@@ -297,7 +305,7 @@ class Reports:
 
     async def forget(self, report: ReportRecord) -> None:
         """What was reported in an incident that has ended counts no longer."""
-        if report.point and report.off_at is not None and report.on_at is None:
+        if report.point:
             await self._end_meter(report)
         self._known[report.premises] = None
         await self._records.drop(REPORTS, MRID(report.premises))

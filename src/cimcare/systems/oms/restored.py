@@ -19,6 +19,7 @@ from cimcare.model.incident import Incident
 from cimcare.model.values import Status
 from cimcare.systems.etr import parse_remark
 from cimcare.systems.objects import as_utc
+from cimcare.systems.oms.accounts import OutageSpan
 from cimcare.systems.oms.devices import DEVICES, DeviceRecord, ServicePointRecord, points_below
 from cimcare.systems.oms.interruptions import Interval
 from cimcare.systems.oms.kinds import EXTENTS, INCIDENTS, OPEN, ExtentRecord
@@ -96,6 +97,7 @@ class Part(StrEnum):
 
     TICKETS = "tickets"
     POINTS = "points"
+    PLACES = "places"
 
 
 class RestorationRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -115,6 +117,17 @@ class RestorationRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     is_planned: bool = False
     part: Part = Part.TICKETS
     after: MRID | None = None
+
+    @property
+    def span(self) -> OutageSpan:
+        """The outage as it stands in the accounts of points."""
+        return OutageSpan(
+            incident=self.incident,
+            started_at=self.started_at,
+            ended_at=self.at,
+            is_planned=self.is_planned,
+            is_of_places=self.device is None,
+        )
 
 
 class InterruptionRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -19,6 +19,7 @@ from cimcare.model.values import Status
 from cimcare.model.verbs import Verb
 from cimcare.systems.identity import labels_of, lookup_keys, mrid_of
 from cimcare.systems.merging import difference, merge
+from cimcare.systems.oms.accounts import EntryRecord, EntrySort, note_entry
 from cimcare.systems.oms.devices import DeviceRecord, ServicePointRecord, Supply, point_keys, points_below
 from cimcare.systems.oms.estimating import load_rules, note_duration
 from cimcare.systems.oms.incidents import IncidentBook
@@ -45,7 +46,7 @@ from cimcare.systems.oms.words import (
 )
 from cimcare.systems.premises import PREMISES
 
-__all__ = ["GOES_ON", "MOST_LATE", "STILL_OUT", "Restorer", "is_later", "place_keys"]
+__all__ = ["FIRST", "GOES_ON", "MOST_LATE", "STILL_OUT", "Restorer", "is_later", "place_keys"]
 
 STILL_OUT = "stillOut"
 """`status.reason` of a ticket of premises that were said to have supply again."""
@@ -56,7 +57,7 @@ MOST_LATE = 200
 GOES_ON = "the outage there goes on, though the one above it is over"
 """Why tickets below an outage that goes on are moved into it."""
 
-_FIRST = datetime.min.replace(tzinfo=UTC)
+FIRST = datetime.min.replace(tzinfo=UTC)
 _PAGE = 250
 
 
@@ -92,6 +93,13 @@ class Restorer:
         if customers > 1 and not evidence.kind.covers_device:
             return  # the point stands for several customers, of whom one has spoken
         await self.points.restore(incident, point, customers, at, evidence, path, is_by_point=is_by_point)
+
+    async def enter_word(self, ticket: Stored[TroubleTicket], at: datetime) -> None:
+        """Whoever was called back says that there is supply: that is entered, whatever a meter there says."""
+        point, customers, _ = await self.point_of(ticket)
+        if customers == 1:
+            entry = EntryRecord(point=point, sort=EntrySort.BACK, at=at)
+            await note_entry(self._records, entry, self._context.now)
 
     async def out_above(self, supply: Supply, at: datetime, *, but: MRID) -> Stored[Incident] | None:
         """An open outage above a place that keeps it out; `but` is not looked at."""
@@ -257,7 +265,7 @@ class Restorer:
         rules = await load_rules(self._records)
         point, _, above = await self.point_of(ticket, transformer)
         path = tuple(device.mrid for device in above)
-        since = at - min(rules.still_out, at - _FIRST)
+        since = at - min(rules.still_out, at - FIRST)
         return await find_restored(self._records, point, path, since=since, until=at)
 
     async def go_on(self, ticket: Stored[TroubleTicket], said: Restored) -> Stored[TroubleTicket]:

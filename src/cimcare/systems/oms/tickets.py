@@ -269,6 +269,7 @@ class _Desk:
         verdict = await self._ended(stored, wanted, RESOLVED)
         status = said.body.status if said.body is not None else None
         if verdict.stored is not None and status is not None and status.reason == EvidenceKind.CALLBACK:
+            await self.restorer.enter_word(verdict.stored, resolved)
             self._words.append((verdict.stored, resolved))
         return verdict
 

@@ -13,6 +13,7 @@ import msgspec
 from cimcare.exchange.ports import Collection, Key, Records, Selection, Stored
 from cimcare.model.identity import MRID
 from cimcare.model.incident import Incident
+from cimcare.systems.oms.accounts import EntryRecord, EntrySort, note_entry
 from cimcare.systems.oms.devices import DEVICES
 from cimcare.systems.oms.restored import (
     INTERRUPTIONS,
@@ -81,6 +82,8 @@ async def note_word(records: Records, word: WordRecord, now: datetime) -> None:
         keys=frozenset({Key("point", word.point)}),
     )
     await records.save(WORDS, stored)
+    sort = EntrySort.LOST if word.is_off else EntrySort.BACK
+    await note_entry(records, EntryRecord(point=word.point, sort=sort, at=word.at), now)
 
 
 async def words_about(
