@@ -494,6 +494,13 @@ async def test_deliveries_are_selected_by_page_and_filter(outbox: Outbox) -> Non
     assert await numbers(states=(DeliveryState.DEAD,), partner="GIS") == []
     assert await numbers(states=(DeliveryState.DELIVERED, DeliveryState.LEASED)) == [one, three, four]
     assert await numbers(states=(DeliveryState.AWAITING,)) == []
+    assert await numbers(newest_first=True) == [four, three, two, one]
+    assert await numbers(newest_first=True, after=three, limit=1) == [two]
+    assert await numbers(newest_first=True, cause=3) == [four, three, one]
+    assert await numbers(newest_first=True, partner="GIS", after=four) == [three, one]
+    assert await numbers(newest_first=True, states=(DeliveryState.DEAD, *waits)) == [three, two, one]
+    assert await numbers(newest_first=True, states=(DeliveryState.DEAD, *waits), after=three, limit=1) == [two]
+    assert await numbers(newest_first=True, states=waits, partner="GIS", after=three) == [one]
 
 
 async def test_backlogs_count_what_has_not_arrived(outbox: Outbox) -> None:

@@ -8,7 +8,7 @@ import msgspec
 
 from cimcare.exchange.outbox import Delivery
 from cimcare.exchange.store import Reader
-from cimcare.hub.outgoing.exchanged import find_exchanged
+from cimcare.hub.outgoing.exchanged import load_carried
 from cimcare.hub.rest.operator_views import DeliveryDetail, view_delivery, view_detail
 
 __all__ = ["Shown", "load_shown", "print_deliveries", "print_shown"]
@@ -24,14 +24,8 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
 
 async def load_shown(reader: Reader, delivery: Delivery) -> Shown:
     """All about one delivery."""
-    exchanged = await find_exchanged(reader, delivery)
-    sent = exchanged.sent.sequence if exchanged.sent is not None else delivery.message
-    received = delivery.received
-    if exchanged.received is not None:
-        received = await reader.log.find_raw(exchanged.received.sequence) or received
-    return Shown(
-        detail=view_detail(delivery, exchanged), sent=await reader.log.find_raw(sent) or b"", received=received
-    )
+    carried = await load_carried(reader, delivery)
+    return Shown(detail=view_detail(delivery, carried.exchanged), sent=carried.sent, received=carried.received)
 
 
 def print_deliveries(deliveries: Iterable[Delivery], *, as_json: bool) -> None:

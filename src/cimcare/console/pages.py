@@ -6,6 +6,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 
+from cimcare.console.deliveries.pages import deliveries_area
 from cimcare.console.frame import Frame, Page
 from cimcare.console.messages.pages import messages_area
 from cimcare.console.overview.pages import overview_area, readiness_area
@@ -18,6 +19,7 @@ __all__ = ["console_pages"]
 _AREAS = (
     overview_area,
     messages_area,
+    deliveries_area,
     readiness_area,
 )
 

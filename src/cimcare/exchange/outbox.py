@@ -99,10 +99,11 @@ class Delivery(NewDelivery, frozen=True, kw_only=True):
 
 
 class DeliverySelection(msgspec.Struct, frozen=True, kw_only=True):
-    """Which deliveries are wanted, oldest first. What is None or empty does not filter.
+    """Which deliveries are wanted, by number. What is None or empty does not filter.
 
     `since` and `before` bound `created_at`, both included; `after` is the number of the last one of the page before.
-    `message` and `cause` are sequences of the log. `states` are alternatives.
+    `message` and `cause` are sequences of the log. `states` are alternatives. They come oldest first, or newest first
+    with `newest_first`; then `after` means older than.
     """
 
     after: int | None = None
@@ -115,6 +116,7 @@ class DeliverySelection(msgspec.Struct, frozen=True, kw_only=True):
     cause: int | None = None
     since: datetime | None = None
     before: datetime | None = None
+    newest_first: bool = False
 
 
 class Backlog(msgspec.Struct, frozen=True, kw_only=True):

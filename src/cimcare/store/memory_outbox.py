@@ -1,6 +1,6 @@
 """The outbox in memory: the reference of what `Outbox` means, held to the tests of every store."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Hashable, Iterable
 from datetime import datetime
 from heapq import merge
 from itertools import islice
@@ -69,17 +69,23 @@ class MemoryOutboxReader:
         )
 
     def _candidates(self, selection: DeliverySelection) -> Iterable[int]:
-        """Numbers behind `after`, by the narrowest index that fits."""
-        after = (selection.after or 0,)
-        deliveries = self._tables.deliveries
+        """Numbers behind `after`, by the narrowest group that fits."""
         for name, value in (("message", selection.message), ("cause", selection.cause)):
             if value is not None:
-                return deliveries.keys((name, value), after=after)
+                return self._page((name, value), selection)
         if not selection.states or not set(selection.states) <= set(_LIVE):
-            return deliveries.keys("all", after=after)
+            return self._page("all", selection)
         partners = [selection.partner] if selection.partner else self._partners()
-        states = dict.fromkeys(selection.states)
-        return merge(*(deliveries.keys(("live", one, state), after=after) for one in partners for state in states))
+        groups = [("live", one, state) for one in partners for state in dict.fromkeys(selection.states)]
+        return merge(*(self._page(group, selection) for group in groups), reverse=selection.newest_first)
+
+    def _page(self, group: Hashable, selection: DeliverySelection) -> list[int]:
+        """Numbers of a group, in the order that is wanted, from behind the page before on."""
+        deliveries = self._tables.deliveries
+        if not selection.newest_first:
+            return deliveries.keys(group, after=(selection.after or 0,))
+        numbers = deliveries.keys(group)
+        return [number for number in reversed(numbers) if selection.after is None or number < selection.after]
 
     def _partners(self) -> list[str]:
         groups = self._tables.deliveries.groups()

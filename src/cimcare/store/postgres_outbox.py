@@ -39,6 +39,7 @@ _TRIED = "d.state IN ('waiting', 'leased') AND d.attempts > d.attempts_before AN
 _OPEN = "d.state IN ('waiting', 'leased', 'awaiting')"
 _LIVE = "d.state IN ('waiting', 'leased', 'awaiting', 'dead')"
 _ENDED = "d.state IN ('delivered', 'discarded')"
+_LAST_NUMBER = 2**63 - 1
 
 _SELECT = f"SELECT {_ALL} FROM deliveries AS d"  # noqa: S608 - constants only
 _FIND = f"{_SELECT} WHERE d.number = $1"
@@ -207,7 +208,7 @@ class PostgresOutboxReader:
         return None if row is None else _delivery_of(row)
 
     async def select(self, selection: DeliverySelection) -> tuple[Delivery, ...]:
-        """The deliveries that match, oldest first."""
+        """The deliveries that match."""
         conditions, values = _conditions_of(selection)
         by_message = selection.message is not None or selection.cause is not None
         if selection.states and not by_message and _LIVE_STATES.issuperset(selection.states):
@@ -216,7 +217,7 @@ class PostgresOutboxReader:
                 [str(state) for state in dict.fromkeys(selection.states)],
                 selection.limit,
             ]
-            statement = _select_live(conditions, len(values))
+            statement = _select_live(conditions, len(values), newest_first=selection.newest_first)
         else:
             if selection.partner:
                 values.append(as_text(selection.partner))
@@ -226,8 +227,10 @@ class PostgresOutboxReader:
                 conditions.append(f"d.state = ANY(${len(values)})")
             values.append(selection.limit)
             order = "d.number + 0" if by_message else "d.number"  # by the few of that message, not along all
+            page = "d.number < $1" if selection.newest_first else "d.number > $1"
+            way = " DESC" if selection.newest_first else ""
             statement = (
-                f"{_SELECT} WHERE {' AND '.join(['d.number > $1', *conditions])} ORDER BY {order} LIMIT ${len(values)}"
+                f"{_SELECT} WHERE {' AND '.join([page, *conditions])} ORDER BY {order}{way} LIMIT ${len(values)}"
             )
         return tuple(_delivery_of(row) for row in await self._session.fetch(statement, *values))
 
@@ -437,7 +440,8 @@ class PostgresOutbox(PostgresOutboxReader):
 def _conditions_of(selection: DeliverySelection) -> tuple[list[str], list[Value]]:
     """Conditions of a selection and their values, but for the page, which is the first value, partner and states."""
     conditions: list[str] = []
-    values: list[Value] = [selection.after or 0]
+    first = _LAST_NUMBER if selection.newest_first else 0
+    values: list[Value] = [first if selection.after is None else selection.after]
     for condition, value in (
         ("d.noun =", as_text(selection.noun) or None),
         ("d.verb =", as_text(selection.verb) or None),
@@ -452,11 +456,12 @@ def _conditions_of(selection: DeliverySelection) -> tuple[list[str], list[Value]
     return conditions, values
 
 
-def _select_live(conditions: list[str], values: int) -> str:
+def _select_live(conditions: list[str], values: int, *, newest_first: bool) -> str:
     """What is left of all that ever was, by an index of its own: for each partner and state one walk along it.
 
     The last three values are the partner, None for all; the states; the limit.
     """
+    behind, within, way = ("<", ">=", " DESC") if newest_first else (">", "<=", "")
     return (
         f"WITH RECURSIVE known AS (SELECT coalesce(${values - 2}, (SELECT min(partner) FROM deliveries AS d"  # noqa: S608
         f" WHERE {_LIVE})) AS partner UNION ALL SELECT (SELECT min(d.partner) FROM deliveries AS d WHERE {_LIVE}"
@@ -464,11 +469,11 @@ def _select_live(conditions: list[str], values: int) -> str:
         f" SELECT {_ALL} FROM known CROSS JOIN unnest(${values - 1}::varchar[]) AS wanted (state)"
         # Said so that no other index will do.
         f" CROSS JOIN LATERAL (SELECT * FROM deliveries AS d WHERE {_LIVE}"
-        " AND (d.partner, d.state, d.number) > (known.partner, wanted.state, $1)"
-        " AND (d.partner, d.state) <= (known.partner, wanted.state)"
+        f" AND (d.partner, d.state, d.number) {behind} (known.partner, wanted.state, $1)"
+        f" AND (d.partner, d.state) {within} (known.partner, wanted.state)"
         f"{''.join(f' AND {condition}' for condition in conditions)}"
-        f" ORDER BY d.partner, d.state, d.number LIMIT ${values}) AS d"
-        f" ORDER BY d.number LIMIT ${values}"
+        f" ORDER BY d.partner{way}, d.state{way}, d.number{way} LIMIT ${values}) AS d"
+        f" ORDER BY d.number{way} LIMIT ${values}"
     )
 
 

@@ -119,6 +119,7 @@ _REMOVE_ENDED = (
     f" (SELECT number FROM deliveries WHERE {_ENDED} AND due_at < ? ORDER BY due_at, number LIMIT ?)"
 )
 
+_LAST_NUMBER = 2**63 - 1
 _encode = msgspec.json.Encoder().encode
 _keys_of = msgspec.json.Decoder(tuple[str, ...]).decode
 
@@ -142,15 +143,16 @@ class SqliteOutboxReader:
             if selection.states:
                 conditions.append(f"state IN ({', '.join('?' * len(selection.states))})")
                 values.extend(state.value for state in selection.states)
-            return self._select(conditions, values, selection.limit)
+            return self._select(conditions, values, selection)
         # What is left of all that ever was is found by an index of its own: partner, state, number.
         partners = [selection.partner] if selection.partner else self._partners()
         found = [
-            self._select([*conditions, _LIVE, "partner = ?", "state = ?"], [*values, partner, state], selection.limit)
+            self._select([*conditions, _LIVE, "partner = ?", "state = ?"], [*values, partner, state], selection)
             for partner in partners
             for state in dict.fromkeys(selection.states)
         ]
-        return tuple(merge(*found, key=lambda delivery: delivery.number))[: selection.limit]
+        in_order = merge(*found, key=lambda delivery: delivery.number, reverse=selection.newest_first)
+        return tuple(in_order)[: selection.limit]
 
     async def backlogs(self) -> tuple[Backlog, ...]:
         """One for each partner that has any that wait, await or are dead."""
@@ -189,9 +191,10 @@ class SqliteOutboxReader:
             partners.append(last)
         return partners
 
-    def _select(self, conditions: list[str], values: list[Value], limit: int) -> tuple[Delivery, ...]:
-        statement = f"{_SELECT} WHERE {' AND '.join(conditions)} ORDER BY number LIMIT ?"
-        return tuple(_delivery_of(row) for row in self._session.all(statement, (*values, limit)))
+    def _select(self, conditions: list[str], values: list[Value], selection: DeliverySelection) -> tuple[Delivery, ...]:
+        order = "number DESC" if selection.newest_first else "number"
+        statement = f"{_SELECT} WHERE {' AND '.join(conditions)} ORDER BY {order} LIMIT ?"
+        return tuple(_delivery_of(row) for row in self._session.all(statement, (*values, selection.limit)))
 
 
 class SqliteOutbox(SqliteOutboxReader):
@@ -338,13 +341,14 @@ class SqliteOutbox(SqliteOutboxReader):
         limit: int,
     ) -> tuple[Delivery, ...]:
         """Make dead letters of those of a destination that wait or await their reply."""
-        conditions, values = _conditions_of(DeliverySelection(partner=partner, noun=noun, before=before, after=after))
+        wanted = DeliverySelection(partner=partner, noun=noun, before=before, after=after, limit=limit)
+        conditions, values = _conditions_of(wanted)
         # One walk along the index of what lives for each state, of `limit` rows at most but for what does not match.
         found = [
             self._select(
                 [*conditions, _LIVE, "state = ?", "(state <> 'leased' OR due_at <= ?)"],
                 [*values, state, to_micros(now)],
-                limit,
+                wanted,
             )
             for state in _OPEN_STATES
         ]
@@ -428,8 +432,8 @@ def _due_of_kinds(kinds: tuple[DeliveryKind, ...]) -> str:
 
 def _conditions_of(selection: DeliverySelection) -> tuple[list[str], list[Value]]:
     """Conditions of a selection and their values, without partner and states where these choose the index."""
-    conditions = ["number > ?"]
-    values: list[Value] = [selection.after or 0]
+    conditions = ["number < ?" if selection.newest_first else "number > ?"]
+    values: list[Value] = [_after_of(selection)]
     for condition, value in (
         ("partner = ?", selection.partner or None),
         ("noun = ?", selection.noun or None),
@@ -443,6 +447,11 @@ def _conditions_of(selection: DeliverySelection) -> tuple[list[str], list[Value]
             conditions.append(condition)
             values.append(value)
     return conditions, values
+
+
+def _after_of(selection: DeliverySelection) -> int:
+    """The number behind which the page begins."""
+    return selection.after if selection.after is not None else _LAST_NUMBER if selection.newest_first else 0
 
 
 def _delivery_of(row: _Row) -> Delivery:

@@ -10,7 +10,9 @@ __all__ = ["Shown"]
 
 
 class Shown(msgspec.Struct, frozen=True, kw_only=True):
-    """One page. `path` below the address of the hub, or how it is found there; `told`: words of it, without scripts.
+    """One page. `path` below the address of the hub, or how it is found there or at a hub beside it.
+
+    `told`: words of it, without scripts.
 
     `is_pictured`: a picture of it stands in the docs, `whole` of it, or what a window of 1280 to 800 shows.
     """
@@ -22,4 +24,5 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
 
     def address(self, hub: HubProcess) -> str:
         """Where it is at a running hub."""
-        return hub.address + (self.path if isinstance(self.path, str) else self.path(hub))
+        path = self.path if isinstance(self.path, str) else self.path(hub)
+        return path if path.startswith("http") else hub.address + path

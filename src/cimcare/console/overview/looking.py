@@ -16,7 +16,7 @@ from cimcare.hub.operation.watching import list_alarms
 from cimcare.hub.outgoing.destinations import Destination, list_destinations
 from cimcare.hub.rest.inside import Inside
 
-__all__ = ["YARDSTICK_PER_HOUR", "Check", "Flow", "Overview", "look_over"]
+__all__ = ["YARDSTICK_PER_HOUR", "Check", "Flow", "Overview", "flows_of", "look_over"]
 
 YARDSTICK_PER_HOUR = 150_000
 """Calls of the worst hour of a utility of 1.1 million customers in August 2020: the yardstick of the field."""
@@ -92,7 +92,7 @@ async def look_over(inside: Inside) -> Overview:
         at=now,
         checks=_checks(inside, alarms, books, destinations, now),
         alarms=alarms,
-        flows=_flows(inside, books, destinations, now),
+        flows=flows_of(inside, books, destinations, now),
         hourly=hourly,
         rate=hourly[-1][1] / elapsed,
         latest=latest,
@@ -154,9 +154,10 @@ def _checks(
     )
 
 
-def _flows(
+def flows_of(
     inside: Inside, books: Iterable[Balance], destinations: Iterable[Destination], now: datetime
 ) -> tuple[Flow, ...]:
+    """What passes between the hub and each other, by name; of what `books` counted, and what waits now."""
     received: dict[str, int] = {}
     refused: dict[str, int] = {}
     sent: dict[str, int] = {}

@@ -35,7 +35,7 @@ from cimcare.store.looking import folder_of, look_at
 from cimcare.transport.certificates import ends_of_file
 from cimcare.validation import judge
 
-__all__ = ["Gatherer", "note_verified"]
+__all__ = ["Gatherer", "note_verified", "read_certificates"]
 
 _HOUR = timedelta(hours=1)
 _DAY = timedelta(days=1)
@@ -229,7 +229,7 @@ class Gatherer:
                     delivered_at=min(max(taken) + _HOUR, now) if taken else None,
                     takes_since=_takes_since(one.backlog, out, one.name),
                     spared=circuit.reason if circuit is not None and circuit.is_open else "",
-                    files=await _read_files(partner) if partner is not None else (),
+                    files=await read_certificates(partner) if partner is not None else (),
                 )
             )
         return tuple(facts)
@@ -259,8 +259,9 @@ def _takes_since(backlog: Backlog, delivered: list[Line], name: str) -> datetime
     return None if any(line.partner == name and line.hour >= since for line in delivered) else backlog.oldest_at
 
 
-async def _read_files(partner: Partner) -> tuple[CertificateFile, ...]:
-    """Files may be large, or far away."""
+async def read_certificates(partner: Partner) -> tuple[CertificateFile, ...]:
+    """When our certificates for a partner end: our own, and those of authorities."""
+    # Aside, for files may be large, or far away.
     has_files = partner.tls.certificate_file or partner.tls.ca_file
     return await asyncio.to_thread(_files_of, partner) if has_files else ()
 

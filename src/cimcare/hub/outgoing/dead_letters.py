@@ -150,10 +150,12 @@ async def each_dead(outbox: OutboxReader, wanted: DeadFilter) -> AsyncIterator[D
         after = page[-1].number
 
 
-async def choose(outbox: OutboxReader, wanted: DeadFilter) -> Chosen:
-    """The dead letters that match now. What dies later is not among them."""
+async def choose(outbox: OutboxReader, wanted: DeadFilter, *, most: int | None = None) -> Chosen:
+    """The dead letters that match now, the oldest so many of them. What dies later is not among them."""
     grouping = _Grouping()
     async for delivery in each_dead(outbox, wanted):
+        if len(grouping) == most:
+            break
         grouping.add(delivery)
     return grouping.chosen()
 
@@ -174,6 +176,9 @@ class _Grouping:
     def __init__(self) -> None:
         self._numbers: list[int] = []
         self._groups: dict[tuple[str, str, str, str], Group] = {}
+
+    def __len__(self) -> int:
+        return len(self._numbers)
 
     def add(self, delivery: Delivery) -> None:
         number, code = delivery.number, next(iter(codes_of(delivery.reason)), "")
@@ -260,6 +265,11 @@ class DeadLetters:
                 await control.pause(_WATCH_SECONDS)
             if control.is_halted():
                 return self._note(is_halted=True)
+
+    async def look(self) -> Tally:
+        """See what became of some of those that were sent again. Raises StoreError."""
+        await self._look(_LOOKS)
+        return self._tally
 
     # ----------------------------------------------------------------------------------------------------- work
 

@@ -15,7 +15,8 @@ class ReasonError(CimcareError):
 
     def __init__(self, found: str) -> None:
         accepted = f"a few words for who reads the audit trail, up to {LONGEST_REASON} characters"
-        super().__init__(finding_of(self.code, "reason", found, accepted, "guarantee G10").describe())
+        self.finding = finding_of(self.code, "reason", found, accepted, "guarantee G10")
+        super().__init__(self.finding.describe())
 
 
 def require_reason(text: str) -> str:

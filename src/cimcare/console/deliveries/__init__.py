@@ -1,0 +1,1 @@
+"""Deliveries, dead letters and partners."""
