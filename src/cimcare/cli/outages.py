@@ -41,6 +41,7 @@ from cimcare.systems.oms.indices import Indices
 from cimcare.systems.oms.kinds import INCIDENTS
 from cimcare.systems.oms.reliability import Reliability, count_customers, load_reliability
 from cimcare.systems.oms.restored import RESTORATIONS, EvidenceKind, RestorationRecord
+from cimcare.systems.oms.standing import where_of
 
 __all__ = ["outages"]
 
@@ -110,16 +111,9 @@ def _line_of(stored: Stored[Incident]) -> str:
     estimate = estimate_shown(body)
     until = f" until {estimate.at.isoformat(timespec='minutes')}" if estimate.at is not None else ""
     return (
-        f"{stored.mrid} {stored.created_at.isoformat(timespec='minutes')} {stored.state:9} {_where(body)}, "
+        f"{stored.mrid} {stored.created_at.isoformat(timespec='minutes')} {stored.state:9} {where_of(body)}, "
         f"{'?' if customers is None else customers} customers, {estimate.stage}{until}"
     )
-
-
-def _where(body: Incident) -> str:
-    if body.location is None:
-        return "place unknown"
-    labels = labels_of(body.location)
-    return " ".join(part for part in (body.location.type, labels[0].name if labels else "") if part) or "place unknown"
 
 
 @outages.command()

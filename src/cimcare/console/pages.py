@@ -8,6 +8,7 @@ from starlette.routing import BaseRoute, Mount, Route
 
 from cimcare.console.deliveries.pages import deliveries_area
 from cimcare.console.frame import Frame, Page
+from cimcare.console.history.pages import history_area
 from cimcare.console.messages.pages import messages_area
 from cimcare.console.overview.pages import overview_area, readiness_area
 from cimcare.console.rendering import read_static
@@ -20,6 +21,7 @@ _AREAS = (
     overview_area,
     messages_area,
     deliveries_area,
+    history_area,
     readiness_area,
 )
 

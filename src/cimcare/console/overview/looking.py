@@ -12,6 +12,7 @@ from cimcare.exchange.ledger import Account, Balance, hour_of
 from cimcare.exchange.log import LogEntry, LogSelection
 from cimcare.hub.operation.alarms import Alarm, Severity
 from cimcare.hub.operation.balance import balances
+from cimcare.hub.operation.minutes import Pace, paces
 from cimcare.hub.operation.watching import list_alarms
 from cimcare.hub.outgoing.destinations import Destination, list_destinations
 from cimcare.hub.rest.inside import Inside
@@ -25,6 +26,7 @@ _HOURS = 24
 _LATEST = 12
 _HOUR = timedelta(hours=1)
 _OLD = timedelta(minutes=5)
+_STORM = (timedelta(minutes=1), timedelta(minutes=15))
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,7 +55,10 @@ class Flow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Overview(msgspec.Struct, frozen=True, kw_only=True):
-    """All of the page. `hourly` is what came in by hour, oldest first; `rate` is this hour's, as for a whole hour."""
+    """All of the page. `hourly` is what came in by hour, oldest first; `rate` is this hour's, as for a whole hour.
+
+    `storm` is how fast it came in over the last minute and the last quarter of an hour, as far as minutes are kept.
+    """
 
     at: datetime
     checks: tuple[Check, ...]
@@ -61,6 +66,7 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
     flows: tuple[Flow, ...]
     hourly: tuple[tuple[datetime, int], ...]
     rate: float
+    storm: tuple[Pace, ...]
     latest: tuple[LogEntry, ...]
 
     @property
@@ -69,9 +75,11 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
         return all(check.is_fine for check in self.checks)
 
     @property
-    def of_yardstick(self) -> float:
-        """This hour's rate as a part of the yardstick."""
-        return self.rate / YARDSTICK_PER_HOUR
+    def meters(self) -> tuple[tuple[str, timedelta, float], ...]:
+        """The storm meter: over what, how long that is, and the rate as for a whole hour; the shortest first."""
+        names = ("last minute", "last 15 minutes")
+        storm = [(name, pace.over, pace.per_hour) for name, pace in zip(names, self.storm, strict=False)]
+        return (*storm, ("this hour", self.at - hour_of(self.at), self.rate))
 
 
 async def look_over(inside: Inside) -> Overview:
@@ -95,6 +103,7 @@ async def look_over(inside: Inside) -> Overview:
         flows=flows_of(inside, books, destinations, now),
         hourly=hourly,
         rate=hourly[-1][1] / elapsed,
+        storm=tuple(pace for pace in await paces(inside.reader, now, *_STORM) if pace is not None),
         latest=latest,
     )
 

@@ -5,7 +5,7 @@ from starlette.responses import RedirectResponse, Response
 
 from cimcare.console.frame import Area, Frame, Page
 from cimcare.console.overview.live import Live
-from cimcare.console.overview.looking import look_over
+from cimcare.console.overview.looking import YARDSTICK_PER_HOUR, look_over
 from cimcare.console.rendering import SAFE
 from cimcare.exchange.store import StoreError
 from cimcare.hub.rest.audience import TooManyStreamsError
@@ -43,7 +43,7 @@ class _Overview:
 
     async def overview(self, request: Request) -> Response:
         seen = await look_over(self._frame.inside)
-        return self._frame.show(request, "overview/overview.html", {"seen": seen})
+        return self._frame.show(request, "overview/overview.html", {"seen": seen, "yardstick": YARDSTICK_PER_HOUR})
 
     async def live(self, _: Request) -> Response:
         try:
@@ -57,7 +57,8 @@ class _Overview:
             seen = await look_over(inside)
         except StoreError:
             return {"overview": rendering.fragment("overview/_unreadable.html", {"at": inside.clock()})}
-        return {"overview": rendering.fragment("overview/_overview.html", {"seen": seen})}
+        values = {"seen": seen, "yardstick": YARDSTICK_PER_HOUR}
+        return {"overview": rendering.fragment("overview/_overview.html", values)}
 
 
 class _Readiness:

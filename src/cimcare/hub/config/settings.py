@@ -222,6 +222,10 @@ class RetentionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     drills_days: Annotated[
         int, described("How long drills of partners are kept.", unit="days", least=1, most=36500)
     ] = 30
+    minutes_days: Annotated[
+        int,
+        described("How long it is kept how things stood at each minute.", unit="days", least=1, most=36500),
+    ] = 35
     every_minutes: Annotated[
         int,
         described(

@@ -1,4 +1,4 @@
-"""What a running hub does besides messages, from time to time: alarms, ticks, requests without end, retention.
+"""What a running hub does besides messages, from time to time: alarms, ticks, stale requests, retention, its minutes.
 
 Each is a task of its own, so that a long clean-up does not delay an alarm. None ends by an error.
 """
@@ -24,9 +24,11 @@ from cimcare.hub.metrics import Metrics
 from cimcare.hub.operation.alarms import AlarmLimits
 from cimcare.hub.operation.broker_states import note_brokers
 from cimcare.hub.operation.doctor import Doctor
+from cimcare.hub.operation.minutes import keep_minute
 from cimcare.hub.operation.retention import Ages, Retention
 from cimcare.hub.operation.stale import settle_stale
 from cimcare.hub.operation.watching import Watcher
+from cimcare.model.nouns import Role
 
 __all__ = ["Upkeep"]
 
@@ -41,6 +43,7 @@ _FIRST_RETENTION = timedelta(minutes=1)
 _FIRST_TICKS = timedelta(seconds=5)
 """Soon, for much may be due that nobody did while no hub ran."""
 
+_MINUTE = timedelta(minutes=1)
 _READINESS_EVERY = timedelta(minutes=1)
 _FIRST_LOOK = timedelta(seconds=10)
 
@@ -96,6 +99,7 @@ class Upkeep:
         self._alarms_every = timedelta(seconds=settings.alarms.every_seconds)
         self._ticks_every = timedelta(seconds=settings.hub.tick_seconds)
         self._retention = Retention(store, Ages.of(settings), clock, pause_seconds=_PAUSE_SECONDS)
+        self._minutes_kept = timedelta(days=settings.retention.minutes_days)
         self._whole_at: datetime | None = None
         self._longest_deadline = timedelta(seconds=30)
         self._tasks: list[asyncio.Task[None]] = []
@@ -128,6 +132,7 @@ class Upkeep:
         jobs = [
             ("alarms", self.watcher.look, timedelta(), self._alarms_every),
             ("stale requests", self.settle, timedelta(), _STALE_EVERY),
+            ("minutes", self.keep_minute, timedelta(), _MINUTE),
         ]
         if self._brokers():
             jobs.append(("brokers", self.note_brokers, timedelta(), _BROKERS_EVERY))
@@ -152,6 +157,11 @@ class Upkeep:
         """Write how it is with the brokers, for whoever asks another process, or a command. Raises StoreError."""
         now = self._clock()
         await note_brokers(self._store, self._brokers(), process=self._process, now=now, hold=4 * _BROKERS_EVERY)
+
+    async def keep_minute(self) -> None:
+        """Keep how it stands now, if no other process has done so in this minute. Raises StoreError."""
+        has_outages = all(partner.role is not Role.OMS for partner in self._partners())
+        await keep_minute(self._store, self._clock(), has_outages=has_outages, keep=self._minutes_kept)
 
     async def settle(self) -> None:
         """End requests that nobody works on any more. Raises StoreError."""

@@ -132,5 +132,5 @@ REPORTS: Collection[ReportRecord] = Collection("oms.Reports", ReportRecord)
 """One for each of the premises of which something is reported. The key `incident` leads from an incident to them."""
 
 EXTENTS: Collection[ExtentRecord] = Collection("oms.Extents", ExtentRecord)
-"""One for each incident. The key `above` leads from a device to the open ones at it and below it, `pinned` to those
-that are confirmed there, `unresolved` to those at places that the model does not know."""
+"""One for each incident. The key `going` leads to the open ones, `above` from a device to those at it and below it,
+`pinned` to those that are confirmed there, `unresolved` to those at places that the model does not know."""

@@ -36,6 +36,7 @@ from cimcare.systems.oms.kinds import (
     TICKETS,
     ExtentRecord,
 )
+from cimcare.systems.oms.standing import GOING_ON, customers_out
 
 __all__ = ["Shelf"]
 
@@ -129,7 +130,7 @@ class Shelf:
         self._extents[incident.mrid] = extent
         keys = set()
         if incident.state == OPEN:
-            keys = {Key("above", mrid) for mrid in extent.path}
+            keys = {GOING_ON, *(Key("above", mrid) for mrid in extent.path)}
             if extent.device is not None:
                 keys |= {Key("above", extent.device)} | ({Key("pinned", extent.device)} if extent.is_pinned else set())
             elif extent.is_unresolved:
@@ -202,9 +203,7 @@ def _with_counts(body: Incident, extent: ExtentRecord) -> Incident:
     """The body with its number of customers and the beginning of the outage brought up to date."""
     if body.outage is None:
         return body
-    total = extent.customers if extent.device is not None else extent.premises
+    total = customers_out(extent)
     critical = extent.critical_below if extent.device is not None else extent.critical
-    # Who has said that supply is back is not believed out; who has not is, whatever the model counts.
-    total = max(max(total, extent.premises) - extent.restored, extent.dark)
     summary = ServicePointOutageSummary(critical_count=min(max(critical, extent.critical), total), total_count=total)
     return msgspec.structs.replace(body, outage=msgspec.structs.replace(body.outage, summary=summary))

@@ -1,0 +1,1 @@
+"""How it stood at any instant of the past."""

@@ -1,0 +1,45 @@
+"""Routes of the past: how it stood at any instant, and what became of a span of time."""
+
+from datetime import timedelta
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from cimcare.console.frame import Area, Frame, Page
+from cimcare.console.history.looking import look_back
+from cimcare.console.history.window import bars_of, read_window
+from cimcare.hub.operation.minutes import list_minutes
+
+__all__ = ["history_area"]
+
+_MARGIN = timedelta(minutes=3)
+_MOST_MINUTES = 1500
+
+
+def history_area(frame: Frame) -> Area:
+    """The past of a hub."""
+    pages = _History(frame)
+    return Area(title="History", href="/console/history", pages=[Page("/history", pages.history)])
+
+
+class _History:
+    def __init__(self, frame: Frame) -> None:
+        self._frame = frame
+
+    async def history(self, request: Request) -> Response:
+        inside = self._frame.inside
+        now = inside.clock()
+        window = read_window(request.query_params.multi_items(), now)
+        past = await look_back(inside, window.at)
+        minutes = await list_minutes(inside.reader.records, window.since - _MARGIN, window.until, limit=_MOST_MINUTES)
+        bars = bars_of(minutes, window)
+        values = {
+            "window": window,
+            "past": past,
+            "bars": bars,
+            "most": max((bar.received or 0 for bar in bars), default=0),
+            "most_out": max((bar.customers or 0 for bar in bars), default=0),
+            "has_bars": any(bar.received is not None for bar in bars),
+            "now": now,
+        }
+        return self._frame.show(request, "history/history.html", values)

@@ -1,0 +1,236 @@
+"""How things stood at each minute: what was counted, what waited, which alarms stood, how many customers were out.
+
+Ledger, queues, alarms and extents of outages say how it is now, and not how it was. So once a minute one process reads
+them and keeps what they say; nothing is added to the way of a message. Everything else about the past is kept with
+instants anyway: messages, deliveries, estimates, words of restoration, the audit trail.
+
+A minute in which no hub ran is not there, and no minute is made up for it.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+
+import msgspec
+
+from cimcare.exchange.ledger import Account, Line, hour_of
+from cimcare.exchange.outbox import Backlog
+from cimcare.exchange.ports import Collection, Records, Selection
+from cimcare.exchange.ports import Stored as Kept
+from cimcare.exchange.store import Reader, Store
+from cimcare.hub.operation.alarms import Alarm
+from cimcare.hub.operation.watching import list_alarms
+from cimcare.hub.outgoing.halting import list_halts
+from cimcare.model.identity import MRID
+from cimcare.systems.oms.standing import Standing, list_standings
+
+__all__ = [
+    "MINUTES",
+    "STANDINGS",
+    "Counted",
+    "MinuteRecord",
+    "Pace",
+    "StandingsRecord",
+    "counted_between",
+    "find_minute",
+    "find_standings",
+    "keep_minute",
+    "keeps_since",
+    "list_minutes",
+    "paces",
+]
+
+_HOUR = timedelta(hours=1)
+_MINUTE = timedelta(minutes=1)
+_MOST_PARTNERS = 200
+_MOST_STANDINGS = 200
+_LOOKED_BACK = 5
+"""How many minutes before an instant the last one that is kept may lie; before that no hub was running."""
+
+_FORGOTTEN_TOGETHER = 10
+"""Minutes removed with each that is kept, so that a shorter setting is caught up with."""
+
+
+class Counted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the ledger had counted of one hour, all partners together.
+
+    `received`, `accepted`, `refused` and `repeats` are of what came in; `put_out` is what was to be delivered, with its
+    ends `delivered` and `dead`.
+    """
+
+    hour: datetime
+    received: int = 0
+    accepted: int = 0
+    refused: int = 0
+    repeats: int = 0
+    put_out: int = 0
+    delivered: int = 0
+    dead: int = 0
+
+
+class MinuteRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How it stood at an instant. Its mRID is the minute that holds it.
+
+    `counted` are the hour and the one before. `incidents` are open ones, `customers` those out by them, each once;
+    None where the outage management is not built in here.
+    """
+
+    at: datetime
+    counted: tuple[Counted, ...] = ()
+    backlogs: tuple[Backlog, ...] = ()
+    halted: tuple[str, ...] = ()
+    alarms: tuple[Alarm, ...] = ()
+    incidents: int | None = None
+    customers: int | None = None
+
+
+class StandingsRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What open incidents covered at the instant of the minute; the largest, and how many `more` there were."""
+
+    standings: tuple[Standing, ...]
+    more: int = 0
+
+
+class Pace(msgspec.Struct, frozen=True, kw_only=True):
+    """How fast messages came in over a time up to now."""
+
+    received: int
+    over: timedelta
+
+    @property
+    def per_hour(self) -> float:
+        """As for a whole hour."""
+        return self.received / (self.over / _HOUR)
+
+
+MINUTES: Collection[MinuteRecord] = Collection("hub.Minutes", MinuteRecord)
+STANDINGS: Collection[StandingsRecord] = Collection("hub.Standings", StandingsRecord)
+"""Beside a minute, under its mRID; none where nothing was out."""
+
+
+async def keep_minute(store: Store, now: datetime, *, has_outages: bool, keep: timedelta) -> bool:
+    """Keep how it stands, unless this minute has it already; and remove what is older than `keep`.
+
+    Reads a bounded number of rows but for open incidents, of which each is read. Raises StoreError.
+    """
+    reader, mrid = store.reader, _mrid_of(now)
+    if await reader.records.find(MINUTES, mrid) is not None:
+        return False
+    standings = await list_standings(reader.records) if has_outages else ()
+    record = MinuteRecord(
+        at=now,
+        counted=counted_of(await reader.ledger.lines(hour_of(now) - _HOUR, now + _HOUR)),
+        backlogs=(await reader.outbox.backlogs())[:_MOST_PARTNERS],
+        halted=tuple(await list_halts(reader.records))[:_MOST_PARTNERS],
+        alarms=(await list_alarms(reader.records))[:_MOST_PARTNERS],
+        incidents=len(standings) if has_outages else None,
+        customers=sum(one.customers for one in standings if not one.is_within) if has_outages else None,
+    )
+    largest = sorted(standings, key=lambda one: -one.customers)[:_MOST_STANDINGS]
+    async with store.transaction() as transaction:
+        records = transaction.records
+        if await records.find(MINUTES, mrid) is not None:
+            return False
+        await records.save(MINUTES, Kept(mrid=mrid, body=record, created_at=now, modified_at=now))
+        if largest:
+            body = StandingsRecord(standings=tuple(largest), more=len(standings) - len(largest))
+            await records.save(STANDINGS, Kept(mrid=mrid, body=body, created_at=now, modified_at=now))
+        for old in await records.select(MINUTES, Selection(until=now - keep, limit=_FORGOTTEN_TOGETHER)):
+            await records.drop(MINUTES, old.mrid)
+            await records.drop(STANDINGS, old.mrid)
+    return True
+
+
+def counted_of(lines: Iterable[Line]) -> tuple[Counted, ...]:
+    """Lines of the ledger by hour, all partners together."""
+    found: dict[datetime, Counted] = {}
+    for line in lines:
+        one = found.get(line.hour) or Counted(hour=line.hour)
+        if line.account is Account.IN:
+            found[line.hour] = msgspec.structs.replace(
+                one,
+                received=one.received + line.received,
+                accepted=one.accepted + line.delivered,
+                refused=one.refused + line.refused,
+                repeats=one.repeats + line.repeats,
+            )
+        else:
+            found[line.hour] = msgspec.structs.replace(
+                one,
+                put_out=one.put_out + line.received,
+                delivered=one.delivered + line.delivered,
+                dead=one.dead + line.dead,
+            )
+    return tuple(found[hour] for hour in sorted(found))
+
+
+def counted_between(before: Sequence[Counted], after: Sequence[Counted], since: datetime) -> Counted:
+    """What was counted from one look, at `since`, to a later one.
+
+    Only of hours that both of them could see: the one that holds `since`, the one before it, and those behind it.
+    """
+    known = {one.hour: one for one in before}
+    total = Counted(hour=hour_of(since))
+    for one in after:
+        if one.hour < hour_of(since) - _HOUR:
+            continue
+        then = known.get(one.hour) or Counted(hour=one.hour)
+        total = Counted(
+            hour=total.hour,
+            **{
+                name: getattr(total, name) + getattr(one, name) - getattr(then, name)
+                for name in Counted.__struct_fields__
+                if name != "hour"
+            },
+        )
+    return total
+
+
+async def find_minute(records: Records, at: datetime) -> MinuteRecord | None:
+    """How it stood at an instant: as it was kept last by then; None where nothing was kept in the minutes before."""
+    for back in range(_LOOKED_BACK):
+        found = await records.find(MINUTES, _mrid_of(at - back * _MINUTE))
+        if found is not None and found.body.at <= at:
+            return found.body
+    return None
+
+
+async def find_standings(records: Records, minute: MinuteRecord) -> StandingsRecord:
+    """What open incidents covered in a minute that is kept."""
+    found = await records.find(STANDINGS, _mrid_of(minute.at))
+    return found.body if found is not None else StandingsRecord(standings=())
+
+
+async def list_minutes(records: Records, since: datetime, until: datetime, *, limit: int) -> tuple[MinuteRecord, ...]:
+    """Minutes kept from one instant to another, in order, at most `limit`."""
+    found = await records.select(MINUTES, Selection(since=since, until=until, limit=limit))
+    return tuple(one.body for one in found)
+
+
+async def keeps_since(records: Records) -> datetime | None:
+    """The first minute that is kept; None if none is."""
+    first = await records.select(MINUTES, Selection(limit=1))
+    return first[0].body.at if first else None
+
+
+async def paces(reader: Reader, now: datetime, *times: timedelta) -> tuple[Pace | None, ...]:
+    """How fast messages came in over each of these times up to now, of up to an hour.
+
+    Each is reckoned from the last minute kept that is at least so long ago, failing that from the oldest one of these
+    times; None where no minute is kept.
+    """
+    longest = max(times)
+    kept = await list_minutes(reader.records, now - longest - 2 * _MINUTE, now, limit=int(longest / _MINUTE) + 3)
+    current = counted_of(await reader.ledger.lines(hour_of(now) - 2 * _HOUR, now + _HOUR))
+    return tuple(_pace(kept, current, now, time) for time in times)
+
+
+def _pace(kept: Sequence[MinuteRecord], current: Sequence[Counted], now: datetime, time: timedelta) -> Pace | None:
+    since = next((one for one in reversed(kept) if now - one.at >= time), kept[0] if kept else None)
+    if since is None or now <= since.at:
+        return None
+    received = counted_between(since.counted, current, since.at).received
+    return Pace(received=max(received, 0), over=now - since.at)
+
+
+def _mrid_of(at: datetime) -> MRID:
+    return MRID(f"{at:%Y-%m-%dT%H:%MZ}")
