@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
+import msgspec
 import pytest
 import uvloop
 
@@ -270,21 +271,29 @@ async def test_what_is_not_acknowledged_comes_again_and_says_so(opens: Opens, qu
     assert arrived.message.redeliveries == 1
 
 
-async def test_a_released_message_is_not_lost(opens: Opens, way: str, queue: Destination) -> None:
-    """It is handed out again, or stands among the dead letters of the broker, as its rules are."""
-    session, inbox, dead = await opens(), Inbox(), Inbox()
-    await session.subscribe(queue, inbox)
-    if way == "stomp-activemq":
-        await session.subscribe(parse_destination("queue:ActiveMQ.DLQ"), dead)
-    await session.publish(queue, a_message("again"), within=SECONDS)
-    await session.release((await inbox.first())[0])
-    if way == "stomp-activemq":
-        assert (await dead.first())[0].message.body == b"again"
-        await session.acknowledge(dead.arrived[0])
-    else:
-        _, arrived = await inbox.first(2)
-        assert arrived.message.redeliveries == 1
+async def test_a_selector_picks_messages_or_is_refused(opens: Opens, way: str, queue: Destination) -> None:
+    """A broker that has none and said nothing would hand out what the consumer must not take away from others."""
+    session, inbox, rest = await opens(), Inbox(), Inbox()
+    wanted = "Noun IN ('A', 'B') AND Verb <> 'get'"
+    if way != "stomp-activemq":
+        with pytest.raises(BrokerError, match="no selectors") as caught:
+            await session.subscribe(queue, inbox, selector=wanted, within=SECONDS)
+        assert (caught.value.code, caught.value.blames_us) == ("NET-124", True)
+        await session.publish(queue, a_message(), within=SECONDS)  # the session is as good as before
+        return
+    for number, (noun, verb) in enumerate((("A", "create"), ("A", "get"), ("C", "create"), ("B", "close"))):
+        said = msgspec.structs.replace(a_message(str(number)), properties={"Noun": noun, "Verb": verb})
+        await session.publish(queue, said, within=SECONDS)
+    await session.subscribe(queue, inbox, selector=wanted, within=SECONDS)
+    for arrived in await inbox.first(2):
         await session.acknowledge(arrived)
+    assert inbox.bodies == [b"0", b"3"]
+    await session.subscribe(queue, rest, within=SECONDS)
+    await rest.first(2)
+    assert rest.bodies == [b"1", b"2"]  # what is not wanted stays for others
+    with pytest.raises(BrokerError) as caught:
+        await session.subscribe(queue, inbox, selector="Noun =", within=SECONDS)
+    assert caught.value.code in ("NET-123", "NET-124")
 
 
 async def test_no_more_come_than_were_asked_for(opens: Opens, queue: Destination) -> None:

@@ -54,6 +54,8 @@ class MemoryBroker:
         self.published: list[tuple[Destination, BrokerMessage]] = []
         self.waiting: list[tuple[Destination, BrokerMessage]] = []
         self.durable: dict[str, tuple[Destination, list[tuple[Destination, BrokerMessage]]]] = {}
+        self.selectors: dict[str, str] = {}
+        """What consumers of a destination asked for, by its name."""
         self.opened = 0
         self._numbers = count(1)
 
@@ -156,8 +158,9 @@ class MemorySession:
         prefetch: int = 50,
         within: float = 30.0,
     ) -> _Consumer:
-        del selector, prefetch, within
+        del prefetch, within
         self._require()
+        self.broker.selectors[destination.name] = selector
         if code := self.broker.refuses(destination):
             raise BrokerError(code, str(self.address), f"no consumer for {destination}", "another destination")
         consumer = _Consumer(self, destination, on_arrival, durable=durable)
@@ -179,9 +182,6 @@ class MemorySession:
         assert isinstance(arrived.token, int)
         if self.unsettled.pop(arrived.token, None) is not None:
             self.acknowledged.append(arrived.message)
-
-    async def release(self, arrived: Arrived) -> None:
-        self._require()
 
     async def close(self) -> None:
         self.end("closed by us")

@@ -33,7 +33,7 @@ from cimcare.hub.outgoing.dead_letters import (
     explain,
     is_code,
 )
-from cimcare.hub.outgoing.destinations import is_direct, list_destinations
+from cimcare.hub.outgoing.destinations import list_destinations, needs_partner
 from cimcare.store.opening import shown_url
 
 __all__ = ["deadletters"]
@@ -49,6 +49,8 @@ _MOST_GROUPS = 20
 @click.pass_context
 def deadletters(context: click.Context, *, database: str | None, config: Path | None) -> None:
     """Dead letters: deliveries that were given up, each with its reason, and what went out and came back.
+
+    So is what a broker brought and could not be taken in, as one to `broker NAME`; sent again, it is taken in again.
 
     Works on the database beside running hubs, which notice within `delivery.poll_seconds`.
     """
@@ -357,7 +359,7 @@ async def _warn(reader: Reader, names: Set[str]) -> None:
                 f" `cimcare deliveries release {one.name}`",
                 err=True,
             )
-        elif one.name in names and one.partner is None and not is_direct(one.name):
+        elif one.name in names and one.partner is None and needs_partner(one.name):
             click.echo(f"no partner {one.name} is in force: what is sent again waits until there is one", err=True)
 
 

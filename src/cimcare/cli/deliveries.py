@@ -18,7 +18,7 @@ from cimcare.errors import finding_of
 from cimcare.exchange.outbox import DeliverySelection, DeliveryState
 from cimcare.exchange.store import Reader, Store
 from cimcare.hub.outgoing.abandoning import Abandonable, abandon, count_abandonable
-from cimcare.hub.outgoing.destinations import Destination, is_destination, is_direct, list_destinations
+from cimcare.hub.outgoing.destinations import Destination, is_destination, list_destinations, needs_partner
 from cimcare.hub.outgoing.halting import Halt, find_halt, halt, release
 from cimcare.hub.rest.operator_views import view_destination
 
@@ -126,7 +126,7 @@ def partners(place: Place, *, as_json: bool) -> None:
 def _line_of(one: Destination) -> str:
     backlog = one.backlog
     oldest = f", oldest {backlog.oldest_at.isoformat(timespec='milliseconds')}" if backlog.oldest_at else ""
-    missing = "" if one.partner is not None or is_direct(one.name) else ", no partner of this name is in force"
+    missing = "" if one.partner is not None or not needs_partner(one.name) else ", no partner of this name is in force"
     halted = f", {_told(one.halt)}" if one.halt is not None else ""
     return (
         f"{one.name}: waiting {backlog.waiting}, awaiting {backlog.awaiting}, dead {backlog.dead}{oldest}{missing}"

@@ -12,6 +12,7 @@ from typing import Protocol
 import msgspec
 
 __all__ = [
+    "CARRIED",
     "Backlog",
     "Delivery",
     "DeliveryKind",
@@ -40,11 +41,19 @@ class DeliveryState(StrEnum):
 
 
 class DeliveryKind(StrEnum):
-    """What is delivered: an event to who listens, a request to who owns its noun, a later reply to who asked."""
+    """What is delivered: an event to who listens, a request to who owns its noun, a later reply to who asked.
+
+    `intake` is what came from a broker and could not be taken in, for the hub itself, should an operator want it again.
+    """
 
     EVENT = "event"
     REQUEST = "request"
     REPLY = "reply"
+    INTAKE = "intake"
+
+
+CARRIED = (DeliveryKind.EVENT, DeliveryKind.REQUEST, DeliveryKind.REPLY)
+"""Kinds that go to somebody else."""
 
 
 class Priority(IntEnum):
@@ -170,8 +179,8 @@ class Outbox(OutboxReader, Protocol):
         """Lease deliveries of a partner that are due until then; their attempts are counted.
 
         The urgent first, then the oldest. Of those that share an object key only the oldest that waits or is leased can
-        be claimed. A lease that has run out may be taken over. `only` restricts the kinds; empty means all. The cost
-        does not grow with the number that waits.
+        be claimed. A lease that has run out may be taken over. `only` restricts the kinds; empty means those that are
+        carried to somebody else. The cost does not grow with the number that waits.
         """
         ...
 

@@ -11,10 +11,13 @@ import msgspec
 
 from cimcare.model.nouns import Noun, Role
 
-__all__ = ["DIRECT", "Drill", "Edition", "Forward", "Partner", "Replies", "Retry", "Tls", "Wire"]
+__all__ = ["BROKER", "DIRECT", "Drill", "Edition", "Forward", "Partner", "Replies", "Retry", "Tls", "Wire"]
 
 DIRECT = "reply"
 """Name of the destination of replies that go to the ReplyAddress of somebody who is no partner."""
+
+BROKER = "broker"
+"""First word of the destination of what came from a broker and could not be taken in; that of the broker follows."""
 
 
 class Wire(StrEnum):

@@ -37,6 +37,7 @@ from cimcare.hub.operation.readiness_facts import Gatherer
 from cimcare.hub.operation.upkeep import Upkeep
 from cimcare.hub.outgoing.delivery import Couriers, CourierTimes
 from cimcare.hub.outgoing.drilling import Driller
+from cimcare.hub.outgoing.taking_again import TakingAgain
 from cimcare.hub.rest.alarm_pages import AlarmPages
 from cimcare.hub.rest.api import build_api
 from cimcare.hub.rest.audience import Audience
@@ -106,6 +107,7 @@ class Hub:
         notifier: Notifier,
         outlets: Sequence[Outlet],
         listeners: Sequence[Listener],
+        taking_again: TakingAgain,
         app: AsgiApp,
     ):
         self.settings = settings
@@ -119,6 +121,7 @@ class Hub:
         self.listeners = tuple(listeners)
         self.app = app
         self._outlets = tuple(outlets)
+        self._taking_again = taking_again
         self._audiences = audiences
         self._store = store
         self._sender = sender
@@ -422,12 +425,20 @@ class Hub:
             notifier=notifier,
             outlets=outlets,
             listeners=listeners,
+            taking_again=TakingAgain(
+                store=store,
+                receive=pipeline.receive,
+                poll=timedelta(seconds=5 * settings.delivery.poll_seconds),
+                clock=clock,
+                logger=logger,
+            ),
             app=endpoints,
         )
         for outlet in outlets:
             outlet.link.start()
         for listener in listeners:
             listener.start()
+        hub._taking_again.start()
         couriers.start()
         follower.start(settings.delivery.poll_seconds)
         upkeep.start()
@@ -443,6 +454,7 @@ class Hub:
     async def close(self) -> None:
         """End what is under way, deliveries too, make durable what waits, and close the database."""
         await asyncio.gather(*(listener.stop() for listener in self.listeners))
+        await self._taking_again.stop()
         await self.notifier.stop()
         self.end_streams()
         await self.upkeep.stop()

@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from cimcare.exchange.outbox import Backlog
-from cimcare.exchange.partners import DIRECT
+from cimcare.exchange.partners import BROKER, DIRECT
 from cimcare.model.nouns import Noun
 from cimcare.model.verbs import Verb
 
@@ -260,9 +260,11 @@ class Metrics:
         return Gauge(f"cimcare_{name}", text, ("partner",), registry=self._registry, multiprocess_mode=mode)
 
     def _label(self, partner: str) -> str:
-        """The name of a partner as a label; whoever else something goes to shares one of two."""
+        """The name of a partner as a label; whoever else something goes to shares one of three."""
         if partner in self._partners or partner in self._brokers:
             return partner
+        if partner.startswith(f"{BROKER} "):
+            return BROKER
         return DIRECT if partner.startswith(f"{DIRECT} ") else "other"
 
     def _fill(self, gauge: Gauge, values_of: Mapping[str, float]) -> None:

@@ -8,6 +8,7 @@ from itertools import islice
 import msgspec
 
 from cimcare.exchange.outbox import (
+    CARRIED,
     Backlog,
     Delivery,
     DeliveryKind,
@@ -109,7 +110,7 @@ class MemoryOutbox(MemoryOutboxReader):
         self, partner: str, *, now: datetime, until: datetime, limit: int, only: Collection[DeliveryKind] = ()
     ) -> tuple[Delivery, ...]:
         """Lease deliveries that are due."""
-        due = self._due(partner, now, limit, [kind for kind in DeliveryKind if not only or kind in only])
+        due = self._due(partner, now, limit, [kind for kind in DeliveryKind if kind in (only or CARRIED)])
         return tuple(
             self._change(row, state=DeliveryState.LEASED, due_at=until, attempts=row.attempts + 1) for row in due
         )

@@ -13,6 +13,7 @@ from datetime import datetime
 import msgspec
 
 from cimcare.exchange.outbox import (
+    CARRIED,
     Backlog,
     Delivery,
     DeliveryKind,
@@ -311,7 +312,7 @@ class PostgresOutbox(PostgresOutboxReader):
             to_micros(now),
             to_micros(until),
             limit,
-            [kind.value for kind in DeliveryKind if not only or kind in only],
+            [kind.value for kind in DeliveryKind if kind in (only or CARRIED)],
             [priority.value for priority in Priority],
         )
         claimed = (_delivery_of(row) for row in rows)

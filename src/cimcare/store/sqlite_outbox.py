@@ -14,6 +14,7 @@ from heapq import merge
 import msgspec
 
 from cimcare.exchange.outbox import (
+    CARRIED,
     Backlog,
     Delivery,
     DeliveryKind,
@@ -283,7 +284,7 @@ class SqliteOutbox(SqliteOutboxReader):
         self, partner: str, *, now: datetime, until: datetime, limit: int, only: Collection[DeliveryKind] = ()
     ) -> tuple[Delivery, ...]:
         """Lease deliveries that are due."""
-        kinds = tuple(kind for kind in DeliveryKind if not only or kind in only)
+        kinds = tuple(kind for kind in DeliveryKind if kind in (only or CARRIED))
         due = self._due(partner, to_micros(now), limit, kinds)
         if not due:
             return ()

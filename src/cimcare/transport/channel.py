@@ -21,6 +21,7 @@ __all__ = [
     "Answer",
     "Channel",
     "Opened",
+    "Origin",
     "Receive",
     "Received",
     "RefusedError",
@@ -100,10 +101,25 @@ class Channel(Protocol):
         ...
 
 
+class Origin(msgspec.Struct, frozen=True, kw_only=True):
+    """Where at a broker a message came from.
+
+    `place` is its destination there, such as `jms:queue:NAME`. `key` is what the broker knows it by.
+    `redeliveries` is how often it was handed out before, as far as that is known.
+    """
+
+    broker: str
+    place: str
+    key: str
+    redeliveries: int = 0
+
+
 class Received(msgspec.Struct, frozen=True, kw_only=True):
-    """What came in one HTTP request.
+    """What came in one HTTP request, or as one message of a broker.
 
     `refusal` says why reading it was given up; then `raw` is only the beginning, and `size_bytes` what was announced.
+    `aside` says why it is not to be served although it may be readable; it is kept with all of its bytes. What has an
+    `origin` and ends in a fault becomes a dead letter in the transaction that keeps it.
     """
 
     channel: Channel
@@ -111,6 +127,8 @@ class Received(msgspec.Struct, frozen=True, kw_only=True):
     size_bytes: int
     content_type: str
     refusal: Finding | None = None
+    aside: Finding | None = None
+    origin: Origin | None = None
 
 
 Receive = Callable[[Received], Awaitable[Answer]]

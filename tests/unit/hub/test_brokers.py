@@ -137,7 +137,9 @@ async def test_operators_see_how_it_is_with_brokers(house: House) -> None:
     assert item["broker"]["trouble"] == ""
     assert [each["attached"] for each in item["broker"]["consumers"]] == [True, True, True]
     house.broker.put(QUEUE, BrokerMessage(body=b"<a"))
-    await house.until("queue:TESTING.DEADLETTERS.cimcare")
+    async with asyncio.timeout(10):
+        while not house.hub.listeners[0].state().counts["unreadable"]:
+            await asyncio.sleep(0.01)
     await house.hub.upkeep.watcher.look()
     shown = (await house.get("/metrics")).decode()
     assert 'cimcare_broker_messages_total{broker="main",outcome="unreadable"} 1.0' in shown

@@ -11,7 +11,7 @@ from cimcare.exchange.outbox import Delivery, OutboxReader
 from cimcare.exchange.removal import describe_runs
 from cimcare.hub.config.configuration import in_force
 from cimcare.hub.outgoing.dead_letters import Chosen, DeadFilter, choose, choose_numbers, explain, is_code
-from cimcare.hub.outgoing.destinations import is_direct, list_destinations
+from cimcare.hub.outgoing.destinations import list_destinations, needs_partner
 from cimcare.hub.rest.filters import FilterError, read_delivery_filters
 from cimcare.hub.rest.inside import Inside
 
@@ -169,7 +169,7 @@ async def _warnings(inside: Inside, names: set[str]) -> tuple[str, ...]:
             continue
         if one.halt is not None:
             found.append(f"{one.name} is halted by {one.halt.actor} ({one.halt.reason}): it waits until it goes on")
-        elif one.partner is None and not is_direct(one.name):
+        elif one.partner is None and needs_partner(one.name):
             found.append(f"no partner {one.name} is in force: it waits until there is one")
         elif circuit is not None and circuit.is_open:
             found.append(f"{one.name} does not answer ({circuit.reason}): it waits until {one.name} is back")

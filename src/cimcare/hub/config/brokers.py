@@ -1,6 +1,7 @@
 """Tables of brokers in the file of settings, `[brokers.<name>]`, and the values that they become."""
 
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
@@ -12,7 +13,7 @@ from cimcare.hub.config.keys import Key, Plain, Setting, described, keys_of
 from cimcare.model.envelope import OperationSet
 from cimcare.model.nouns import ENTRIES
 from cimcare.model.verbs import EVENT_VERBS, REQUEST_VERBS, Verb
-from cimcare.transport.broker.brokers import Broker, credentials_of
+from cimcare.transport.broker.brokers import Broker, Consumed, credentials_of
 from cimcare.transport.broker.opening import require_adapter
 from cimcare.transport.broker.ports import BrokerError, Destination, HeartBeat, parse_address, parse_destination
 
@@ -71,7 +72,8 @@ class BrokerKeys(msgspec.Struct, frozen=True, kw_only=True):
         tuple[str, ...],
         described(
             "Queues and topics that the hub consumes, topics durably; a level may be * (any one), the last one > (the"
-            " rest), and {noun} and {verb} stand for each noun with each verb of its requests, or of its events."
+            " rest), and {noun} and {verb} stand for each noun with each verb of its requests, or of its events.  WHERE"
+            " and a selector of JMS behind it take only what matches, as far as the broker has selectors."
             f"  Default: `{_EVENTS}` and `{_REQUESTS}`, over AMQP `{_EACH_REQUEST}`;"
             ' "none" for nothing but later replies.',
             is_parted=True,
@@ -82,13 +84,6 @@ class BrokerKeys(msgspec.Struct, frozen=True, kw_only=True):
         described(
             "Queue to which partners of this broker send later replies.  Default: `queue:{context}.REPLIES.` and the"
             " client_id."
-        ),
-    ] = ""
-    dead_letters: Annotated[
-        str,
-        described(
-            "Queue for messages that cannot be read or have expired, with the reason.  Default:"
-            " `queue:{context}.DEADLETTERS.` and the client_id."
         ),
     ] = ""
     prefetch: Annotated[
@@ -171,14 +166,10 @@ def build_broker(name: str, values: Mapping[str, object], context: str, note: No
     if keys.reconnect_most_seconds < keys.reconnect_first_seconds:
         found = f"longest pause {keys.reconnect_most_seconds:g} below the first, {keys.reconnect_first_seconds:g}"
         wrong("reconnect_most_seconds", "SET-114", found, "a longest pause that is not shorter than the first")
-    listen, replies, dead_letters = _destinations(keys, top or "CONTEXT", wrong)
-    if problems or replies is None or dead_letters is None:
+    listen, replies = _destinations(keys, top or "CONTEXT", wrong)
+    _check_selectors(listen, keys.urls, wrong)
+    if problems or replies is None:
         return None
-    for each in listen:
-        if each.matches(dead_letters):
-            found = f"{dead_letters}, which {each} in listen brings back"
-            wrong("dead_letters", "SET-133", found, "a queue that the hub does not consume")
-            return None
     return Broker(
         name=name,
         urls=keys.urls,
@@ -194,7 +185,6 @@ def build_broker(name: str, values: Mapping[str, object], context: str, note: No
         heart_beat=HeartBeat(seconds=keys.heart_beat_seconds),
         listen=listen,
         replies=replies,
-        dead_letters=dead_letters,
         prefetch=keys.prefetch,
         connect=timedelta(seconds=keys.connect_seconds),
         confirm=timedelta(seconds=keys.confirm_seconds),
@@ -208,11 +198,10 @@ def build_broker(name: str, values: Mapping[str, object], context: str, note: No
 
 def _texts(keys: BrokerKeys) -> tuple[str, ...]:
     replies = keys.replies or "queue:{context}.REPLIES.{client}"
-    dead_letters = keys.dead_letters or "queue:{context}.DEADLETTERS.{client}"
     has_patterns = all(url.startswith("stomp") for url in keys.urls)
     usual = (_REQUESTS if has_patterns else _EACH_REQUEST, _EVENTS)
     listen = () if keys.listen == ("none",) else keys.listen or usual
-    return (*listen, replies, dead_letters)
+    return (*listen, replies)
 
 
 def _each(text: str) -> Iterator[str]:
@@ -229,8 +218,8 @@ def _each(text: str) -> Iterator[str]:
 
 def _destinations(
     keys: BrokerKeys, context: str, wrong: Callable[[str, str, str, str], None]
-) -> tuple[tuple[Destination, ...], Destination | None, Destination | None]:
-    *listen, replies, dead_letters = _texts(keys)
+) -> tuple[tuple[Consumed, ...], Destination | None]:
+    *listen, replies = _texts(keys)
 
     def read(key: str, text: str, *, patterns: bool) -> Destination | None:
         plain = text.replace("{context}", context).replace("{client}", keys.client_id)
@@ -240,12 +229,46 @@ def _destinations(
             wrong(key, "SET-133", error.finding.found, error.finding.accepted)
             return None
 
-    found = [read("listen", each, patterns=True) for text in listen for each in _each(text)]
-    return (
-        tuple(dict.fromkeys(each for each in found if each is not None)),
-        read("replies", replies, patterns=False),
-        read("dead_letters", dead_letters, patterns=False),
-    )
+    found: list[Consumed] = []
+    for text in listen:
+        place, parted, selector = _split(text)
+        if parted and not _is_selector(selector):
+            accepted = "a selector of JMS behind WHERE, such as Noun = 'TroubleTickets' AND Verb <> 'get'"
+            wrong("listen", "SET-133", f"{text[:200]!r}", accepted)
+            continue
+        for each in _each(place):
+            destination = read("listen", each, patterns=True)
+            if destination is not None:
+                found.append(Consumed(destination=destination, selector=selector.replace("{context}", context)))
+    return tuple(dict.fromkeys(found)), read("replies", replies, patterns=False)
+
+
+def _split(text: str) -> tuple[str, bool, str]:
+    """Destination and selector of an entry of `listen`, and whether it has one; no name holds a blank."""
+    place, *rest = re.split(r"\s+where(?:\s+|$)", text.strip(), maxsplit=1, flags=re.IGNORECASE)
+    return place, bool(rest), "".join(rest).strip()
+
+
+def _is_selector(text: str) -> bool:
+    """Whether it may be one, as far as that can be said without a broker: its quotes and brackets come in pairs."""
+    bare = re.sub(r"'(?:[^']|'')*'", "", text)
+    return bool(text) and "'" not in bare and text.isprintable() and bare.count("(") == bare.count(")")
+
+
+def _check_selectors(
+    listen: Iterable[Consumed], urls: Iterable[str], wrong: Callable[[str, str, str, str], None]
+) -> None:
+    """Nobody has selectors over AMQP 0-9-1; and where a destination is consumed twice, one takes the other's."""
+    without = [url for url in urls if url.partition(":")[0] in ("amqp", "amqps")]
+    seen: set[Destination] = set()
+    for each in listen:
+        if each.selector and without:
+            found = f"{each} with {without[0]}, AMQP 0-9-1, which has no selectors"
+            wrong("listen", "SET-133", found, "no WHERE; or STOMP or AMQP 1.0 and a broker that has selectors")
+            return
+        if each.destination in seen:
+            wrong("listen", "SET-133", f"{each.destination} twice", "one entry; conditions are joined by OR")
+        seen.add(each.destination)
 
 
 def find_unusable(broker: Broker, values: Mapping[str, object]) -> Iterator[tuple[str, str, str, str]]:
@@ -277,7 +300,6 @@ def broker_keys(broker: Broker) -> dict[str, Plain]:
         "key_file": broker.tls.key_file,
         "listen": tuple(str(each) for each in broker.listen) or ("none",),
         "replies": str(broker.replies),
-        "dead_letters": str(broker.dead_letters),
         "prefetch": broker.prefetch,
         "connect_seconds": broker.connect.total_seconds(),
         "confirm_seconds": broker.confirm.total_seconds(),

@@ -14,7 +14,7 @@ from typing import NamedTuple, cast
 
 import msgspec
 
-from cimcare.exchange.partners import DIRECT, Drill, Partner, Replies, Retry, Tls, Wire
+from cimcare.exchange.partners import BROKER, DIRECT, Drill, Partner, Replies, Retry, Tls, Wire
 from cimcare.exchange.subscriptions import Filter, Subscription
 from cimcare.hub.config.brokers import ACCEPTED_DESTINATION, OF_BROKERS, build_broker, find_unusable
 from cimcare.hub.config.clashes import clashes_of, find_wrong_address
@@ -168,6 +168,9 @@ class _Reader:
         elif is_partner and name == DIRECT:
             why = "the name is that of replies which go to somebody who is no partner"
             self.note(table.place, "SET-106", f"name {name!r}", "another name", why)
+        elif is_partner and name == BROKER:
+            why = "the name is that of what came from brokers and could not be taken in"
+            self.note(table.place, "SET-106", f"name {name!r}", "another name", why)
 
     def check_reached(self, table: _Table, *, why: str) -> None:
         """What the keys of how a partner is reached must be together; `why` it needs an address."""
@@ -259,7 +262,7 @@ class _Reader:
         """Requests that the hub itself consumes would never get to the partner."""
         sample = parse_destination(pattern.replace("{noun}", "TroubleTickets").replace("{verb}", "create"))
         for each in broker.consumed:
-            if each.matches(sample):
+            if each.destination.matches(sample):
                 found = f"requests to {pattern}, which the hub itself consumes from broker {broker.name} ({each})"
                 accepted = "a destination of its own, such as queue:OMS.{context}.REQUESTS.{noun}.{verb}"
                 why = "the partner would never get them; setting listen of the broker"

@@ -23,17 +23,17 @@ from cimcare.codec.limits import Limits
 from cimcare.errors import Finding, finding_of
 from cimcare.exchange.ports import Clock, NewID
 from cimcare.exchange.store import StoreError
-from cimcare.transport.broker.brokers import Broker
+from cimcare.transport.broker.brokers import Broker, Consumed
 from cimcare.transport.broker.channel import BrokerChannel
 from cimcare.transport.broker.life import Link, LinkState
 from cimcare.transport.broker.mapping import (
-    ATTEMPT,
     HUB,
     PROBE,
     as_kept,
     is_expired,
     keys_in,
     named_reply_to,
+    origin_of,
     properties_in,
 )
 from cimcare.transport.broker.opening import OpenSession
@@ -79,9 +79,11 @@ class ConsumerState(msgspec.Struct, frozen=True, kw_only=True):
 
     `attached` from when the broker confirmed it until the session ends. `proven_at` is when a message of ours last came
     back through it; None if it has not, or if that is not looked at. `waits` says that another process has its turn.
+    `selector` says which messages it takes; empty for all.
     """
 
     destination: str
+    selector: str = ""
     attached: bool
     waits: bool
     proven_at: datetime | None
@@ -112,8 +114,9 @@ class BrokerCounts(msgspec.Struct):
 class _Consumer:
     """One of the destinations that are listened to."""
 
-    def __init__(self, destination: Destination) -> None:
-        self.destination = destination
+    def __init__(self, consumed: Consumed) -> None:
+        self.destination = destination = consumed.destination
+        self.selector = consumed.selector
         self.is_durable = destination.kind is DestinationKind.TOPIC
         self.subscription: Subscription | None = None
         self.proven_at: datetime | None = None
@@ -170,7 +173,7 @@ class Listener:
         self._log = logger
         self._on_taken = on_taken
         self._process = new_id()
-        self._consumers = tuple(_Consumer(each) for each in self.broker.consumed)
+        self._consumers = tuple(_Consumer(each) for each in sorted(self.broker.consumed, key=_is_of_topic))
         self._has_turn = False
         self._is_stopping = False
         self._loop: Destination | None = None
@@ -236,6 +239,7 @@ class Listener:
         consumers = tuple(
             ConsumerState(
                 destination=str(each.destination),
+                selector=each.selector,
                 attached=self._is_attached(each),
                 waits=each.is_durable and not self._has_turn,
                 proven_at=each.proven_at,
@@ -311,6 +315,7 @@ class Listener:
                 consumer.destination,
                 self._taker(session, consumer),
                 durable=_durable_name(self.broker.client_id, consumer.destination) if is_durable else "",
+                selector=_selector_of(consumer),
                 prefetch=self.broker.prefetch,
                 within=within,
             )
@@ -437,32 +442,50 @@ class Listener:
             assert message.expires_at is not None
             found = f"a message that expired at {message.expires_at.isoformat(timespec='seconds')}"
             finding = finding_of("NET-127", str(arrived.destination), found, "one that comes in time", "JMSExpiration")
-            await self._put_aside(session, arrived, Taken.EXPIRED, finding)
+            if await self._offer(session, arrived, aside=finding) is not None:  # who gave it up waits for no answer
+                await self._end(session, arrived, Taken.EXPIRED, finding)
             return
         offered = await self._offer(session, arrived)
         if offered is None:
             return  # it comes again
         channel, answer = offered
-        if not await self._answer(session, arrived, channel, answer):
-            return
-        if channel.fault is not None:
-            await self._put_aside(session, arrived, Taken.UNREADABLE, channel.fault)
-            return
-        self._count(Taken.SERVED)
+        if await self._answer(session, arrived, channel, answer):
+            await self._end(session, arrived, Taken.UNREADABLE if channel.fault else Taken.SERVED, channel.fault)
+
+    async def _end(self, session: Session, arrived: Arrived, word: Taken, finding: Finding | None) -> None:
+        """It is on disk with all that follows from it, among the dead letters too if it belongs there."""
+        self._count(word)
+        if finding is not None:
+            self._log.warning(
+                "broker message put aside",
+                broker=self.broker.name,
+                code=finding.code,
+                reason=finding.describe(),
+                message_id=arrived.message.message_id,
+            )
         await self._acknowledge(session, arrived)
 
-    async def _offer(self, session: Session, arrived: Arrived) -> tuple[BrokerChannel, Answer] | None:
-        """Give it to the pipeline until it is kept; None if the session ends before."""
+    async def _offer(
+        self, session: Session, arrived: Arrived, *, aside: Finding | None = None
+    ) -> tuple[BrokerChannel, Answer] | None:
+        """Give it to the pipeline until it is kept; None if the session ends before. `aside`: why it is not served."""
         raw = as_kept(arrived.message, self.broker.name, self._limits)
-        refusal = None
-        if arrived.problem or not raw.strip():
+        if aside is None and (arrived.problem or not raw.strip()):
             found = arrived.problem or "a message without text"
-            refusal = finding_of("NET-128", str(arrived.destination), found, "an envelope as text", "JMS binding")
+            aside = finding_of("NET-128", str(arrived.destination), found, "an envelope as text", "JMS binding")
+        origin = origin_of(arrived.message, arrived.destination, self.broker.name)
         pause = _PAUSE_SECONDS
         while True:
             channel = BrokerChannel()
             answer = await self._receive(
-                Received(channel=channel, raw=raw, size_bytes=len(raw), content_type=CONTENT_TYPE, refusal=refusal)
+                Received(
+                    channel=channel,
+                    raw=raw,
+                    size_bytes=len(raw),
+                    content_type=CONTENT_TYPE,
+                    aside=aside,
+                    origin=origin,
+                )
             )
             if answer.is_kept:
                 return channel, answer
@@ -509,33 +532,6 @@ class Listener:
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
         return False
 
-    async def _put_aside(self, session: Session, arrived: Arrived, word: Taken, finding: Finding) -> None:
-        """Nobody can serve it: it goes to the dead letters of the broker with the reason, and does not come again."""
-        message, code, reason = arrived.message, finding.code, finding.describe()
-        dead = BrokerMessage(
-            body=message.body,
-            correlation_id=message.correlation_id,
-            priority=message.priority,
-            properties={
-                **message.properties,
-                "Code": code,
-                "Reason": reason,
-                ATTEMPT: str(arrived.destination),
-                "OriginalMessageID": message.message_id,
-            },
-        )
-        try:
-            await self._outlet.publish(self.broker.dead_letters, dead, within=self.broker.confirm.total_seconds())
-        except BrokerError as error:
-            if error.code != "NET-124":
-                return  # it comes again
-            self._log.error("dead letter not taken", broker=self.broker.name, code=error.code)
-        self._count(word)
-        self._log.warning(
-            "broker message put aside", broker=self.broker.name, code=code, reason=reason, message_id=message.message_id
-        )
-        await self._acknowledge(session, arrived)
-
     async def _acknowledge(self, session: Session, arrived: Arrived) -> None:
         with contextlib.suppress(BrokerError):  # then it comes again, and is known
             await session.acknowledge(arrived)
@@ -549,6 +545,17 @@ def _probe_place(destination: Destination) -> Destination:
     """A plain destination that the consumer of this queue, or pattern of queues, gets."""
     levels = [each.replace(">", "cimcare.probe").replace("*", "cimcare-probe") for each in destination.name.split(".")]
     return Destination(kind=destination.kind, name=".".join(levels))
+
+
+def _is_of_topic(consumed: Consumed) -> bool:
+    return consumed.destination.kind is DestinationKind.TOPIC
+
+
+def _selector_of(consumer: _Consumer) -> str:
+    """What the broker is told: the messages that are wanted, and through a queue our own probes too."""
+    if not consumer.selector or consumer.is_durable:
+        return consumer.selector
+    return f"({consumer.selector}) OR {PROBE} IS NOT NULL"
 
 
 def _durable_name(client_id: str, destination: Destination) -> str:

@@ -97,9 +97,12 @@ class Passage(DrillReplying):
                 raise RefusedError(received.refusal)
             opened = self._channel.open(received.raw, self._m.limits, lenient=self._m.hub.lenient)
         except InputError as error:
-            return await self._fault((error.finding,))
+            return await self._fault((received.aside or error.finding,))
         except RefusedError as error:
             return await self._fault((error.finding,), soap_code=error.soap_code)
+        if received.aside is not None:
+            self._asked = asked_of(opened.glimpse)
+            return await self._fault((received.aside,))
         unanswerable = check_header(opened.glimpse)
         self._is_drill = PROPERTY in opened.glimpse.properties and not unanswerable
         self._asked = asked_of(opened.glimpse)

@@ -21,6 +21,7 @@ from cimcare.exchange.patterns import Asked, build_fault, build_reply, codes_of
 from cimcare.exchange.ports import Clock, Event, ExecutedEvent, NewID
 from cimcare.exchange.store import Store, StoreError, Transaction
 from cimcare.hub.config.settings import HubSettings
+from cimcare.hub.intake.aside import put_aside
 from cimcare.hub.intake.entries import count_of, entry_of_answer, entry_of_received
 from cimcare.hub.intake.passing import Passing
 from cimcare.hub.intake.setup import Setup
@@ -144,6 +145,16 @@ class Replying:
                 codes=codes_of(findings),
             )
             await transaction.log.append(entry, answer.body)
+            if self._received.origin is not None:
+                await put_aside(
+                    transaction,
+                    self._received.origin,
+                    self._asked,
+                    sequence=sequence,
+                    raw=self._kept_bytes(),
+                    reason=findings[0].describe(),
+                    now=self._now,
+                )
         self._count("FAULT", findings)
         return answer
 
@@ -216,9 +227,7 @@ class Replying:
     ) -> int:
         """Put the received message into the log, and count it. `link` stands in for the identifiers that it lacks."""
         received = self._received
-        raw = received.raw
-        if received.refusal is not None or len(raw) > self._m.limits.max_bytes:
-            raw = raw[:KEPT_OF_REFUSED_BYTES]
+        raw = self._kept_bytes()
         entry = entry_of_received(
             received,
             self._asked,
@@ -232,10 +241,18 @@ class Replying:
         )
         if link:
             entry = msgspec.structs.replace(entry, correlation_id=link)
+        if outcome is Outcome.FAULT and received.origin is not None and not entry.message_id:
+            entry = msgspec.structs.replace(entry, message_id=received.origin.key)
         await self._book(transaction, Ends.RECEIVED)
         if (column := count_of(entry)) is not None:
             await self._book(transaction, column)
         return await transaction.log.append(entry, raw)
+
+    def _kept_bytes(self) -> bytes:
+        """What is kept of the message that was received."""
+        received = self._received
+        is_too_much = received.refusal is not None or len(received.raw) > self._m.limits.max_bytes
+        return received.raw[:KEPT_OF_REFUSED_BYTES] if is_too_much else received.raw
 
     async def _book(self, transaction: Transaction, column: Ends) -> None:
         await transaction.ledger.count(self._asked.source or "", self._now, Account.IN, column)

@@ -11,7 +11,7 @@ import msgspec
 
 from cimcare.exchange.ledger import Account, Balance, Line, hour_of
 from cimcare.exchange.outbox import Backlog
-from cimcare.exchange.partners import DIRECT, Partner
+from cimcare.exchange.partners import BROKER, DIRECT, Partner
 from cimcare.exchange.sending import Circuit
 from cimcare.hub.config.settings import Settings
 from cimcare.hub.intake.listening import BrokerState
@@ -147,7 +147,7 @@ def _queues(situation: Situation, limits: AlarmLimits) -> Iterator[_Judged]:
             level = Severity.WARNING
             found = f"{found}; halted since {_shown(halt.at)} by {halt.actor}: {halt.reason}"
             remedy = "let delivery go on when the reason is gone, with `cimcare deliveries release`"
-        elif name not in known and not name.startswith(f"{DIRECT} "):
+        elif name not in known and not name.startswith((f"{DIRECT} ", f"{BROKER} ")):
             found = f"{found}; no partner has this name"
             remedy = "configure the partner again, and what waits goes on; or `cimcare deliveries abandon`"
         yield AlarmName.QUEUE_AGE, name, level, found, remedy

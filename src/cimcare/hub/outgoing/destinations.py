@@ -3,19 +3,20 @@
 import msgspec
 
 from cimcare.exchange.outbox import Backlog
-from cimcare.exchange.partners import DIRECT, Partner
+from cimcare.exchange.partners import BROKER, DIRECT, Partner
 from cimcare.exchange.store import Reader
 from cimcare.hub.config.configuration import in_force
 from cimcare.hub.outgoing.halting import Halt, list_halts
 
-__all__ = ["Destination", "is_destination", "is_direct", "list_destinations"]
+__all__ = ["Destination", "is_destination", "list_destinations", "needs_partner"]
 
 
 class Destination(msgspec.Struct, frozen=True, kw_only=True):
     """One destination.
 
-    `partner` is None where no partner of this name is in force: one that was removed while something waits for it, or
-    the host of somebody who is no partner and gets later replies. `subscriptions` are the names of those that lead to
+    `partner` is None where no partner of this name is in force: one that was removed while something waits for it,
+    the host of somebody who is no partner and gets later replies, or the hub itself, for which what came from a broker
+    and could not be taken in is kept as `broker NAME`. `subscriptions` are the names of those that lead to
     it.
     """
 
@@ -45,10 +46,10 @@ async def list_destinations(reader: Reader) -> tuple[Destination, ...]:
 
 
 def is_destination(name: str, known: tuple[Destination, ...]) -> bool:
-    """Whether something may come to be delivered to this name; hosts of who is no partner need not be known before."""
-    return is_direct(name) or any(one.name == name for one in known)
+    """Whether something may come to be delivered to this name; one that is no partner's need not be known before."""
+    return not needs_partner(name) or any(one.name == name for one in known)
 
 
-def is_direct(name: str) -> bool:
-    """Whether this is the host of somebody who is no partner and gets later replies."""
-    return name.startswith(f"{DIRECT} ")
+def needs_partner(name: str) -> bool:
+    """Whether it takes a partner of that name in force for what waits to go on."""
+    return not name.startswith((f"{DIRECT} ", f"{BROKER} "))

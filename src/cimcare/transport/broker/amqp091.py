@@ -10,7 +10,6 @@ protocol cannot do as JMS does it:
   same name is added to what it collects, since bindings cannot be listed.
 - A priority has an effect only in a queue that was declared with `x-max-priority`, by whoever declared it.
 - Whether a message was handed out before is known, how often only in quorum queues.
-- A released message stands at the head of its queue again at once. Dead letters need a policy of the broker.
 
 A session is two connections: a broker that is short of memory or disk takes nothing more from a connection that
 publishes, acknowledgements included, and those are what it is waiting for.
@@ -290,13 +289,6 @@ class Amqp091Session:
         if isinstance(token := arrived.token, _Token):
             async with self._answered("an acknowledgement", _SETTLE_SECONDS):
                 await token.channel.basic_ack(token.tag, wait=False)
-
-    async def release(self, arrived: Arrived) -> None:
-        """Give it back; it is handed out again at once."""
-        self._require()
-        if isinstance(token := arrived.token, _Token):
-            async with self._answered("a release", _SETTLE_SECONDS):
-                await token.channel.basic_nack(token.tag, requeue=True, wait=False)
 
     async def detach(self, channel: AbstractChannel) -> None:
         """Close the channel of a subscription. Raises nothing."""

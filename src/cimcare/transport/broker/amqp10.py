@@ -6,7 +6,8 @@ capabilities, as the mapping of JMS to AMQP has it; a broker may then need its n
 
 What this protocol cannot do as JMS does it:
 
-- There are no patterns over queues (NET-126), and no selectors here (NET-124). Patterns over topics are for RabbitMQ.
+- There are no patterns over queues (NET-126). Patterns over topics are for RabbitMQ.
+- A selector is a filter of the link. A broker that has none attaches without it, which is refused (NET-124).
 - With RabbitMQ a durable subscription is not made, but used: it is a durable queue `CLIENT.NAME` that somebody has
   declared and bound to the exchange `amq.topic`. A session over AMQP 0-9-1 makes the same one.
 - RabbitMQ 3 accepts, and drops, what is sent to a queue that was deleted after the link to it was made. Nor does it say
@@ -27,7 +28,7 @@ from datetime import UTC, datetime
 from uuid import uuid4
 
 import msgspec
-from proton import Delivery, Link, Message, Terminus, symbol
+from proton import Delivery, Described, Link, Message, Terminus, symbol
 
 from cimcare.exchange.partners import Tls
 from cimcare.transport.broker.amqp10_wire import LinkEndedError, Receiving, Sending, Wire, WireEndedError
@@ -49,6 +50,9 @@ _CLOSE_SECONDS = 2.0
 _MOST_SENDERS = 200
 _DECLARED_OTHERWISE = "amqp:precondition-failed"
 _CONTENT_TYPE = "application/xml"
+_FILTER = symbol("jms-selector")
+_SELECTOR = symbol("apache.org:selector-filter:string")
+"""A selector of JMS, as clients register it for AMQP 1.0."""
 _EXPIRES = "expires"
 """Property with the instant of expiry, in milliseconds since 1970: RabbitMQ does not pass on AMQP's own."""
 _PREFIXES = {
@@ -160,10 +164,14 @@ class Amqp10Session:
     ) -> Amqp10Subscription:
         """Attach a consumer, and wait until the broker has attached its end."""
         self._require()
-        if selector:
-            raise self._error("NET-124", "a selector", "none: there are no selectors here", blames_us=True)
+        found, accepted = f"a selector ({selector})", "none: this broker has no selectors"
+        if selector and self._is_rabbitmq:  # which gives the filter back, and hands out everything
+            raise self._error("NET-124", found, accepted, blames_us=True)
         async with self._answered("a consumer", within):
-            receiving = await self._receive(destination, durable, prefetch, on_arrival)
+            receiving = await self._receive(destination, durable, prefetch, on_arrival, selector=selector)
+            if selector and not _is_filtering(receiving.link):
+                receiving.close(forget=not durable)
+                raise self._error("NET-124", found, accepted, blames_us=True)
             return Amqp10Subscription(receiving, destination, is_durable=bool(durable))
 
     async def open_reply_queue(self, on_arrival: OnArrival, *, within: float = 30.0) -> Destination:
@@ -178,9 +186,17 @@ class Amqp10Session:
             return Destination(kind=DestinationKind.QUEUE, name=await receiving.ready, is_temporary=True)
 
     async def _receive(
-        self, destination: Destination, durable: str, prefetch: int, on_arrival: OnArrival, *, settles: bool = False
+        self,
+        destination: Destination,
+        durable: str,
+        prefetch: int,
+        on_arrival: OnArrival,
+        *,
+        settles: bool = False,
+        selector: str = "",
     ) -> Receiving:
-        first, *others = self._shapes(destination, is_source=True, durable=durable)
+        shapes = self._shapes(destination, is_source=True, durable=durable)
+        first, *others = [_filtered(shape, selector) for shape in shapes] if selector else shapes
         name = durable if durable and not self._is_rabbitmq else self._next()
         receiving = self._attach_receiver(name, first, prefetch, on_arrival, destination, settles=settles)
         try:
@@ -216,12 +232,6 @@ class Amqp10Session:
         self._require()
         if isinstance(token := arrived.token, _Token):
             token.receiving.settle(token.delivery, Delivery.ACCEPTED)
-
-    async def release(self, arrived: Arrived) -> None:
-        """Give it back; it is handed out again at once."""
-        self._require()
-        if isinstance(token := arrived.token, _Token):
-            token.receiving.settle(token.delivery, Delivery.RELEASED)
 
     # ------------------------------------------------------------------------------------------------- life
 
@@ -404,6 +414,23 @@ def _bare(destination: Destination, *, is_source: bool, is_durable: bool) -> Cal
             terminus.expiry_policy = Terminus.EXPIRE_NEVER
 
     return shape
+
+
+def _filtered(shape: Callable[[Link], None], selector: str) -> Callable[[Link], None]:
+    """The same, with a selector as filter."""
+
+    def filtered(link: Link) -> None:
+        shape(link)
+        link.source.filter.put_dict({_FILTER: Described(_SELECTOR, selector)})
+
+    return filtered
+
+
+def _is_filtering(link: Link) -> bool:
+    """Whether the broker says that it filters; one that cannot leaves the filter out of its answer."""
+    data = link.remote_source.filter
+    data.rewind()
+    return bool(data.next()) and _FILTER in (data.get_object() or {})
 
 
 def _dynamic(link: Link) -> None:

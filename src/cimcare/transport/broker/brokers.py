@@ -8,21 +8,31 @@ import msgspec
 from cimcare.exchange.partners import Retry, Tls
 from cimcare.transport.broker.ports import BrokerAddress, Credentials, Destination, HeartBeat, parse_address
 
-__all__ = ["RECONNECT", "Broker", "credentials_of"]
+__all__ = ["RECONNECT", "Broker", "Consumed", "credentials_of"]
 
 RECONNECT = Retry(first=timedelta(seconds=0.5), most=timedelta(seconds=30))
 """Pauses between attempts to reach a broker."""
 
 
+class Consumed(msgspec.Struct, frozen=True, kw_only=True):
+    """A destination or pattern that the hub consumes: all that comes there, or what a selector of JMS picks."""
+
+    destination: Destination
+    selector: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.destination} WHERE {self.selector}" if self.selector else str(self.destination)
+
+
 class Broker(msgspec.Struct, frozen=True, kw_only=True):
     """One broker.
 
-    `urls` are its addresses in the order of preference. `context` is the top level of destinations. `client_id` names
-    this hub to the broker, which keeps what its durable subscriptions miss. `listen` is what the hub consumes, those of
-    topics durably; `replies` where partners send later replies, `dead_letters` where messages go that nobody can serve.
-    Of each of `listen` at most `prefetch` messages are here at once. A connection is to be there within `connect`, and
-    a message confirmed within `confirm`. `watch` is how often it is proved that consumers are attached (0: never). With
-    `expires` a request is not served any more when we have ceased to wait for its reply.
+    `urls` are its addresses in the order of preference. `context` is the top level of destinations. `client_id`
+    names this hub to the broker, which keeps what its durable subscriptions miss. `listen` is what the hub
+    consumes, those of topics durably; `replies` where partners send later replies. Of each of `listen` at most
+    `prefetch` messages are here at once. A connection is to be there within `connect`, and a message confirmed
+    within `confirm`. `watch` is how often it is proved that consumers are attached (0: never). With `expires` a
+    request is not served any more when we have ceased to wait for its reply.
     """
 
     name: str
@@ -33,9 +43,8 @@ class Broker(msgspec.Struct, frozen=True, kw_only=True):
     client_id: str = "cimcare"
     tls: Tls = Tls()
     heart_beat: HeartBeat = HeartBeat()
-    listen: tuple[Destination, ...] = ()
+    listen: tuple[Consumed, ...] = ()
     replies: Destination
-    dead_letters: Destination
     prefetch: int = 50
     connect: timedelta = timedelta(seconds=10)
     confirm: timedelta = timedelta(seconds=10)
@@ -49,11 +58,11 @@ class Broker(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(parse_address(url) for url in self.urls)
 
     @property
-    def consumed(self) -> tuple[Destination, ...]:
+    def consumed(self) -> tuple[Consumed, ...]:
         """All that the hub consumes, later replies included."""
-        if any(each.matches(self.replies) for each in self.listen):
+        if any(each.destination.matches(self.replies) and not each.selector for each in self.listen):
             return self.listen
-        return (*self.listen, self.replies)
+        return (*self.listen, Consumed(destination=self.replies))
 
 
 def credentials_of(broker: Broker) -> Credentials:

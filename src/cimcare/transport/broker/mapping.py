@@ -6,6 +6,7 @@ Pure. Source: IEC 61968-100:2013, JMS binding (names and mapping are advice ther
 import re
 from collections.abc import Mapping
 from datetime import datetime
+from hashlib import sha256
 from html import unescape
 from urllib.parse import quote, unquote
 
@@ -14,9 +15,9 @@ from cimcare.codec.limits import Limits
 from cimcare.exchange.outbox import Priority
 from cimcare.model.envelope import EventMessage, Header, RequestMessage, ResponseMessage
 from cimcare.transport.broker.ports import BrokerError, BrokerMessage, Destination, parse_destination
+from cimcare.transport.channel import Origin
 
 __all__ = [
-    "ATTEMPT",
     "HUB",
     "PRIORITIES",
     "PROBE",
@@ -24,6 +25,7 @@ __all__ = [
     "is_expired",
     "keys_in",
     "named_reply_to",
+    "origin_of",
     "place_of",
     "properties_in",
     "properties_of",
@@ -36,9 +38,6 @@ HUB = "Hub"
 
 PROBE = "Probe"
 """Property of messages by which a hub finds out whether its consumers are attached."""
-
-ATTEMPT = "OriginalDestination"
-"""Property of a dead letter: where it came from."""
 
 PRIORITIES: Mapping[Priority, int] = {Priority.NORMAL: 4, Priority.LIFE_SUPPORT: 7, Priority.HAZARD: 9}
 """JMSPriority by urgency; 4 is the usual one."""
@@ -123,6 +122,16 @@ def as_kept(message: BrokerMessage, broker: str, limits: Limits) -> bytes:
     if not missing and not instead:
         return raw
     return complete_header(raw, limits, missing=missing, instead=instead)
+
+
+def origin_of(message: BrokerMessage, destination: Destination, broker: str) -> Origin:
+    """Where it came from. Without a JMSMessageID, which AMQP does not ask for, its bytes say which it is."""
+    return Origin(
+        broker=broker,
+        place=str(destination),
+        key=message.message_id or f"sha256:{sha256(message.body).hexdigest()}",
+        redeliveries=message.redeliveries,
+    )
 
 
 def named_reply_to(raw: bytes) -> Destination | None:

@@ -138,7 +138,7 @@ class BrokerMessage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Arrived(msgspec.Struct, frozen=True, kw_only=True):
-    """A message that a subscription brought. `token` is the adapter's own, for `acknowledge` and `release`.
+    """A message that a subscription brought. `token` is the adapter's own, for `acknowledge`.
 
     `destination` is where it was sent to, not the pattern that matched. `problem` says why the body is not what it
     should be (such as a message that is not a text); then `body` holds what there is.
@@ -326,14 +326,14 @@ class Session(Protocol):
     ) -> Subscription:
         """Attach a consumer, and return when the broker has confirmed it.
 
-        Each message is to be settled by `acknowledge` or `release`; the broker hands out at most `prefetch` that are
-        not. Messages come in the order in which the broker hands them out.
+        Each message is to be settled by `acknowledge`; the broker hands out at most `prefetch` that are not. Messages
+        come in the order in which the broker hands them out.
 
         Args:
             destination: A plain one or a pattern.
             on_arrival: Who gets the messages.
             durable: Name of a durable subscription of a topic; empty for none.
-            selector: Which messages, in the selector language of JMS; brokers that have none refuse it (NET-124).
+            selector: Which messages, in the selector language of JMS; refused (NET-124) where the broker has none.
             prefetch: How many may be here unsettled, 1 to 65535.
             within: Seconds.
 
@@ -354,10 +354,6 @@ class Session(Protocol):
 
         If the connection breaks before the broker got it, the message comes again.
         """
-        ...
-
-    async def release(self, arrived: Arrived) -> None:
-        """Give the message back: the broker hands it out again, or puts it among its own dead letters by its rules."""
         ...
 
     async def close(self) -> None:

@@ -211,6 +211,9 @@ class StompSession:
                 "their names: this broker has no such patterns",
             )
             raise BrokerError("NET-126", str(self.address), found, accepted, blames_us=True)
+        if selector and self._is_rabbitmq:  # which would hand out everything and say nothing
+            found, accepted = f"a selector ({selector})", "none: this broker has no selectors"
+            raise BrokerError("NET-124", str(self.address), found, accepted, blames_us=True)
         number = durable if durable and self._is_rabbitmq else self._next()
         headers = {
             "id": number,
@@ -260,11 +263,10 @@ class StompSession:
 
     async def acknowledge(self, arrived: Arrived) -> None:
         """Settle it."""
-        await self._settle("ACK", arrived)
-
-    async def release(self, arrived: Arrived) -> None:
-        """Give it back. ActiveMQ Classic puts it among its own dead letters, the others hand it out again."""
-        await self._settle("NACK", arrived)
+        self._require()
+        token = arrived.token
+        if isinstance(token, _Token) and token.ack:
+            self._put("ACK", {"id": token.ack}, b"")
 
     async def close(self) -> None:
         """Say goodbye, so that all that was acknowledged has arrived, and end."""
@@ -278,12 +280,6 @@ class StompSession:
         if self._watch is not None:
             self._watch.cancel()
             await asyncio.gather(self._watch, return_exceptions=True)
-
-    async def _settle(self, command: str, arrived: Arrived) -> None:
-        self._require()
-        token = arrived.token
-        if isinstance(token, _Token) and token.ack:
-            self._put(command, {"id": token.ack}, b"")
 
     async def _confirmed(self, command: str, headers: dict[str, str], body: bytes, within: float) -> None:
         """Send a frame, and wait for its receipt."""

@@ -32,7 +32,6 @@ def test_a_broker_with_an_address_is_enough() -> None:
     broker = read(HUB + MAIN)
     assert [str(each) for each in broker.listen] == ["jms:queue:TESTING.REQUESTS.>", "jms:topic:TESTING.EVENTS.>"]
     assert str(broker.replies) == "jms:queue:TESTING.REPLIES.cimcare"
-    assert str(broker.dead_letters) == "jms:queue:TESTING.DEADLETTERS.cimcare"
     assert [str(each) for each in broker.consumed][2:] == ["jms:queue:TESTING.REPLIES.cimcare"]
     assert [str(each) for each in broker.addresses] == ["stomp://b:61613"]
 
@@ -40,9 +39,9 @@ def test_a_broker_with_an_address_is_enough() -> None:
 def test_over_amqp_each_queue_is_named() -> None:
     """These brokers have no patterns over queues."""
     broker = read(HUB + '[brokers.main]\nurls = ["amqp://b"]\n')
-    names = {each.name for each in broker.listen}
+    names = {each.destination.name for each in broker.listen}
     assert {"TESTING.REQUESTS.TroubleTickets.create", "TESTING.REQUESTS.OperationSet.execute"} <= names
-    assert not [each for each in broker.listen if each.kind == "queue" and each.is_pattern]
+    assert not [each for each in broker.listen if each.destination.kind == "queue" and each.destination.is_pattern]
     assert "TESTING.EVENTS.>" in names
 
 
@@ -76,7 +75,14 @@ def test_a_hub_may_only_send() -> None:
         (HUB + MAIN + "reconnect_most_seconds = 0.1", "SET-114 longest pause 0.1 below the first, 0.5"),
         (HUB + MAIN + "listen = ['A.B']", "f.toml:5: brokers.main.listen: SET-133 'A.B'; queue:NAME or topic:NAME"),
         (HUB + MAIN + "replies = 'queue:A.>'", "brokers.main.replies: SET-133 'queue:A.>'"),
-        (HUB + MAIN + "dead_letters = 'queue:TESTING.REQUESTS.x'", "brokers.main.dead_letters: SET-133"),
+        (HUB + MAIN + "listen = ['queue:A WHERE']", "brokers.main.listen: SET-133"),
+        (HUB + MAIN + """listen = ["queue:A WHERE Noun = 'a"]""", "brokers.main.listen: SET-133"),
+        (HUB + MAIN + """listen = ["queue:A WHERE (Noun = 'a'"]""", "brokers.main.listen: SET-133"),
+        (HUB + MAIN + """listen = ["queue:A WHERE Noun = 'a'", "queue:A"]""", "brokers.main.listen: SET-133"),
+        (
+            HUB + """[brokers.main]\nurls = ["amqp://b"]\nlisten = ["queue:A WHERE Noun = 'a'"]""",
+            "AMQP 0-9-1, which has no selectors",
+        ),
         (HUB + "[brokers]\nmain = 1\n", "brokers.main: SET-101 1; a table [brokers.main]"),
         (HUB + "brokers = 1\n", "no such setting"),
         (HUB + '[brokers."a b"]\nurls = ["stomp://b"]\n', "SET-106 name 'a b'"),

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -13,7 +13,7 @@ from cimcare.exchange.partners import Retry
 from cimcare.exchange.patterns import build_fault
 from cimcare.exchange.store import StoreError
 from cimcare.hub.intake.listening import Listener, Taken
-from cimcare.transport.broker.brokers import Broker
+from cimcare.transport.broker.brokers import Broker, Consumed
 from cimcare.transport.broker.mapping import HUB, PROBE
 from cimcare.transport.broker.ports import BrokerMessage
 from cimcare.transport.broker.sender import Outlet
@@ -44,9 +44,11 @@ class Pipeline:
 
     async def __call__(self, received: Received) -> Answer:
         self.received.append(received)
-        if received.refusal is not None:
-            fault = build_fault((received.refusal,), node="CIS")
-            return received.channel.render_fault(fault, received.refusal)
+        if received.aside is not None and self.answers:
+            return self.answers.pop(0)
+        if received.aside is not None:
+            fault = build_fault((received.aside,), node="CIS")
+            return received.channel.render_fault(fault, received.aside)
         received.channel.open(received.raw, Limits(), lenient=False)
         for text, gate in self.gates.items():
             if text in received.raw:
@@ -83,7 +85,11 @@ class House:
         return self.has_turn
 
     def start(
-        self, *, watch: float = 0.0, listen: tuple[str, ...] = ("queue:T.REQUESTS.>", "topic:T.EVENTS.>")
+        self,
+        *,
+        watch: float = 0.0,
+        listen: tuple[str, ...] = ("queue:T.REQUESTS.>", "topic:T.EVENTS.>"),
+        selectors: Mapping[str, str] = {},
     ) -> None:
         capture = structlog.testing.LogCapture()
         self.events = capture.entries
@@ -92,9 +98,8 @@ class House:
             name="main",
             urls=("stomp://away", "stomp://here"),
             client_id="hub-a",
-            listen=tuple(a_place(each) for each in listen),
+            listen=tuple(Consumed(destination=a_place(each), selector=selectors.get(each, "")) for each in listen),
             replies=a_place("queue:T.REPLIES.hub-a"),
-            dead_letters=a_place("queue:T.DEADLETTERS.hub-a"),
             reconnect=QUICK,
             watch=timedelta(seconds=watch),
             confirm=timedelta(seconds=1),
@@ -229,10 +234,11 @@ async def test_a_message_without_text_goes_to_the_dead_letters_with_its_reason(h
     await house.attached()
     house.broker.put(QUEUE, asked(body))
     await house.until(lambda: house.count(Taken.UNREADABLE) == 1)
-    (dead,) = house.broker.sent_to("queue:T.DEADLETTERS.hub-a")
-    assert dead.properties["Code"] == "NET-128"
-    assert dead.properties["OriginalDestination"] == f"jms:{QUEUE}"
-    assert "without text" in dead.properties["Reason"]
+    (received,) = house.pipeline.received
+    assert received.aside is not None
+    assert (received.aside.code, received.aside.found) == ("NET-128", "a message without text")
+    assert received.origin is not None
+    assert (received.origin.broker, received.origin.place) == ("main", f"jms:{QUEUE}")
     assert b"FaultMessage" in house.broker.sent_to("queue:ANSWERS")[0].body
     await house.until(lambda: bool(house.session_of("queue:T.REQUESTS.>").acknowledged))
 
@@ -243,18 +249,35 @@ async def test_an_expired_message_is_not_served(house: House) -> None:
     await house.attached()
     house.broker.put(QUEUE, asked(an_envelope(), expires_at=house.now))
     await house.until(lambda: house.count(Taken.EXPIRED) == 1)
-    assert not house.pipeline.received
-    assert house.broker.sent_to("queue:T.DEADLETTERS.hub-a")[0].properties["Code"] == "NET-127"
+    assert not house.pipeline.commits
+    (received,) = house.pipeline.received
+    assert received.aside is not None
+    assert received.aside.code == "NET-127"
+    assert received.raw == an_envelope()
+    assert not house.broker.sent_to("queue:ANSWERS")
+    assert house.session_of("queue:T.REQUESTS.>").acknowledged
 
 
-async def test_a_dead_letter_that_the_broker_does_not_take_does_not_come_for_ever(house: House) -> None:
-    """The log has it in any case."""
-    house.broker.refuses = lambda to: "NET-124" if "DEADLETTERS" in to.name else ""
+async def test_what_cannot_be_put_aside_now_is_not_acknowledged(house: House) -> None:
+    """G1: a dead letter that is not on disk is a lost message."""
+    house.pipeline.answers = [Answer(status=503, is_kept=False)] * 3
     house.start()
     await house.attached()
-    house.broker.put(QUEUE, BrokerMessage(body=b""))
-    await house.until(lambda: bool(house.session_of("queue:T.REQUESTS.>").acknowledged))
-    assert any(event["event"] == "dead letter not taken" for event in house.events)
+    house.broker.put(QUEUE, asked(b"", message_id="ID:1"))
+    await house.until(lambda: house.count(Taken.HELD) == 3 and house.count(Taken.UNREADABLE) == 1)
+    assert not house.pipeline.answers
+
+
+async def test_a_selector_goes_to_the_broker_and_lets_our_own_probes_pass(house: House) -> None:
+    """A consumer whose probes are not handed to it would look dead; through a topic none go."""
+    chosen = {"queue:T.REQUESTS.>": "Noun = 'A' OR Noun = 'B'", "topic:T.EVENTS.>": "Verb = 'created'"}
+    house.start(selectors=chosen)
+    await house.attached()
+    assert house.broker.selectors["T.REQUESTS.>"] == "(Noun = 'A' OR Noun = 'B') OR Probe IS NOT NULL"
+    assert house.broker.selectors["T.EVENTS.>"] == "Verb = 'created'"
+    assert house.broker.selectors["T.REPLIES.hub-a"] == ""
+    shown = {each.destination: each.selector for each in house.listener.state().consumers}
+    assert shown["jms:topic:T.EVENTS.>"] == "Verb = 'created'"
 
 
 async def test_a_reply_that_the_broker_refuses_is_let_go(house: House) -> None:

@@ -39,7 +39,6 @@ class House:
             name="main",
             urls=urls or ("stomp://away", "stomp://here"),
             replies=a_place("queue:R"),
-            dead_letters=a_place("queue:D"),
             reconnect=Retry(first=timedelta(seconds=first), most=timedelta(seconds=4 * first), jitter=0),
             **more,
         )
@@ -181,6 +180,5 @@ def test_a_password_is_read_without_its_line_end(tmp_path: Path) -> None:
         user="u",
         password_file=str(file),
         replies=a_place("queue:R"),
-        dead_letters=a_place("queue:D"),
     )
     assert credentials_of(settings).password == " a b "

@@ -51,7 +51,6 @@ class House:
             urls=("stomp://here",),
             client_id="hub-a",
             replies=a_place("queue:R"),
-            dead_letters=a_place("queue:D"),
             reconnect=Retry(first=timedelta(seconds=0.01), most=timedelta(seconds=0.02)),
             confirm=timedelta(seconds=1),
         )
