@@ -6,12 +6,15 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 
+from cimcare.console.customers.pages import customers_area
 from cimcare.console.deliveries.pages import deliveries_area
 from cimcare.console.frame import Frame, Page
 from cimcare.console.history.pages import history_area
 from cimcare.console.messages.pages import messages_area
 from cimcare.console.overview.pages import overview_area, readiness_area
 from cimcare.console.rendering import read_static
+from cimcare.console.tickets.pages import tickets_area
+from cimcare.console.work.pages import work_area
 from cimcare.errors import finding_of
 from cimcare.hub.rest.inside import Inside
 
@@ -21,6 +24,9 @@ _AREAS = (
     overview_area,
     messages_area,
     deliveries_area,
+    tickets_area,
+    work_area,
+    customers_area,
     history_area,
     readiness_area,
 )

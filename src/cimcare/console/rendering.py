@@ -52,7 +52,12 @@ class Rendering:
             lstrip_blocks=True,
         )
         self._templates.filters.update(
-            instant=show_instant, clock=show_clock, lasting=show_lasting, grouped=show_grouped, size=show_size
+            instant=show_instant,
+            minute=show_minute,
+            clock=show_clock,
+            lasting=show_lasting,
+            grouped=show_grouped,
+            size=show_size,
         )
         self._templates.globals.update(static=_static_address, version=__version__, quote=lambda one: quote(one, ""))
 
@@ -68,6 +73,11 @@ class Rendering:
 def show_instant(at: datetime) -> str:
     """Date and time in UTC, such as `2030-06-01 12:00:00 Z`."""
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} Z"
+
+
+def show_minute(at: datetime) -> str:
+    """Date and time in UTC to the minute, such as `06-01 12:00`."""
+    return f"{at.astimezone(UTC):%m-%d %H:%M}"
 
 
 def show_clock(at: datetime) -> str:

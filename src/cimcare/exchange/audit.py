@@ -55,6 +55,7 @@ class Action(StrEnum):
     UNSUBSCRIBE = "unsubscribe"
     REMOVE = "remove"
     CONSENT = "consent"
+    REVEAL = "reveal"
     FILTER = "filter"
     NETWORK = "network"
     OPERATE = "operate"

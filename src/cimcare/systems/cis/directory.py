@@ -19,7 +19,7 @@ from cimcare.model.identity import MRID, Name
 from cimcare.model.structure import Structure
 from cimcare.rules.lifecycle import AgreementState
 from cimcare.systems.cis.callers import index_premises
-from cimcare.systems.identity import label_of, labels_of, lookup_keys, mrid_of, names_of, stored_keys
+from cimcare.systems.identity import Label, label_of, labels_of, lookup_keys, mrid_of, names_of, stored_keys
 from cimcare.systems.premises import (
     ACCOUNTS,
     CUSTOMERS,
@@ -31,7 +31,7 @@ from cimcare.systems.premises import (
     need_keys,
 )
 
-__all__ = ["customers_of", "keys_of_customers", "occupy", "settle_place", "vacate"]
+__all__ = ["customers_of", "find_account", "keys_of_customers", "occupy", "settle_place", "vacate"]
 
 _WHO = ("customer", "account", "agreement")
 """Sorts of keys of the premises that mean who is supplied there."""
@@ -113,6 +113,18 @@ async def keys_of_customers(records: Records, customers: Sequence[MRID]) -> tupl
         key for stored in found for key in lookup_keys("customer", None, [label_of(name) for name in stored.body.names])
     )
     return tuple(dict.fromkeys((*(Key("customer", customer) for customer in customers), *by_name)))
+
+
+async def find_account(records: Records, said: str) -> Stored[AccountRecord] | None:
+    """The account with this mRID or number; None if there is none, or the number means several."""
+    stored = await records.find(ACCOUNTS, MRID(said))
+    if stored is not None:
+        return stored
+    for key in lookup_keys("name", None, (Label("", "", said),)):
+        found = await records.find_by_key(ACCOUNTS, key)
+        if len(found) == 1:
+            return found[0]
+    return None
 
 
 def _is_electricity(agreement: CustomerAgreement) -> bool:

@@ -32,9 +32,9 @@ from cimcare.model.payment import (
 from cimcare.model.values import Money
 from cimcare.model.verbs import Verb
 from cimcare.rules.lifecycle import AgreementState
+from cimcare.systems.cis.directory import find_account
 from cimcare.systems.cis.kinds import AGREEMENTS
-from cimcare.systems.identity import Label, lookup_keys
-from cimcare.systems.premises import ACCOUNTS, AccountRecord
+from cimcare.systems.premises import AccountRecord
 
 __all__ = [
     "RECEIPTS",
@@ -214,7 +214,7 @@ async def sell(asked: Sale, context: ServingContext) -> Served:
     shift = await find_shift(context.records, asked.shift)
     if shift is None:
         return _failed(_finding("BUS-167", "/shift", f"no shift {asked.shift}", "a shift that was opened"))
-    account = await _find_account(context.records, asked.account)
+    account = await find_account(context.records, asked.account)
     if account is None:
         return _failed(_finding("BUS-168", "/account", f"account {asked.account}", "number or mRID of an account"))
     record = ReceiptRecord(
@@ -327,19 +327,21 @@ async def list_receipts(
     shift: str = "",
     after: tuple[str, str] | None = None,
     limit: int,
+    newest_first: bool = False,
 ) -> tuple[ReceiptRecord, ...] | None:
     """Receipts of an account, of a shift, or all, oldest first; None if there is no such account.
 
-    `after` is point of sale and number of the last one of the page before.
+    `after` is point of sale and number of the last one of the page before. With `newest_first` the order is reversed.
     """
     keys = [(Key("shift", shift),)] if shift else []
     if account:
-        found = await _find_account(records, account)
+        found = await find_account(records, account)
         if found is None:
             return None
         keys.append((Key("account", found.mrid),))
     behind = _mrid_of(*after) if after is not None else None
-    page = await records.select(RECEIPTS, Selection(keys=tuple(keys), after=behind, limit=limit))
+    selection = Selection(keys=tuple(keys), after=behind, limit=limit, newest_first=newest_first)
+    page = await records.select(RECEIPTS, selection)
     return tuple(stored.body for stored in page)
 
 
@@ -465,17 +467,6 @@ def _told(record: ReceiptRecord) -> Receipt:
             for one in record.transactions
         ),
     )
-
-
-async def _find_account(records: Records, said: str) -> Stored[AccountRecord] | None:
-    stored = await records.find(ACCOUNTS, MRID(said))
-    if stored is not None:
-        return stored
-    for key in lookup_keys("name", None, (Label("", "", said),)):
-        found = await records.find_by_key(ACCOUNTS, key)
-        if len(found) == 1:
-            return found[0]
-    return None
 
 
 async def _save_shift(context: ServingContext, record: ShiftRecord) -> None:
