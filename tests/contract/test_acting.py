@@ -145,7 +145,7 @@ async def test_what_is_still_to_be_delivered_is_kept_and_goes_when_it_is(scene: 
         for partner in ("gis", "crm"):
             while claimed := await transaction.outbox.claim(partner, now=scene.now, until=scene.now + SOON, limit=100):
                 for one in claimed:
-                    assert await transaction.outbox.succeed(one.number, one.attempts, now=scene.now)
+                    assert await transaction.outbox.succeed([(one.number, one.attempts)], now=scene.now)
     await retention.sweep()
     assert await scene.log() == ()
     assert (await verify(scene.store.reader)).flaws == ()

@@ -106,15 +106,15 @@ async def test_a_lease_that_ran_out_is_taken_over_and_its_first_owner_is_too_lat
     assert await claimed(outbox) == [number]
     assert await claimed(outbox, now=NOON + timedelta(seconds=29)) == []
     assert await claimed(outbox, now=NOON + LEASE) == [number]
-    assert not await outbox.succeed(number, 1, now=LATER)
+    assert not await outbox.succeed([(number, 1)], now=LATER)
     assert not await outbox.fail(number, 1, due_at=LATER, reason="late", received=b"")
     assert not await outbox.bury(number, 1, now=LATER, reason="late", received=b"")
     assert not await outbox.renew(number, 1, until=LATER)
     assert not await outbox.wait_for_reply(number, 1, until=LATER)
-    assert await outbox.succeed(number, 2, now=LATER)
+    assert await outbox.succeed([(number, 2)], now=LATER)
     delivered = await loaded(outbox, number)
     assert (delivered.state, delivered.attempts, delivered.due_at) == (DeliveryState.DELIVERED, 2, LATER)
-    assert not await outbox.succeed(number, 2, now=LATER)
+    assert not await outbox.succeed([(number, 2)], now=LATER)
 
 
 async def test_a_lease_that_is_renewed_is_not_taken_over(outbox: Outbox) -> None:
@@ -155,7 +155,7 @@ async def test_only_the_oldest_of_an_object_is_claimed(outbox: Outbox) -> None:
     await fail(outbox, first)
     assert await claimed(outbox) == []
     assert await claimed(outbox, now=LATER) == [first, other]
-    assert await outbox.succeed(first, 2, now=LATER)
+    assert await outbox.succeed([(first, 2)], now=LATER)
     assert await claimed(outbox, now=LATER) == [second]
 
 
@@ -169,13 +169,13 @@ async def test_one_of_several_objects_waits_for_all_of_them(outbox: Outbox) -> N
     heads = [(await loaded(outbox, number)).is_head for number in (a, b, both, behind, c)]
     assert heads == [True, True, False, False, False]
     assert await claimed(outbox) == [a, b]
-    assert await outbox.succeed(b, 1, now=NOON)
+    assert await outbox.succeed([(b, 1)], now=NOON)
     assert await claimed(outbox) == []
-    assert await outbox.succeed(a, 1, now=NOON)
+    assert await outbox.succeed([(a, 1)], now=NOON)
     assert await claimed(outbox) == [both]
-    assert await outbox.succeed(both, 1, now=NOON)
+    assert await outbox.succeed([(both, 1)], now=NOON)
     assert await claimed(outbox) == [behind]
-    assert await outbox.succeed(behind, 1, now=NOON)
+    assert await outbox.succeed([(behind, 1)], now=NOON)
     assert await claimed(outbox) == [c]
 
 
@@ -193,7 +193,7 @@ async def test_the_urgent_first_then_the_oldest(outbox: Outbox) -> None:
     behind = await outbox.enqueue(a_delivery("a", priority=Priority.HAZARD))
     assert await claimed(outbox, limit=3) == [*hazards, life]
     assert await claimed(outbox) == [normal]
-    await outbox.succeed(normal, 1, now=NOON)
+    await outbox.succeed([(normal, 1)], now=NOON)
     assert await claimed(outbox) == [behind]
 
 
@@ -275,7 +275,7 @@ async def test_what_is_sent_again_goes_before_younger_ones_of_its_objects(outbox
     assert await outbox.resend(first, now=NOON)
     assert [(await loaded(outbox, number)).is_head for number in (first, a, b)] == [True, False, False]
     assert await claimed(outbox) == [first]
-    assert await outbox.succeed(first, 2, now=NOON)
+    assert await outbox.succeed([(first, 2)], now=NOON)
     assert await claimed(outbox) == [a, b]
 
 
@@ -289,7 +289,7 @@ async def test_what_is_sent_again_waits_for_older_ones_of_its_objects(outbox: Ou
         assert await outbox.resend(number, now=NOON)
     for number in numbers:
         assert await claimed(outbox) == [number]
-        assert await outbox.succeed(number, 2, now=NOON)
+        assert await outbox.succeed([(number, 2)], now=NOON)
 
 
 async def test_what_is_sent_again_waits_for_a_younger_one_that_has_begun(outbox: Outbox) -> None:
@@ -303,7 +303,7 @@ async def test_what_is_sent_again_waits_for_a_younger_one_that_has_begun(outbox:
     assert await claimed(outbox) == []
     await fail(outbox, younger, due_at=NOON)
     assert await claimed(outbox) == [first]
-    assert await outbox.succeed(first, 2, now=NOON)
+    assert await outbox.succeed([(first, 2)], now=NOON)
     assert await claimed(outbox) == [younger]
 
 
@@ -317,7 +317,7 @@ async def test_what_is_sent_again_waits_for_no_lease_that_ran_out(outbox: Outbox
     assert await outbox.resend(first, now=NOON)
     assert await claimed(outbox, now=NOON + LEASE) == [first]
     assert await claimed(outbox, now=NOON + LEASE) == []
-    assert await outbox.succeed(first, 2, now=LATER)
+    assert await outbox.succeed([(first, 2)], now=LATER)
     assert await claimed(outbox, now=NOON + LEASE) == [younger]
 
 
@@ -364,7 +364,7 @@ async def test_who_awaits_a_reply_in_vain_becomes_a_dead_letter(outbox: Outbox) 
     younger = await outbox.enqueue(a_delivery("1"))
     assert await outbox.resend(numbers[1], now=LATER)
     assert await claimed(outbox, now=LATER) == [numbers[1]]
-    assert await outbox.succeed(numbers[1], 2, now=LATER)
+    assert await outbox.succeed([(numbers[1], 2)], now=LATER)
     assert await claimed(outbox, now=LATER) == [younger]
 
 
@@ -396,7 +396,7 @@ async def test_what_waits_or_awaits_is_abandoned_and_what_is_being_sent_is_not(o
     assert await claimed(outbox, limit=5) == numbers[:5]
     assert await outbox.fail(failed, 1, due_at=LATER, reason="no answer", received=b"<late/>")
     assert await outbox.wait_for_reply(awaiting, 1, until=LATER)
-    await outbox.succeed(delivered, 1, now=NOON)
+    await outbox.succeed([(delivered, 1)], now=NOON)
     await bury(outbox, dead)
     assert [one.number for one in await outbox.claim("GIS", now=NOON, until=LATER + LEASE, limit=1)] == [leased]
     fresh = await outbox.enqueue(a_delivery("fresh"))
@@ -404,7 +404,7 @@ async def test_what_waits_or_awaits_is_abandoned_and_what_is_being_sent_is_not(o
     assert await abandoned(outbox) == [failed, awaiting, stranded, fresh]
     kept = await loaded(outbox, failed)
     assert (kept.reason, kept.received, kept.attempts) == ("abandoned: gone", b"<late/>", 1)
-    assert not await outbox.succeed(stranded, 1, now=LATER)
+    assert not await outbox.succeed([(stranded, 1)], now=LATER)
     assert not await outbox.answer(awaiting, now=LATER)
     assert await outbox.find_awaiting(7) is None
     assert await outbox.expire(now=LATER, reason="", limit=10) == ()
@@ -412,7 +412,7 @@ async def test_what_waits_or_awaits_is_abandoned_and_what_is_being_sent_is_not(o
     assert await claimed(outbox, now=LATER) == []
     assert (await loaded(outbox, dead)).reason == "gave up"
     assert (await loaded(outbox, elsewhere)).state is DeliveryState.WAITING
-    assert await outbox.succeed(leased, 1, now=LATER)
+    assert await outbox.succeed([(leased, 1)], now=LATER)
 
 
 async def test_only_what_matches_is_abandoned_and_no_more_than_the_limit(outbox: Outbox) -> None:
@@ -440,7 +440,7 @@ async def test_who_stood_behind_what_is_abandoned_goes_next(outbox: Outbox) -> N
     heads = [(await loaded(outbox, number)).is_head for number in (other, free, held)]
     assert heads == [True, True, False]
     assert await claimed(outbox) == [other, free]
-    assert await outbox.succeed(other, 1, now=NOON)
+    assert await outbox.succeed([(other, 1)], now=NOON)
     assert await claimed(outbox) == [held]
 
 
@@ -452,7 +452,7 @@ async def test_what_was_abandoned_is_sent_again_in_its_order(outbox: Outbox) -> 
         assert await outbox.resend(number, now=NOON)
     for number in numbers:
         assert await claimed(outbox) == [number]
-        assert await outbox.succeed(number, 1, now=NOON)
+        assert await outbox.succeed([(number, 1)], now=NOON)
 
 
 # --------------------------------------------------------------------------------------------------- looking
@@ -468,7 +468,7 @@ async def test_deliveries_are_selected_by_page_and_filter(outbox: Outbox) -> Non
     assert await claimed(outbox, now=LATER, limit=1, partner="CRM") == [two]
     await outbox.bury(two, 1, now=NOON, reason="", received=b"")
     assert await claimed(outbox, now=LATER) == [one, three, four]
-    await outbox.succeed(four, 1, now=NOON)
+    await outbox.succeed([(four, 1)], now=NOON)
 
     async def numbers(**wanted: object) -> list[int]:
         selection = msgspec.structs.replace(DeliverySelection(), **wanted)
@@ -510,7 +510,7 @@ async def test_backlogs_count_what_has_not_arrived(outbox: Outbox) -> None:
     await outbox.enqueue(a_delivery(partner="CRM", created_at=LATER))
     await outbox.enqueue(a_delivery("x", created_at=LATER))
     await claimed(outbox, limit=3)
-    await outbox.succeed(numbers[0], 1, now=NOON)
+    await outbox.succeed([(numbers[0], 1)], now=NOON)
     await outbox.bury(numbers[1], 1, now=NOON, reason="x", received=b"")
     await outbox.wait_for_reply(numbers[2], 1, until=LATER)
     assert await outbox.backlogs() == (
@@ -537,7 +537,7 @@ async def test_open_ones_are_counted_by_when_they_were_put_in(outbox: Outbox) ->
     assert await outbox.count_open("GIS", hour, next_hour) == 5
     assert await claimed(outbox) == [before, *numbers]
     assert await outbox.count_open("GIS", hour, next_hour) == 5
-    await outbox.succeed(numbers[0], 1, now=NOON)
+    await outbox.succeed([(numbers[0], 1)], now=NOON)
     await outbox.bury(numbers[1], 1, now=NOON, reason="", received=b"")
     await outbox.wait_for_reply(numbers[2], 1, until=LATER)
     await outbox.fail(numbers[3], 1, due_at=LATER, reason="", received=b"")
@@ -550,8 +550,8 @@ async def test_ended_ones_are_forgotten_from_the_oldest_on(outbox: Outbox) -> No
     numbers = [await outbox.enqueue(a_delivery(str(number))) for number in range(7)]
     delivered, late, discarded, dead, awaiting, leased = numbers[:6]
     await claimed(outbox, limit=6)
-    await outbox.succeed(delivered, 1, now=NOON)
-    await outbox.succeed(late, 1, now=LATER)
+    await outbox.succeed([(delivered, 1)], now=NOON)
+    await outbox.succeed([(late, 1)], now=LATER)
     for number in (discarded, dead):
         await bury(outbox, number)
     await outbox.discard(discarded, now=NOON + timedelta(seconds=1), reason="")
@@ -577,7 +577,7 @@ async def test_what_was_undone_was_never_put_in_claimed_or_ended(store: Store) -
         with pytest.raises(LookupError):
             async with transaction.savepoint():
                 assert await claimed(outbox) == [first]
-                assert await outbox.succeed(first, 1, now=NOON)
+                assert await outbox.succeed([(first, 1)], now=NOON)
                 assert await claimed(outbox) == [second]
                 await outbox.enqueue(a_delivery())
                 raise LookupError("on purpose")
@@ -586,7 +586,7 @@ async def test_what_was_undone_was_never_put_in_claimed_or_ended(store: Store) -
         assert await claimed(outbox) == [first]
     with pytest.raises(LookupError):
         async with store.transaction() as transaction:
-            assert await transaction.outbox.succeed(first, 1, now=NOON)
+            assert await transaction.outbox.succeed([(first, 1)], now=NOON)
             raise LookupError("on purpose")
     found = await store.reader.outbox.find(first)
     assert found is not None
@@ -623,7 +623,7 @@ async def test_any_course_of_events_keeps_the_order(outbox: Outbox, seed: int) -
                     assert len(found) == min(limit, len(expected))
                     assert set(found) <= set(expected)
             case 5 if one is not None:
-                await outbox.succeed(one.number, one.attempts, now=now)
+                await outbox.succeed([(one.number, one.attempts)], now=now)
                 await outbox.answer(one.number, now=now)
             case 6 if one is not None:
                 pause = timedelta(seconds=chance.randrange(60))
@@ -703,7 +703,7 @@ async def test_a_step_costs_the_same_however_many_wait(store: Store, keys: str) 
             assert len(await transaction.outbox.claim("GIS", now=LATER, until=LATER + LEASE, limit=1)) == 1
             selection = DeliverySelection(partner="GIS", states=(DeliveryState.LEASED,), limit=1)
             (delivery,) = await transaction.outbox.select(selection)
-            assert await transaction.outbox.succeed(delivery.number, delivery.attempts, now=LATER)
+            assert await transaction.outbox.succeed([(delivery.number, delivery.attempts)], now=LATER)
             assert len(await transaction.outbox.abandon("GIS", now=LATER, reason="", limit=1)) == 1
 
     await put_in(20)

@@ -122,7 +122,7 @@ class Line:
         self._process = process
         self._tag = process.tag
 
-    async def send(self, partner: Partner, message: Sendable, *, address: str = "") -> Sent:
+    async def send(self, partner: Partner, message: Sendable, *, address: str = "", kept: bytes = b"") -> Sent:
         """Send the message; a process that is gone sends nothing."""
         if self._process.tag != self._tag or not self._process.is_alive:
             raise asyncio.CancelledError

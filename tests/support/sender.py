@@ -55,7 +55,7 @@ class ScriptedSender:
         self.answers: dict[str, list[Answering]] = {}
         self.gates: dict[str, asyncio.Event] = {}
 
-    async def send(self, partner: Partner, message: Sendable, *, address: str = "") -> Sent:
+    async def send(self, partner: Partner, message: Sendable, *, address: str = "", kept: bytes = b"") -> Sent:
         given = Given(partner.name, message, address, partner)
         self.given.append(given)
         if partner.name in self.gates:

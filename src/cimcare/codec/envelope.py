@@ -31,6 +31,7 @@ __all__ = [
     "DRAFT_NAMESPACE",
     "MESSAGE_NAMESPACE",
     "Glimpse",
+    "element_of",
     "glimpse_header",
     "parse_message",
     "read_message",
@@ -97,6 +98,11 @@ def render_message(message: AnyMessage, *, namespace: str = MESSAGE_NAMESPACE) -
         InputError: XML-109 or COD-102, a value that XML cannot carry.
     """
     return (_DECLARATION + write_element(message, namespace=namespace)).encode()
+
+
+def element_of(document: bytes) -> str:
+    """The message element of a document that `render_message` wrote, as text."""
+    return document.decode().removeprefix(_DECLARATION)
 
 
 def write_element(message: AnyMessage, *, namespace: str = MESSAGE_NAMESPACE) -> str:

@@ -12,7 +12,7 @@ from enum import StrEnum
 import msgspec
 from lxml import etree
 
-from cimcare.codec.envelope import MESSAGE_NAMESPACE, write_element, write_sections
+from cimcare.codec.envelope import MESSAGE_NAMESPACE, element_of, write_element, write_sections
 from cimcare.codec.limits import Limits, parse_xml
 from cimcare.codec.values import escape_attribute, escape_text
 from cimcare.errors import InputError, finding_of
@@ -31,6 +31,7 @@ __all__ = [
     "read_soap",
     "render_soap",
     "render_soap_fault",
+    "wrap_document",
 ]
 
 ABSTRACT_NAMESPACE = "http://iec.ch/TC57/2011/abstract"
@@ -319,6 +320,11 @@ def render_soap(
     is_answer = type(message).__name__ == "ResponseMessage"
     name = typed.response if is_answer else typed.operation
     return _envelope(version, _typed_element(message, name, typed, namespace))
+
+
+def wrap_document(document: bytes, version: SoapVersion) -> bytes:
+    """A SOAP message with an envelope document that `render_message` wrote as the only child of its body."""
+    return _envelope(version, element_of(document))
 
 
 def render_soap_fault(

@@ -28,12 +28,13 @@ async def book_put(transaction: Transaction, new: NewDelivery) -> int:
     return await transaction.outbox.enqueue(new)
 
 
-async def book_delivered(transaction: Transaction, delivery: Delivery, *, now: datetime) -> bool:
-    """The partner has it. False, and nothing is done, if the lease has gone to somebody else."""
-    done = await transaction.outbox.succeed(delivery.number, delivery.attempts, now=now)
-    if done:
-        await _count(transaction, delivery, Ends.DELIVERED)
-    return done
+async def book_delivered(transaction: Transaction, *deliveries: Delivery, now: datetime) -> bool:
+    """The partner has them. Nothing is done about those whose lease has gone to somebody else; False if about any."""
+    done = await transaction.outbox.succeed([(one.number, one.attempts) for one in deliveries], now=now)
+    for delivery in deliveries:
+        if delivery.number in done:
+            await _count(transaction, delivery, Ends.DELIVERED)
+    return len(done) == len(deliveries)
 
 
 async def book_answered(transaction: Transaction, delivery: Delivery, *, now: datetime) -> bool:

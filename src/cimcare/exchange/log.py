@@ -3,7 +3,7 @@
 Every message that enters or leaves is kept: what it was, from whom, what became of it, and its bytes.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
@@ -161,6 +161,10 @@ class MessageReader(Protocol):
 
     async def find_raw(self, sequence: int) -> bytes | None:
         """The bytes of the message with this sequence, as received or sent; None if there is none."""
+        ...
+
+    async def find_whole(self, sequences: Collection[int]) -> Mapping[int, tuple[LogEntry, bytes]]:
+        """Entries with the bytes of their messages, by sequence; those that are not there are left out."""
         ...
 
     async def find_original(self, partner: str, message_id: str, since: datetime) -> LogEntry | None:

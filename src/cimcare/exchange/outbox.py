@@ -4,7 +4,7 @@ One row stands for one message and one destination. Rows are written in the tran
 under a lease, and end as delivered, dead or discarded. Source: guarantees G1, G3 to G6.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from enum import IntEnum, StrEnum
 from typing import Protocol
@@ -188,8 +188,8 @@ class Outbox(OutboxReader, Protocol):
         """Make a lease longer."""
         ...
 
-    async def succeed(self, number: int, attempt: int, *, now: datetime) -> bool:
-        """The partner has it."""
+    async def succeed(self, attempts: Sequence[tuple[int, int]], *, now: datetime) -> frozenset[int]:
+        """The partner has them, each named by number and attempt; the numbers of those that are ended so."""
         ...
 
     async def wait_for_reply(self, number: int, attempt: int, *, until: datetime) -> bool:

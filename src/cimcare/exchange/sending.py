@@ -63,9 +63,18 @@ class Sender(Protocol):
     """Sends one message to one partner and waits for the answer. Raises nothing."""
 
     async def send(
-        self, partner: Partner, message: RequestMessage | EventMessage | ResponseMessage, *, address: str = ""
+        self,
+        partner: Partner,
+        message: RequestMessage | EventMessage | ResponseMessage,
+        *,
+        address: str = "",
+        kept: bytes = b"",
     ) -> Sent:
-        """Send the message to the partner, or to `address` where one is given."""
+        """Send the message to the partner, or to `address` where one is given.
+
+        `kept` is the message as an envelope document that was written here, where it is at hand: it goes out as it is
+        where the partner takes that form. Without it the message is written anew.
+        """
         ...
 
 

@@ -1,6 +1,6 @@
 """The message log in memory: the reference of what `MessageLog` means."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime
 from itertools import islice
 
@@ -50,6 +50,11 @@ class MemoryLogReader:
         """The bytes of the message with this sequence."""
         message = self._tables.messages.rows.get(sequence)
         return None if message is None else message.raw
+
+    async def find_whole(self, sequences: Collection[int]) -> Mapping[int, tuple[LogEntry, bytes]]:
+        """Entries with the bytes of their messages."""
+        rows = self._tables.messages.rows
+        return {sequence: (rows[sequence].entry, rows[sequence].raw) for sequence in sequences if sequence in rows}
 
     async def find_original(self, partner: str, message_id: str, since: datetime) -> LogEntry | None:
         """The first message of this partner with this identifier that was accepted since then, or the last in work."""

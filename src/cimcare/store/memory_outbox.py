@@ -1,6 +1,6 @@
 """The outbox in memory: the reference of what `Outbox` means, held to the tests of every store."""
 
-from collections.abc import Collection, Hashable, Iterable
+from collections.abc import Collection, Hashable, Iterable, Sequence
 from datetime import datetime
 from heapq import merge
 from itertools import islice
@@ -119,9 +119,13 @@ class MemoryOutbox(MemoryOutboxReader):
         """Make a lease longer."""
         return self._end(number, attempt, due_at=until)
 
-    async def succeed(self, number: int, attempt: int, *, now: datetime) -> bool:
-        """The partner has it."""
-        return self._end(number, attempt, state=DeliveryState.DELIVERED, due_at=now, reason="", received=b"")
+    async def succeed(self, attempts: Sequence[tuple[int, int]], *, now: datetime) -> frozenset[int]:
+        """The partner has them."""
+        return frozenset(
+            number
+            for number, attempt in attempts
+            if self._end(number, attempt, state=DeliveryState.DELIVERED, due_at=now, reason="", received=b"")
+        )
 
     async def wait_for_reply(self, number: int, attempt: int, *, until: datetime) -> bool:
         """The partner has acknowledged a request."""

@@ -1,6 +1,6 @@
 """The message log on PostgreSQL: read by statement, written by COPY together with its neighbours."""
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import TypeAlias
 
@@ -21,6 +21,7 @@ _COLUMNS = (
 )  # fmt: skip
 _SELECT = f"SELECT {', '.join(_COLUMNS)} FROM messages"  # noqa: S608 - constants only
 _FIND = f"{_SELECT} WHERE sequence = $1"
+_FIND_WHOLE = f"SELECT {', '.join(_COLUMNS)}, raw FROM messages WHERE sequence = ANY($1::bigint[])"  # noqa: S608
 _FIND_RAW = "SELECT raw FROM messages WHERE sequence = $1"
 # The first that was accepted; behind those, the last that was passed on and has no outcome.
 _FIND_ORIGINAL = (
@@ -84,6 +85,11 @@ class PostgresLogReader:
         """The bytes of the message with this sequence."""
         row = await self._session.fetch_one(_FIND_RAW, sequence)
         return None if row is None else bytes(row["raw"])
+
+    async def find_whole(self, sequences: Collection[int]) -> Mapping[int, tuple[LogEntry, bytes]]:
+        """Entries with the bytes of their messages."""
+        rows = await self._session.fetch(_FIND_WHOLE, list(sequences))
+        return {row["sequence"]: (_entry_of(row), bytes(row["raw"])) for row in rows}
 
     async def find_original(self, partner: str, message_id: str, since: datetime) -> LogEntry | None:
         """The first message of this partner with this identifier that was accepted since then, or is in work."""
@@ -230,6 +236,11 @@ class PostgresLog(PostgresLogReader):
             if entry.sequence == sequence:
                 return raw
         return await super().find_raw(sequence)
+
+    async def find_whole(self, sequences: Collection[int]) -> Mapping[int, tuple[LogEntry, bytes]]:
+        """Entries with the bytes of their messages."""
+        await self.write()
+        return await super().find_whole(sequences)
 
     # What is not written yet is younger than all that is: it counts where the database knows nothing.
 

@@ -7,7 +7,7 @@ it. Decisions 0040 and 0042 have the reasons.
 Conditions stand in the statements as in the partial indexes, which PostgreSQL uses only then.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 import msgspec
@@ -128,6 +128,20 @@ _END = (
     " promoted AS (UPDATE deliveries AS d SET is_head = true FROM follower WHERE d.number = follower.number"
     f" AND NOT d.is_head AND NOT {_SHARES_WITH_OLDER.format(' AND older.number <> $1')})"
     " SELECT FROM changed"
+)
+_SUCCEED = (
+    "WITH changed AS (UPDATE deliveries AS d SET state = 'delivered', due_at = $3, is_head = true, reason = '',"  # noqa: S608
+    " received = '' FROM unnest($1::bigint[], $2::integer[]) AS wanted (number, attempt)"
+    " WHERE d.number = wanted.number AND d.state = 'leased' AND d.attempts = wanted.attempt"
+    f" RETURNING d.number, d.partner, d.object_keys), {_OWN_KEYS},"
+    " gone AS (DELETE FROM delivery_keys AS d USING key WHERE d.partner = key.partner AND d.object_key = key.object_key"
+    " AND d.number = key.number),"
+    " follower AS MATERIALIZED (SELECT DISTINCT (SELECT min(d.number) FROM delivery_keys AS d"
+    " WHERE d.partner = key.partner AND d.object_key = key.object_key"
+    " AND d.number NOT IN (SELECT changed.number FROM changed)) AS number FROM key),"
+    " promoted AS (UPDATE deliveries AS d SET is_head = true FROM follower WHERE d.number = follower.number"
+    f" AND NOT d.is_head AND NOT {_SHARES_WITH_OLDER.format(' AND older.number NOT IN (SELECT number FROM changed)')})"
+    " SELECT number FROM changed"
 )
 _RESEND = (
     "WITH changed AS (UPDATE deliveries AS d SET state = 'waiting', due_at = $2,"  # noqa: S608
@@ -322,9 +336,10 @@ class PostgresOutbox(PostgresOutboxReader):
         """Make a lease longer."""
         return await self._does(_RENEW, number, attempt, to_micros(until))
 
-    async def succeed(self, number: int, attempt: int, *, now: datetime) -> bool:
-        """The partner has it."""
-        return await self._end(number, attempt, DeliveryState.DELIVERED, now, "", b"")
+    async def succeed(self, attempts: Sequence[tuple[int, int]], *, now: datetime) -> frozenset[int]:
+        """The partner has them."""
+        numbers, tries = [number for number, _ in attempts], [attempt for _, attempt in attempts]
+        return frozenset(row["number"] for row in await self._session.fetch(_SUCCEED, numbers, tries, to_micros(now)))
 
     async def wait_for_reply(self, number: int, attempt: int, *, until: datetime) -> bool:
         """The partner has acknowledged a request."""

@@ -1,8 +1,9 @@
 """The message log on SQLite: hot statements written by hand."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime
+from typing import Any
 
 import msgspec
 
@@ -19,6 +20,7 @@ _COLUMNS = (
 )
 _INSERT = f"INSERT INTO messages ({_COLUMNS}, raw) VALUES ({', '.join('?' * 20)})"  # noqa: S608 - constants only
 _SELECT = f"SELECT sequence, {_COLUMNS} FROM messages"  # noqa: S608 - constants only
+_FIND_WHOLE = f"SELECT sequence, {_COLUMNS}, raw FROM messages WHERE sequence IN (SELECT value FROM json_each(?))"  # noqa: S608
 _IN_WORK = "direction = 'in' AND outcome = '' AND repeat_of IS NULL"  # as in the partial index
 _LIVE = "state IN ('waiting', 'leased', 'awaiting', 'dead')"
 _FIND_ORIGINAL = (
@@ -39,6 +41,8 @@ _Row = tuple[
     int, int, str, str, str, str, str, str, str, str, str, str, str, int | None, int | None, bytes, str, int, int, int
 ]
 
+_encode = msgspec.json.Encoder().encode
+
 
 class SqliteLogReader:
     """The message log over one connection, to be read."""
@@ -54,6 +58,11 @@ class SqliteLogReader:
         """The bytes of the message with this sequence."""
         row: tuple[bytes] | None = self._session.one("SELECT raw FROM messages WHERE sequence = ?", (sequence,))
         return None if row is None else row[0]
+
+    async def find_whole(self, sequences: Collection[int]) -> Mapping[int, tuple[LogEntry, bytes]]:
+        """Entries with the bytes of their messages."""
+        rows: list[tuple[Any, ...]] = self._session.all(_FIND_WHOLE, (_encode(list(sequences)).decode(),))
+        return {row[0]: (_entry_of(row[:-1]), row[-1]) for row in rows}
 
     async def find_original(self, partner: str, message_id: str, since: datetime) -> LogEntry | None:
         """The first message of this partner with this identifier that was accepted since then, or the last in work."""

@@ -6,7 +6,7 @@ one look-up in `delivery_keys`, which holds what waits or is leased. Decision 00
 Conditions stand in the statements as in the partial indexes, which SQLite uses only then.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from functools import cache
 from heapq import merge
@@ -103,6 +103,13 @@ _OF_ATTEMPT = "WHERE number = ? AND state = 'leased' AND attempts = ?"
 _END = (
     f"UPDATE deliveries SET state = ?, due_at = ?, is_head = 1, reason = ?, received = ? {_OF_ATTEMPT}"  # noqa: S608
     " RETURNING partner, object_keys"
+)
+_LEASED_OF = (
+    "SELECT number, attempts, partner, object_keys FROM deliveries"
+    " WHERE number IN (SELECT value FROM json_each(?)) AND state = 'leased'"
+)
+_SUCCEED = (
+    "UPDATE deliveries SET state = 'delivered', due_at = ?, is_head = 1, reason = '', received = x'' WHERE number = ?"
 )
 _FAIL = f"UPDATE deliveries SET state = 'waiting', due_at = ?, reason = ?, received = ? {_OF_ATTEMPT}"  # noqa: S608
 _RENEW = f"UPDATE deliveries SET due_at = ? {_OF_ATTEMPT}"  # noqa: S608 - constants only
@@ -297,9 +304,16 @@ class SqliteOutbox(SqliteOutboxReader):
         """Make a lease longer."""
         return self._session.run(_RENEW, (to_micros(until), number, attempt)).rowcount == 1
 
-    async def succeed(self, number: int, attempt: int, *, now: datetime) -> bool:
-        """The partner has it."""
-        return self._end(DeliveryState.DELIVERED, now, "", b"", number, attempt)
+    async def succeed(self, attempts: Sequence[tuple[int, int]], *, now: datetime) -> frozenset[int]:
+        """The partner has them."""
+        wanted = frozenset(attempts)
+        numbers = _encode([number for number, _ in attempts]).decode()
+        found: list[tuple[int, int, str, str]] = self._session.all(_LEASED_OF, (numbers,))
+        ended = [(number, partner, text) for number, attempt, partner, text in found if (number, attempt) in wanted]
+        self._session.run_each(_SUCCEED, [(to_micros(now), number) for number, _, _ in ended])
+        for number, partner, text in ended:
+            self._ended += [(partner, key, number) for key in dict.fromkeys(_keys_of(text))]
+        return frozenset(number for number, _, _ in ended)
 
     async def wait_for_reply(self, number: int, attempt: int, *, until: datetime) -> bool:
         """The partner has acknowledged a request."""

@@ -13,7 +13,7 @@ import msgspec
 from cimcare.codec.compressed import compress_payload
 from cimcare.codec.envelope import DRAFT_NAMESPACE, MESSAGE_NAMESPACE, render_message
 from cimcare.codec.json_body import render_json
-from cimcare.codec.soap import SoapVersion, TypedNames, render_soap
+from cimcare.codec.soap import SoapVersion, TypedNames, render_soap, wrap_document
 from cimcare.exchange.log import Transport
 from cimcare.exchange.partners import Edition, Partner, Wire
 from cimcare.model.envelope import EventMessage, RequestMessage, ResponseMessage
@@ -78,6 +78,7 @@ def build_call(
     address: str = "",
     keys: tuple[bytes, ...] = (),
     renderings: Renderings | None = None,
+    kept: bytes = b"",
 ) -> Call:
     """The request that brings a message to a partner.
 
@@ -93,6 +94,7 @@ def build_call(
         address: Where it goes instead of the partner's own address.
         keys: Keys with which a webhook is signed.
         renderings: Bodies written before; none if None.
+        kept: The message as an envelope document that was written here; empty to write it anew.
 
     Raises:
         InputError: XML-109 or COD-102, a value that XML cannot carry.
@@ -100,10 +102,12 @@ def build_call(
     url = address or partner.url
     renderings = renderings or Renderings()
     packed = compress_payload(message, above_bytes=partner.compress_above_bytes)
+    if packed is not message or _namespace_of(partner) != MESSAGE_NAMESPACE:
+        kept = b""
     if partner.wire in (Wire.SOAP, Wire.SOAP_TYPED):
         service = _find_service(message, services) if partner.wire is Wire.SOAP_TYPED else None
-        return _soap_call(partner, packed, url, service, renderings)
-    call = _plain_call(partner, packed, url, renderings)
+        return _soap_call(partner, packed, url, service, renderings, kept)
+    call = _plain_call(partner, packed, url, renderings, kept)
     if partner.wire is Wire.REST:
         return call
     signed = sign_webhook(str(message.header.message_id or ""), call.body, keys=keys, now=now)
@@ -114,7 +118,7 @@ def _namespace_of(partner: Partner) -> str:
     return DRAFT_NAMESPACE if partner.edition is Edition.E2013_DRAFT else MESSAGE_NAMESPACE
 
 
-def _plain_call(partner: Partner, message: Outgoing, url: str, renderings: Renderings) -> Call:
+def _plain_call(partner: Partner, message: Outgoing, url: str, renderings: Renderings, kept: bytes) -> Call:
     if partner.as_json:
         transport, content_type, body = (
             Transport.REST_JSON,
@@ -124,7 +128,7 @@ def _plain_call(partner: Partner, message: Outgoing, url: str, renderings: Rende
     else:
         transport, content_type = Transport.REST_XML, "application/xml; charset=utf-8"
         namespace = _namespace_of(partner)
-        body = renderings.body(message, namespace, lambda: render_message(message, namespace=namespace))
+        body = kept or renderings.body(message, namespace, lambda: render_message(message, namespace=namespace))
     return Call(
         transport=transport, url=url, content_type=content_type, body=body, headers={"Content-Type": content_type}
     )
@@ -145,7 +149,7 @@ def _operation_of(message: Outgoing) -> str:
 
 
 def _soap_call(
-    partner: Partner, message: Outgoing, url: str, service: TypedService | None, renderings: Renderings
+    partner: Partner, message: Outgoing, url: str, service: TypedService | None, renderings: Renderings, kept: bytes
 ) -> Call:
     version = SoapVersion.V12 if partner.soap_12 else SoapVersion.V11
     typed: TypedNames | None = None
@@ -167,6 +171,10 @@ def _soap_call(
     body = renderings.body(
         message,
         (version, typed, namespace),
-        lambda: render_soap(message, version, typed=typed, namespace=namespace),
+        lambda: (
+            wrap_document(kept, version)
+            if kept and typed is None
+            else render_soap(message, version, typed=typed, namespace=namespace)
+        ),
     )
     return Call(transport=transport, url=url, content_type=content_type, body=body, headers=headers)

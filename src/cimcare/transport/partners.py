@@ -163,7 +163,7 @@ class HttpSender:
         self._renderings = Renderings()
         self._keys: dict[str, tuple[Stamp, tuple[bytes, ...]]] = {}
 
-    async def send(self, partner: Partner, message: Outgoing, *, address: str = "") -> Sent:
+    async def send(self, partner: Partner, message: Outgoing, *, address: str = "", kept: bytes = b"") -> Sent:
         """Send the message to the partner, or to `address` where one is given. Raises nothing but cancellation."""
         url = shown_address(address or partner.url)
         try:
@@ -181,6 +181,7 @@ class HttpSender:
                 address=address,
                 keys=keys,
                 renderings=self._renderings,
+                kept=kept,
             )
         except InputError as error:  # its message cannot be written, however often that is tried
             found = f"a message that cannot be written ({error})"

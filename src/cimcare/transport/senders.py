@@ -16,10 +16,10 @@ class Senders:
         self._http = http
         self._brokers = brokers
 
-    async def send(self, partner: Partner, message: Outgoing, *, address: str = "") -> Sent:
+    async def send(self, partner: Partner, message: Outgoing, *, address: str = "", kept: bytes = b"") -> Sent:
         """Send the message to the partner, or to `address` where one is given. Raises nothing but cancellation."""
         by_broker = address.startswith("jms:") if address else partner.wire is Wire.JMS
-        return await (self._brokers if by_broker else self._http).send(partner, message, address=address)
+        return await (self._brokers if by_broker else self._http).send(partner, message, address=address, kept=kept)
 
     async def close(self) -> None:
         """Close all connections over HTTP; those to brokers end with their links."""

@@ -208,7 +208,7 @@ async def test_a_snapshot_is_what_was_committed_and_goes_on_from_there() -> None
     snapshot = store.snapshot()
     async with store.transaction() as transaction:
         await transaction.log.append(an_entry(message_id="half"), b"")
-        await transaction.outbox.succeed(first, 1, now=NOON)
+        await transaction.outbox.succeed([(first, 1)], now=NOON)
         assert store.snapshot() == snapshot
     assert store.snapshot() != snapshot
 
@@ -222,7 +222,7 @@ async def test_a_snapshot_is_what_was_committed_and_goes_on_from_there() -> None
         assert await transaction.outbox.enqueue(a_delivery("k")) == second + 1
         (taken,) = await transaction.outbox.claim("GIS", now=NOON, until=NOON, limit=9)
         assert (taken.number, taken.attempts) == (first, 2)
-        await transaction.outbox.succeed(first, 2, now=NOON)
+        await transaction.outbox.succeed([(first, 2)], now=NOON)
     rows = await again.reader.audit.rows()
     assert [row.number for row in rows] == [1, 2]
     assert rows[1].previous == rows[0].hash

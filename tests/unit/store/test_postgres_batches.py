@@ -185,10 +185,10 @@ async def test_order_holds_between_what_is_in_memory_and_what_is_written(store: 
         assert [one.number for one in claimed] == [first]
         third = await transaction.outbox.enqueue(a_delivery("b"))
         alone = await transaction.outbox.enqueue(a_delivery("c", "c"))
-        assert await transaction.outbox.succeed(first, 1, now=NOON)
+        assert await transaction.outbox.succeed([(first, 1)], now=NOON)
         claimed = await transaction.outbox.claim("GIS", now=NOON, until=LATER, limit=10)
         assert [one.number for one in claimed] == [second, alone]
-        assert await transaction.outbox.succeed(second, 1, now=NOON)
+        assert await transaction.outbox.succeed([(second, 1)], now=NOON)
         claimed = await transaction.outbox.claim("GIS", now=NOON, until=LATER, limit=10)
         assert [one.number for one in claimed] == [third]
 
@@ -276,7 +276,7 @@ async def run_course(store: Store, seed: int) -> list[object]:
                 told.append(await outbox.claim("GIS", now=now, until=now + timedelta(seconds=30), limit=3))
             case 5 | 6:
                 leased = await outbox.select(DeliverySelection(states=(DeliveryState.LEASED,), limit=1))
-                told.extend([await outbox.succeed(one.number, one.attempts, now=now) for one in leased])
+                told.extend([await outbox.succeed([(one.number, one.attempts)], now=now) for one in leased])
             case 7:
                 told.append(await outbox.bury(number, attempt, now=now, reason="no", received=b"x"))
             case 8:
@@ -313,7 +313,7 @@ async def test_numbers_of_deliveries_rise_over_hubs_and_restarts(
     async with store.transaction() as transaction:
         for delivery in await transaction.outbox.select(ALL):
             await transaction.outbox.claim("GIS", now=NOON, until=LATER, limit=1)
-            assert await transaction.outbox.succeed(delivery.number, 1, now=NOON)
+            assert await transaction.outbox.succeed([(delivery.number, 1)], now=NOON)
         assert await transaction.outbox.remove_ended(LATER, limit=100) == 4
     again = await PostgresStore.open(postgres_url)
     async with again.transaction() as transaction:
@@ -501,7 +501,7 @@ async def test_two_hubs_never_lease_the_same_delivery(store: PostgresStore, othe
             claimed.extend(one.number for one in found)
             async with through.transaction() as transaction:
                 for one in found:
-                    assert await transaction.outbox.succeed(one.number, one.attempts, now=NOON)
+                    assert await transaction.outbox.succeed([(one.number, one.attempts)], now=NOON)
 
     await asyncio.gather(deliver(store), deliver(other), deliver(store), deliver(other))
     await deliver(store)

@@ -304,8 +304,8 @@ class _Courier:
         claimed: tuple[Delivery, ...] = ()
         try:
             async with house.store.transaction(priority) as transaction:
-                for delivery in delivered:
-                    await book_delivered(transaction, delivery, now=now)
+                if delivered:
+                    await book_delivered(transaction, *delivered, now=now)
                 if free:
                     until = now + house.times.lease
                     claimed = await transaction.outbox.claim(self._name, now=now, until=until, limit=free)
@@ -382,7 +382,8 @@ class _Courier:
                 return False
         cause = await house.store.reader.log.find(delivery.cause) if delivery.kind is DeliveryKind.REPLY else None
         message = self._as_sent(loaded, delivery, partner, cause)
-        sent = await house.sender.send(_wire_of(partner, cause), message, address=delivery.address)
+        kept = recalled.raw if message is recalled.message else b""
+        sent = await house.sender.send(_wire_of(partner, cause), message, address=delivery.address, kept=kept)
         now = house.clock()
         at_least = timedelta(seconds=sent.retry_after_seconds)
         house.circuits.of(partner).note(

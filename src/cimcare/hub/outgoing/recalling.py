@@ -5,11 +5,12 @@ What is in the log under a sequence never changes, and no other message ever get
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Mapping
 
 import msgspec
 
 from cimcare.errors import CimcareError
-from cimcare.exchange.log import MessageReader
+from cimcare.exchange.log import LogEntry, MessageReader, Transport
 from cimcare.hub.intake.judging import Readable
 from cimcare.hub.intake.reading import read_back
 
@@ -21,11 +22,11 @@ _LARGEST_BYTES = 256 * 1024
 
 
 class Recalled(msgspec.Struct, frozen=True, kw_only=True):
-    """A message of the log; if there is none, why not. `size_bytes` is its length as kept."""
+    """A message of the log; if there is none, why not. `raw` are its bytes if it was written here, else empty."""
 
     message: Readable | None = None
     reason: str = ""
-    size_bytes: int = 0
+    raw: bytes = b""
 
 
 class Recalling:
@@ -39,9 +40,11 @@ class Recalling:
     def __init__(self, log: MessageReader, *, most_bytes: int = _MOST_BYTES) -> None:
         self._log = log
         self._most_bytes = most_bytes
-        self._known: OrderedDict[int, Recalled] = OrderedDict()
+        self._known: OrderedDict[int, tuple[Recalled, int]] = OrderedDict()
         self._known_bytes = 0
         self._under_way: dict[int, asyncio.Task[Recalled]] = {}
+        self._wanted: list[int] = []
+        self._looking: asyncio.Task[Mapping[int, tuple[LogEntry, bytes]]] | None = None
 
     async def recall(self, sequence: int) -> Recalled:
         """The message with this sequence. Who asks while it is being read for another gets what that one gets.
@@ -52,7 +55,7 @@ class Recalling:
         known = self._known.get(sequence)
         if known is not None:
             self._known.move_to_end(sequence)
-            return known
+            return known[0]
         reading = self._under_way.get(sequence)
         if reading is None:
             reading = self._under_way[sequence] = asyncio.ensure_future(self._read(sequence))
@@ -65,20 +68,33 @@ class Recalling:
             reading.exception()  # seen, should nobody wait for it any more
 
     async def _read(self, sequence: int) -> Recalled:
-        entry, raw = await self._log.find(sequence), await self._log.find_raw(sequence)
-        if entry is None or raw is None:
+        entry, raw = (await self._find(sequence)).get(sequence, (None, b""))
+        if entry is None:
             return Recalled(reason=f"message {sequence} is not in the log any more")
         try:
-            recalled = Recalled(message=read_back(entry, raw), size_bytes=len(raw))
+            message = read_back(entry, raw)
         except CimcareError as error:
             return Recalled(reason=f"message {sequence} cannot be read any more ({error.code})")
-        if recalled.size_bytes <= _LARGEST_BYTES:
-            self._remember(sequence, recalled)
+        recalled = Recalled(message=message, raw=raw if entry.transport is Transport.INTERNAL else b"")
+        if len(raw) <= _LARGEST_BYTES:
+            self._remember(sequence, recalled, len(raw))
         return recalled
 
-    def _remember(self, sequence: int, recalled: Recalled) -> None:
-        self._known[sequence] = recalled
-        self._known_bytes += recalled.size_bytes
+    async def _find(self, sequence: int) -> Mapping[int, tuple[LogEntry, bytes]]:
+        """What was found for all that were wanted in one round of the loop, by one look."""
+        self._wanted.append(sequence)
+        if self._looking is None:
+            self._looking = asyncio.create_task(self._look())
+        return await asyncio.shield(self._looking)
+
+    async def _look(self) -> Mapping[int, tuple[LogEntry, bytes]]:
+        await asyncio.sleep(0)
+        wanted, self._wanted, self._looking = self._wanted, [], None
+        return await self._log.find_whole(wanted)
+
+    def _remember(self, sequence: int, recalled: Recalled, size_bytes: int) -> None:
+        self._known[sequence] = (recalled, size_bytes)
+        self._known_bytes += size_bytes
         while self._known_bytes > self._most_bytes:
-            _, oldest = self._known.popitem(last=False)
-            self._known_bytes -= oldest.size_bytes
+            _, (_, oldest_bytes) = self._known.popitem(last=False)
+            self._known_bytes -= oldest_bytes

@@ -200,7 +200,7 @@ class BrokerSender:
         self._clock = clock
         self._lenient = lenient
 
-    async def send(self, partner: Partner, message: Outgoing, *, address: str = "") -> Sent:
+    async def send(self, partner: Partner, message: Outgoing, *, address: str = "", kept: bytes = b"") -> Sent:
         """Send the message to the partner, or to `address` where one is given. Raises nothing but cancellation."""
         sent = Sent(transport=Transport.JMS, sent=b"", content_type=CONTENT_TYPE)
         try:
@@ -211,7 +211,7 @@ class BrokerSender:
                 found = f"broker {named!r}, which this process does not have"
                 accepted = f"a table [brokers.{named}] at the start of the hub ({known})"
                 return _unsent(sent, finding_of("NET-120", partner.name, found, accepted))
-            body = self._render(partner, message)
+            body = self._render(partner, message, kept)
         except BrokerError as error:
             return _unsent(sent, error.finding)
         except InputError as error:  # its message cannot be written, however often that is tried
@@ -243,9 +243,11 @@ class BrokerSender:
             pattern = partner.event_url
         return partner.broker, resolve(pattern, message)
 
-    def _render(self, partner: Partner, message: Outgoing) -> bytes:
+    def _render(self, partner: Partner, message: Outgoing, kept: bytes) -> bytes:
         packed = compress_payload(message, above_bytes=partner.compress_above_bytes)
         namespace = DRAFT_NAMESPACE if partner.edition is Edition.E2013_DRAFT else MESSAGE_NAMESPACE
+        if kept and packed is message and namespace == MESSAGE_NAMESPACE:
+            return kept
         return render_message(packed, namespace=namespace)
 
     def _told(

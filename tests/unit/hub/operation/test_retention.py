@@ -104,7 +104,7 @@ async def _deliver(outbox: Outbox, sent: Sent, sequences: list[int], partner: st
         case DeliveryState.AWAITING:
             await outbox.wait_for_reply(number, 1, until=NOW)
         case DeliveryState.DELIVERED:
-            await outbox.succeed(number, 1, now=at)
+            await outbox.succeed([(number, 1)], now=at)
         case DeliveryState.DEAD | DeliveryState.DISCARDED:
             await outbox.bury(number, 1, now=at, reason="no", received=b"")
     if sent.state is DeliveryState.DISCARDED:

@@ -199,7 +199,7 @@ async def test_a_sweep_goes_on_where_the_last_one_was_but_for_once_a_day(scene: 
     await process.sweep()
     async with scene.store.transaction() as transaction:
         (delivery,) = await transaction.outbox.claim("oms", now=NOON, until=NOON, limit=1)
-        await transaction.outbox.succeed(number, delivery.attempts, now=NOON)
+        await transaction.outbox.succeed([(number, delivery.attempts)], now=NOON)
     for hours, is_there in ((1, True), (22, True), (1, False)):
         scene.now += timedelta(hours=hours)
         await process.sweep()

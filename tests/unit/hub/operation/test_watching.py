@@ -144,7 +144,7 @@ async def test_an_alarm_is_raised_once_and_cleared_once(scene: Scene) -> None:
     assert alarm.since == NOON + timedelta(minutes=6)
     async with scene.store.transaction() as transaction:
         (delivery,) = await transaction.outbox.claim("oms", now=scene.now, until=scene.now, limit=1)
-        await transaction.outbox.succeed(delivery.number, 1, now=scene.now)
+        await transaction.outbox.succeed([(delivery.number, 1)], now=scene.now)
         await transaction.ledger.count("oms", delivery.created_at, Account.OUT, Ends.DELIVERED)
     assert await process.look() == []
     assert await process.look() == []

@@ -1,11 +1,12 @@
 """What goes to several partners is read once, and nothing is remembered that could be wrong."""
 
 import asyncio
+from collections.abc import Collection
 
 import pytest
 
 from cimcare.codec.envelope import render_message
-from cimcare.exchange.log import LogEntry
+from cimcare.exchange.log import LogEntry, Transport
 from cimcare.exchange.store import StoreError
 from cimcare.hub.outgoing.recalling import Recalling
 from cimcare.model.nouns import Noun
@@ -20,19 +21,23 @@ class Log:
     def __init__(self, *raws: bytes) -> None:
         self.raws = dict(enumerate(raws, 1))
         self.reads: list[int] = []
+        self.looks = 0
+        self.transport = Transport.REST_XML
         self.gate = asyncio.Event()
         self.gate.set()
         self.failing = False
 
-    async def find(self, sequence: int) -> LogEntry | None:
-        self.reads.append(sequence)
+    async def find_whole(self, sequences: Collection[int]) -> dict[int, tuple[LogEntry, bytes]]:
+        self.looks += 1
+        self.reads.extend(sequences)
         await self.gate.wait()
         if self.failing:
             raise StoreError("the disk is gone")
-        return an_entry(sequence=sequence) if sequence in self.raws else None
-
-    async def find_raw(self, sequence: int) -> bytes | None:
-        return self.raws.get(sequence)
+        return {
+            one: (an_entry(sequence=one, transport=self.transport), self.raws[one])
+            for one in sequences
+            if one in self.raws
+        }
 
 
 def a_raw(seed: int = 1, *, more: int = 0) -> bytes:
@@ -51,6 +56,25 @@ async def test_a_message_is_read_once_for_all_who_get_it() -> None:
     assert all(answer is answers[0] for answer in (*answers, await recalling.recall(1)))
     assert answers[0].message == build_message(Noun.TROUBLE_TICKETS, Verb.CREATED, seed=1)
     assert log.reads == [1]
+
+
+async def test_those_wanted_at_once_are_looked_for_at_once() -> None:
+    """A courier begins many deliveries in one step, and each look at the log costs as much as a parsing."""
+    log = Log(*(a_raw(seed) for seed in (1, 2, 3)))
+    recalling = Recalling(log)
+    answers = await asyncio.gather(*(recalling.recall(one) for one in (1, 2, 3, 4)))
+    assert [answer.message is not None for answer in answers] == [True, True, True, False]
+    assert log.looks == 1
+    assert len({answer.message for answer in answers[:3]}) == 3
+
+
+async def test_only_what_was_written_here_goes_out_as_it_is_kept() -> None:
+    """What came from a partner may be of an older edition, or in JSON."""
+    raw = a_raw()
+    log = Log(raw)
+    assert (await Recalling(log).recall(1)).raw == b""
+    log.transport = Transport.INTERNAL
+    assert (await Recalling(log).recall(1)).raw == raw
 
 
 @pytest.mark.parametrize(
