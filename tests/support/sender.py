@@ -37,6 +37,7 @@ class Given(msgspec.Struct, frozen=True):
     message: Sendable
     address: str
     wire: Partner
+    kept: bytes = b""
 
     @property
     def id(self) -> str:
@@ -56,7 +57,7 @@ class ScriptedSender:
         self.gates: dict[str, asyncio.Event] = {}
 
     async def send(self, partner: Partner, message: Sendable, *, address: str = "", kept: bytes = b"") -> Sent:
-        given = Given(partner.name, message, address, partner)
+        given = Given(partner.name, message, address, partner, kept)
         self.given.append(given)
         if partner.name in self.gates:
             await self.gates[partner.name].wait()

@@ -114,7 +114,9 @@ async def _knock(url: str, seconds: float) -> Check:
         answer = await send_document(
             f"{url.rstrip('/')}/messages", render_message(message), "application/xml", timeout_seconds=seconds
         )
-    except (FaultReceivedError, NoAnswerError) as error:
+    except NoAnswerError as error:
+        return _no_go(CheckName.DOOR, str(error), accepted, "start it, or name where it runs")
+    except FaultReceivedError as error:
         return _no_go(CheckName.DOOR, str(error), accepted, remedy)
     reply = answer.message.reply if answer.message is not None else None
     if reply is None or reply.result is not Result.OK:

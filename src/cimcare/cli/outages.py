@@ -18,7 +18,7 @@ import msgspec
 from cimcare.cli.grouping import decisions, rules, unresolved
 from cimcare.cli.input import actor_option, fail, find_user
 from cimcare.cli.place import INSTANT, Place, act, ask, place_options
-from cimcare.cli.sending import require_http
+from cimcare.cli.sending import MESSAGES_HELP, message_address
 from cimcare.client import FaultReceivedError, NoAnswerError, send_document
 from cimcare.codec.convert import Form, convert_document
 from cimcare.codec.envelope import render_message
@@ -54,8 +54,8 @@ _to = click.option(
     "--to",
     "url",
     required=True,
-    callback=require_http,
-    help="Address of the hub: .../messages for plain messages, .../soap for SOAP.",
+    callback=message_address,
+    help=MESSAGES_HELP,
 )
 _by = click.option(
     "--by",

@@ -12,7 +12,7 @@ from cimcare.codec.convert import Form, convert_document
 from cimcare.errors import InputError
 from cimcare.model.envelope import Result
 
-__all__ = ["require_http", "send"]
+__all__ = ["MESSAGES_HELP", "message_address", "require_http", "send"]
 
 _TYPES = {
     Form.XML: "application/xml",
@@ -35,14 +35,23 @@ def require_http(context: click.Context, parameter: click.Parameter, url: str) -
     return url
 
 
+def message_address(context: click.Context, parameter: click.Parameter, url: str) -> str:
+    """Where messages go: the address itself, and of one without a path, which is that of a hub, its `/messages`."""
+    url = require_http(context, parameter, url)
+    return url if urlsplit(url).path else f"{url}/messages"
+
+
+MESSAGES_HELP = "Address of a hub, for plain messages; or the whole address, such as .../soap for SOAP."
+
+
 @click.command()
 @click.argument("file", default="-")
 @click.option(
     "--to",
     "url",
     required=True,
-    callback=require_http,
-    help="Address: .../messages for plain messages, .../soap for SOAP.",
+    callback=message_address,
+    help=MESSAGES_HELP,
 )
 @click.option(
     "--as",

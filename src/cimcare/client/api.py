@@ -6,7 +6,7 @@ from urllib.parse import quote
 import aiohttp
 import msgspec
 
-from cimcare.client.answers import NoAnswerError
+from cimcare.client.answers import NoAnswerError, silence
 
 __all__ = ["ApiAnswer", "ask_api"]
 
@@ -62,7 +62,7 @@ async def ask_api(
         ):
             raw, status = await response.read(), response.status
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        raise NoAnswerError(f"{url}: no answer ({type(error).__name__}: {error})") from error
+        raise NoAnswerError(f"{url}: {silence(error)}") from error
     if not raw:
         return ApiAnswer(status, None)
     try:

@@ -5,7 +5,7 @@ from typing import Self
 
 import aiohttp
 
-from cimcare.client.answers import Answer, NoAnswerError
+from cimcare.client.answers import Answer, NoAnswerError, silence
 from cimcare.client.rest import RestClient
 from cimcare.client.soap import SoapClient
 from cimcare.codec.soap import SoapVersion
@@ -66,7 +66,7 @@ class Peer:
                 body = await response.read()
                 status = response.status
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise NoAnswerError(f"{url}: no answer ({type(error).__name__}: {error})") from error
+            raise NoAnswerError(f"{url}: {silence(error)}") from error
         if status != 200:
             raise NoAnswerError(f"{url}: HTTP status {status}: {body[:300].decode(errors='replace')}")
         return body

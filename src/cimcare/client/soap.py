@@ -7,7 +7,7 @@ from typing import Self
 
 import aiohttp
 
-from cimcare.client.answers import Answer, NoAnswerError, post
+from cimcare.client.answers import Answer, NoAnswerError, post, silence
 from cimcare.codec.envelope import MESSAGE_NAMESPACE
 from cimcare.codec.soap import SoapVersion, TypedNames, render_soap
 from cimcare.codec.wsdl import OperationDescription, Port, ServiceDescription, parse_wsdl
@@ -49,7 +49,7 @@ class SoapClient:
             async with session.get(url) as response:
                 status, raw = response.status, await response.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise NoAnswerError(f"{url}: no answer ({type(error).__name__}: {error})") from error
+            raise NoAnswerError(f"{url}: {silence(error)}") from error
         if status != 200:
             raise NoAnswerError(f"{url}: HTTP status {status}; a WSDL was expected (status 200)")
         try:

@@ -233,7 +233,7 @@ class Hub:
             new_id=new_id,
             metrics=metrics,
             logger=logger,
-            on_put=couriers.wake,
+            on_put=couriers.take_over,
         )
         process = new_id()
         turns = Turns(store, process)

@@ -7,7 +7,6 @@ Source: IEC 61968-100:2013, SOAP binding; guarantees G3, G5 and G11.
 """
 
 import asyncio
-import os
 import ssl
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,6 +25,7 @@ from cimcare.transport.answers import instant_of_date, judge_answer, seconds_of_
 from cimcare.transport.calls import Call, Outgoing, Renderings, build_call
 from cimcare.transport.channel import KEPT_OF_REFUSED_BYTES
 from cimcare.transport.connections import Places, Pools, Stamp, TlsFilesError, on_connected, stamp_of
+from cimcare.transport.sending import reason_of
 from cimcare.transport.soap import TypedService
 from cimcare.transport.webhook import parse_secrets
 
@@ -104,7 +104,7 @@ class _Attempt:
         if isinstance(error, aiohttp.ClientConnectorError):
             if isinstance(error.os_error, ConnectionResetError):
                 return self._broken("while it was made", partner)
-            found = f"could not connect ({_reason_of(error.os_error)})"
+            found = f"could not connect ({reason_of(error.os_error)})"
             return self._found("NET-107", found, "a server that listens there")
         if isinstance(error, aiohttp.ClientResponseError):
             return self._found("NET-104", "an answer that is no HTTP", "an answer after HTTP/1.1")
@@ -286,9 +286,3 @@ def _tls_error_of(error: Exception) -> ssl.SSLError | ssl.CertificateError | Non
     """What TLS had against it; None if it was not TLS."""
     inner = (getattr(error, "certificate_error", None), getattr(error, "os_error", None), error.__cause__, error)
     return next((each for each in inner if isinstance(each, ssl.SSLError)), None)
-
-
-def _reason_of(error: OSError) -> str:
-    """In the words of the operating system, where it has any."""
-    number = error.errno or 0  # those of look-ups of names are negative
-    return os.strerror(number) if number > 0 else error.strerror or str(error)

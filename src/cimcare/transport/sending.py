@@ -3,6 +3,8 @@
 Source: IEC 61968-100:2013, SOAP binding; plain XML and JSON are our own profile.
 """
 
+import os
+
 import aiohttp
 import msgspec
 
@@ -13,7 +15,16 @@ from cimcare.codec.soap import is_soap, read_soap
 from cimcare.errors import CimcareError, InputError
 from cimcare.model.envelope import FaultMessage, ResponseMessage
 
-__all__ = ["Answer", "FaultReceivedError", "NoAnswerError", "post", "read_answer", "read_any_answer"]
+__all__ = [
+    "Answer",
+    "FaultReceivedError",
+    "NoAnswerError",
+    "post",
+    "read_answer",
+    "read_any_answer",
+    "reason_of",
+    "silence",
+]
 
 _CONNECTION = "is the server running there? `cimcare serve` starts one"
 
@@ -50,6 +61,21 @@ class NoAnswerError(CimcareError):
         self.raw = raw
 
 
+def reason_of(error: OSError) -> str:
+    """What went wrong in the words of the operating system, where it has any."""
+    number = error.errno or 0  # those of look-ups of names are negative
+    return os.strerror(number) if number > 0 else error.strerror or str(error)
+
+
+def silence(error: Exception) -> str:
+    """Why there was no answer, in words for who reads a line in a terminal."""
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return f"could not connect: {reason_of(error.os_error)}"
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    return f"no answer ({type(error).__name__}: {error})"
+
+
 async def post(
     session: aiohttp.ClientSession, url: str, body: bytes, headers: dict[str, str]
 ) -> tuple[int, str, bytes]:
@@ -58,7 +84,7 @@ async def post(
         async with session.post(url, data=body, headers=headers) as response:
             return response.status, response.content_type, await response.read()
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        raise NoAnswerError(f"{url}: no answer ({type(error).__name__}: {error}); {_CONNECTION}") from error
+        raise NoAnswerError(f"{url}: {silence(error)}; {_CONNECTION}") from error
 
 
 def read_any_answer(status: int, content_type: str, raw: bytes, url: str) -> Answer:

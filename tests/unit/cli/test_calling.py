@@ -88,7 +88,7 @@ def test_without_a_hub_the_answer_is_no(run: Run) -> None:
     """Nobody believes that a call was taken."""
     result = run("call", "--account", "x", "--to", "http://127.0.0.1:9")
     assert result.exit_code == 1
-    assert "no answer" in result.stderr
+    assert "could not connect" in result.stderr
 
 
 def test_from_the_list_to_the_answer(run: Run, hub: Place) -> None:

@@ -53,6 +53,21 @@ def peer() -> Iterator[FakePeer]:
         yield peer
 
 
+def test_the_address_of_a_hub_is_enough(run: Run, hub: str) -> None:
+    """As for all commands that ask a hub; nobody should have to know its paths by heart."""
+    result = run("send", "--to", hub, stdin=render_message(build_message(Noun.TROUBLE_TICKETS, Verb.CREATE, seed=3)))
+    assert result.exit_code == 0, result.stderr
+    assert "<Result>OK" in result.stdout
+
+
+def test_a_server_that_is_not_there_is_said_in_plain_words(run: Run) -> None:
+    """The words of a library about its sockets help nobody."""
+    result = run("send", "--to", "http://127.0.0.1:9", stdin=render_message(CREATE))
+    assert result.exit_code == 1
+    assert "http://127.0.0.1:9/messages: could not connect: Connection refused" in result.stderr
+    assert "ssl" not in result.stderr
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_ok_is_code_0_and_the_reply_on_stdout(run: Run, hub: str, form: str) -> None:
     """Sent as it is, in whichever form; the answer comes in the same."""
@@ -155,7 +170,7 @@ def test_nobody_there_is_code_1(run: Run, peer: FakePeer) -> None:
         address = gone.address
     result = run("send", "m.xml", "--to", f"{address}/messages")
     assert (result.exit_code, result.stdout) == (1, "")
-    assert f"{address}/messages: no answer" in result.stderr
+    assert f"{address}/messages: could not connect" in result.stderr
     assert "cimcare serve" in result.stderr
 
 

@@ -92,9 +92,9 @@ async def test_nobody_listens(session: aiohttp.ClientSession) -> None:
     """A server that is down."""
     with fake_peer() as gone:
         url = gone.address + "/messages"
-    with pytest.raises(NoAnswerError, match=r"no answer .*cimcare serve"):
+    with pytest.raises(NoAnswerError, match=r"could not connect: .*cimcare serve"):
         await RestClient(session, url).send(CREATE)
-    with pytest.raises(NoAnswerError, match="no answer"):
+    with pytest.raises(NoAnswerError, match="could not connect"):
         async with Peer(gone.address) as peer:
             await peer.read("/healthz")
 
@@ -105,9 +105,9 @@ async def test_a_peer_that_never_answers_is_given_up() -> None:
         mute.bind(("127.0.0.1", 0))
         mute.listen()
         async with Peer(f"http://127.0.0.1:{mute.getsockname()[1]}", timeout_seconds=0.05) as peer:
-            with pytest.raises(NoAnswerError, match="TimeoutError"):
+            with pytest.raises(NoAnswerError, match="no answer in time"):
                 await peer.send(CREATE)
-            with pytest.raises(NoAnswerError, match="TimeoutError"):
+            with pytest.raises(NoAnswerError, match="no answer in time"):
                 await peer.soap()
 
 

@@ -37,7 +37,7 @@ from cimcare.hub.intake.passing import AGAIN, Passed
 from cimcare.hub.intake.reading import read_back
 from cimcare.hub.intake.replying import ACCEPTED, Means, Work, not_kept
 from cimcare.hub.intake.setup import Setup
-from cimcare.hub.intake.telling import Teller, joint_result
+from cimcare.hub.intake.telling import Teller, Written, joint_result
 from cimcare.hub.intake.unanswered import find_asked, give_up, longest_passage
 from cimcare.hub.intake.veiling import check_open, note_reply, seen_reply
 from cimcare.model.envelope import EventMessage, RequestMessage, ResponseMessage, Result
@@ -75,6 +75,7 @@ class Passage(DrillReplying):
         super().__init__(means, setup, received)
         self._place = place
         self._destinations: set[str] = set()
+        self._written: tuple[Written, ...] = ()
         self._is_surplus = False
 
     async def run(self) -> Answer:
@@ -88,7 +89,7 @@ class Passage(DrillReplying):
             return await self._broken(error)
         finally:
             if self._destinations:
-                self._m.on_put(self._destinations)
+                self._m.on_put(self._destinations, self._written)
 
     async def _run(self) -> Answer:
         received = self._received
@@ -179,7 +180,8 @@ class Passage(DrillReplying):
                 await self._reply_later(transaction, message, work, findings, sequence)
             else:
                 answer = await self._reply(transaction, work, findings, sequence)
-            await self._tell(transaction, message, work, sequence)
+            written = await self._tell(transaction, message, work, sequence)
+        self._written = written  # not before: what is not committed is nobody's to read
         self._count(work.result.value)
         return answer
 
@@ -300,8 +302,10 @@ class Passage(DrillReplying):
 
         return make
 
-    async def _tell(self, transaction: Transaction, message: Readable, work: Work, sequence: int) -> None:
-        """All that follows from a message that was accepted, in its transaction."""
+    async def _tell(
+        self, transaction: Transaction, message: Readable, work: Work, sequence: int
+    ) -> tuple[Written, ...]:
+        """All that follows from a message that was accepted, in its transaction; the events that were written."""
         teller = Teller(
             transaction,
             self._setup,
@@ -319,6 +323,7 @@ class Passage(DrillReplying):
         self._destinations |= teller.destinations
         if isinstance(message, ResponseMessage) and work.answer_to is not None:
             await self._take_reply(transaction, message, work.answer_to, sequence)
+        return tuple(teller.written)
 
     async def _reply_later(
         self, transaction: Transaction, message: Readable, work: Work, findings: tuple[Finding, ...], sequence: int

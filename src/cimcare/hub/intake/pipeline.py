@@ -7,7 +7,7 @@ Source: IEC 61968-100:2013, processing of requests and events; guarantees G1, G2
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Hashable
+from collections.abc import Hashable
 from datetime import timedelta
 
 import msgspec
@@ -23,6 +23,7 @@ from cimcare.hub.intake.passage import Passage
 from cimcare.hub.intake.passing import Passing
 from cimcare.hub.intake.replying import Means
 from cimcare.hub.intake.setup import Setup
+from cimcare.hub.intake.telling import OnPut
 from cimcare.hub.metrics import Metrics
 from cimcare.model.nouns import Role
 from cimcare.schema import Catalog
@@ -48,12 +49,9 @@ class Pipeline:
         new_id: NewID,
         metrics: Metrics,
         logger: structlog.typing.FilteringBoundLogger,
-        on_put: Callable[[Collection[str]], None] = lambda _: None,
+        on_put: OnPut = lambda *_: None,
     ) -> None:
-        """Put together.
-
-        `on_put` is told for whom something was put into the outbox, once it is on disk.
-        """
+        """Put together."""
         self.setup = setup
         self._hub = settings.hub
         self._metrics = metrics

@@ -6,7 +6,6 @@ Source: IEC 61968-100:2013, Reply and FaultMessage; guarantees G1 and G7.
 """
 
 import traceback
-from collections.abc import Callable, Collection
 from datetime import timedelta
 
 import msgspec
@@ -25,6 +24,7 @@ from cimcare.hub.intake.aside import put_aside
 from cimcare.hub.intake.entries import count_of, entry_of_answer, entry_of_received
 from cimcare.hub.intake.passing import Passing
 from cimcare.hub.intake.setup import Setup
+from cimcare.hub.intake.telling import OnPut
 from cimcare.hub.metrics import Metrics
 from cimcare.model.envelope import ObjectID, ResponseMessage, Result
 from cimcare.model.nouns import PayloadRoot, Role, find_noun
@@ -38,7 +38,11 @@ ACCEPTED = Answer(status=202)
 
 
 class Means(msgspec.Struct, frozen=True, kw_only=True):
-    """What a message needs on its way. `on_put` is told for whom something was put into the outbox."""
+    """What a message needs on its way.
+
+    `on_put` is told for whom something was put into the outbox, and of the events that were written, once all is on
+    disk.
+    """
 
     store: Store
     passing: Passing
@@ -50,7 +54,7 @@ class Means(msgspec.Struct, frozen=True, kw_only=True):
     new_id: NewID
     metrics: Metrics
     logger: structlog.typing.FilteringBoundLogger
-    on_put: Callable[[Collection[str]], None]
+    on_put: OnPut
 
 
 class Work(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,8 +4,9 @@ Source: IEC 61968-100:2013, events that follow a transaction; guarantees G1 and 
 """
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import datetime
+from typing import NamedTuple
 
 from cimcare.codec.envelope import render_message
 from cimcare.codec.own import own_content
@@ -25,10 +26,22 @@ from cimcare.model.envelope import EventMessage, Header, Payload, Result
 from cimcare.model.identity import MessageID
 from cimcare.model.nouns import Role
 
-__all__ = ["Teller", "joint_result"]
+__all__ = ["OnPut", "Teller", "Written", "joint_result"]
 
 _DEEPEST_CASCADE = 8
 """Events may cause events; more than this many generations would be a circle."""
+
+
+class Written(NamedTuple):
+    """An event that was written here: its sequence in the log, its value, and its bytes as they are kept."""
+
+    sequence: int
+    message: EventMessage
+    raw: bytes
+
+
+OnPut = Callable[[Collection[str], Collection[Written]], None]
+"""Told for whom something was put into the outbox, and what was written, once it is on disk."""
 
 
 class Teller:
@@ -67,6 +80,8 @@ class Teller:
         self._new_id = new_id
         self.destinations: set[str] = set()
         """For whom something was put into the outbox."""
+        self.written: list[Written] = []
+        """Events that were written. They hold once the transaction is committed."""
 
     async def tell(self, events: Iterable[Event | ExecutedEvent]) -> None:
         """Keep each event as sent, hand it to the built-in systems that listen, and put it in for partners."""
@@ -164,7 +179,7 @@ class Teller:
     ) -> int:
         raw = render_message(message)
         header = message.header
-        return await self._transaction.log.append(
+        sequence = await self._transaction.log.append(
             LogEntry(
                 received_at=self._now,
                 direction=Direction.OUT,
@@ -184,6 +199,8 @@ class Teller:
             ),
             raw,
         )
+        self.written.append(Written(sequence, message, raw))
+        return sequence
 
 
 def joint_result(served: Iterable[Served]) -> Result:

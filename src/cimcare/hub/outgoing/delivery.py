@@ -31,10 +31,11 @@ from cimcare.hub.intake.judging import Readable
 from cimcare.hub.intake.later import has_last_reply, reply_to_of
 from cimcare.hub.intake.passing import Circuits, comes_later, for_partner
 from cimcare.hub.intake.setup import Setup
+from cimcare.hub.intake.telling import Written
 from cimcare.hub.intake.veiling import NOT_CONSENTED, seen_now
 from cimcare.hub.outgoing.given_up import find_waiting, tell_given_up
 from cimcare.hub.outgoing.halting import find_halt
-from cimcare.hub.outgoing.recalling import Recalling
+from cimcare.hub.outgoing.recalling import Recalled, Recalling
 from cimcare.model.envelope import RequestMessage
 from cimcare.model.identity import MessageID
 
@@ -47,6 +48,8 @@ _OPEN = (DeliveryState.WAITING, DeliveryState.LEASED)
 _MOST_EXPIRED = 100
 _STORE_PAUSE_SECONDS = 1.0
 _STOP_SECONDS = 2.0
+_GATHER_SECONDS = 0.01
+"""For so long what was delivered waits for others that end, so that one commit serves them."""
 _IDLE_LOOKS = 60
 """After so many looks that found nothing a courier for one address ends; the next reply for it brings another."""
 
@@ -127,6 +130,12 @@ class Couriers:
             self._courier_of(partner.name)
         self.wake(list(self._couriers))
 
+    def take_over(self, names: Collection[str], written: Collection[Written]) -> None:
+        """Something was put in for these destinations; events that were written need not be read again."""
+        for one in written:
+            self.recalling.remember(one.sequence, Recalled(message=one.message, raw=one.raw))
+        self.wake(names)
+
     def wake(self, names: Collection[str]) -> None:
         """Tell the couriers of these destinations that there is something to do."""
         for name in sorted(names):  # in an order that does not change from run to run
@@ -197,7 +206,8 @@ class _Courier:
     """Delivers to one destination.
 
     What was delivered is written together with what is claimed next, for all that ended meanwhile: one transaction
-    where each delivery would need two. Until then it holds its place.
+    where each delivery would need two. They gather until half of the places are done, or none is under way, or the
+    first of them has waited long enough. Until then each holds its place.
     """
 
     def __init__(self, house: Couriers, name: str) -> None:
@@ -208,6 +218,7 @@ class _Courier:
         # By number and attempt: a lease that ran out may be taken again before the attempt under it has ended.
         self._under_way: dict[tuple[int, int], tuple[Delivery, asyncio.Task[None]]] = {}
         self._delivered: list[Delivery] = []
+        self._first_ended = 0.0
         self._is_more_expected = True  # there may be work from before
         self._next_start = 0.0
         self._task = asyncio.create_task(self._run())
@@ -266,12 +277,22 @@ class _Courier:
         """Seconds until the next look, if nobody wakes the courier before."""
         poll = self._house.times.poll.total_seconds()
         until_next = self._next_start - asyncio.get_running_loop().time()
-        return min(poll, until_next) if until_next > 0 else poll
+        pause = min(poll, until_next) if until_next > 0 else poll
+        partner = self._house.partner_of(self._name)
+        return min(pause, max(self._gathers(partner), 0)) if partner is not None and self._delivered else pause
+
+    def _gathers(self, partner: Partner) -> float:
+        """For how many seconds more what was delivered is not written yet."""
+        if 2 * len(self._delivered) >= min(partner.parallel, len(self._under_way)):
+            return 0
+        return self._first_ended + _GATHER_SECONDS - asyncio.get_running_loop().time()
 
     async def _go_on(self) -> bool:
         """Write what was delivered, claim what may be begun now, and begin it; whether anything was done."""
         house = self._house
         partner = house.partner_of(self._name)
+        if partner is not None and self._delivered and self._gathers(partner) > 0:
+            return False
         free = self._places(partner) if partner is not None else 0
         if free and (
             not (self._delivered or self._is_more_expected or await self._has_work())
@@ -360,6 +381,8 @@ class _Courier:
             await self._give_up_broken(delivery, type(error).__name__)
         finally:
             if is_delivered:
+                if not self._delivered:
+                    self._first_ended = asyncio.get_running_loop().time()
                 self._delivered.append(delivery)
             else:
                 del self._under_way[delivery.number, delivery.attempts]

@@ -76,8 +76,7 @@ class Recalling:
         except CimcareError as error:
             return Recalled(reason=f"message {sequence} cannot be read any more ({error.code})")
         recalled = Recalled(message=message, raw=raw if entry.transport is Transport.INTERNAL else b"")
-        if len(raw) <= _LARGEST_BYTES:
-            self._remember(sequence, recalled, len(raw))
+        self._remember(sequence, recalled, len(raw))
         return recalled
 
     async def _find(self, sequence: int) -> Mapping[int, tuple[LogEntry, bytes]]:
@@ -92,7 +91,13 @@ class Recalling:
         wanted, self._wanted, self._looking = self._wanted, [], None
         return await self._log.find_whole(wanted)
 
+    def remember(self, sequence: int, recalled: Recalled) -> None:
+        """Take over a message that was written here, and is on disk, without reading it."""
+        self._remember(sequence, recalled, len(recalled.raw))
+
     def _remember(self, sequence: int, recalled: Recalled, size_bytes: int) -> None:
+        if size_bytes > _LARGEST_BYTES or sequence in self._known:
+            return
         self._known[sequence] = (recalled, size_bytes)
         self._known_bytes += size_bytes
         while self._known_bytes > self._most_bytes:

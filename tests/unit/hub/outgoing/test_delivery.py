@@ -1,23 +1,26 @@
 """Deliveries to partners: who gets what, in which order, how often, and what becomes of what nobody takes."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import pytest
 
+from cimcare.codec.envelope import render_message
 from cimcare.exchange.facts import priority_of
 from cimcare.exchange.ledger import Account
-from cimcare.exchange.log import Direction
+from cimcare.exchange.log import Direction, LogEntry
 from cimcare.exchange.outbox import Delivery, DeliverySelection, DeliveryState, Priority
 from cimcare.exchange.partners import Partner, Retry
 from cimcare.exchange.store import Store, StoreError, Transaction
 from cimcare.exchange.subscriptions import Filter, Subscription
 from cimcare.hub.outgoing import delivery as delivery_module
 from cimcare.hub.outgoing.halting import halt, list_halts, release
+from cimcare.hub.outgoing.recalling import Recalling
 from cimcare.model.envelope import EventMessage, RequestMessage, ResponseMessage, Result
 from cimcare.model.identity import MessageID
 from cimcare.model.nouns import Noun
@@ -116,6 +119,48 @@ async def ask_ok(hub: HeldHub, message: RequestMessage | EventMessage) -> Respon
     assert isinstance(answer, ResponseMessage)
     assert answer.reply.result is Result.OK, answer
     return answer
+
+
+async def test_what_was_written_here_goes_out_without_being_read_again(
+    hub: Delivering, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a storm each event goes to several partners within milliseconds; and what goes out is what is kept."""
+    looked: list[int] = []
+
+    async def find_whole(sequences: Collection[int]) -> dict[int, tuple[LogEntry, bytes]]:
+        looked.extend(sequences)
+        return {}
+
+    monkeypatch.setattr(hub.hub.couriers.recalling, "_log", SimpleNamespace(find_whole=find_whole))
+    await ask_ok(hub, a_create())
+    await hub.until_given("gis", 1)
+    assert not looked
+    (given,) = hub.sender.to("gis")
+    delivery = (await hub.deliveries(partner="gis"))[0]
+    kept = await hub.store.reader.log.find_raw(delivery.message)
+    assert given.kept == kept
+    assert render_message(given.message) == kept
+
+
+async def test_what_was_not_committed_is_not_remembered(hub: Delivering) -> None:
+    """Its number in the log goes to another message, which partners would get in place of it or the reverse."""
+
+    class Failing:
+        reader = hub.store.reader
+
+        @asynccontextmanager
+        async def transaction(self, priority: Priority = Priority.NORMAL) -> AsyncIterator[Transaction]:
+            async with hub.store.transaction(priority) as transaction:
+                yield transaction
+                raise StoreError("the disk is full")
+
+    whole = hub.hub.pipeline._means.store
+    hub.replace(store=Failing())
+    await hub.ask(a_create(seed=3))
+    hub.replace(store=whole)
+    await ask_ok(hub, a_create())
+    await hub.until_given("gis", 1)
+    assert [given.id for given in hub.sender.to("gis")] == [(await hub.deliveries(partner="gis"))[0].message_id]
 
 
 async def test_each_subscriber_gets_what_it_wants_and_has_its_own_state(hub: Delivering) -> None:
@@ -320,6 +365,7 @@ async def test_a_message_that_left_the_log_cannot_be_delivered_and_says_so(hub: 
     async with hub.store.transaction() as transaction:
         await transaction.log.remove([delivery.message])
         await release(transaction, "gis", actor="ann", reason="x", now=NOON)
+    hub.hub.couriers.recalling = Recalling(hub.store.reader.log)  # that of a process which has not written it
     await hub.until_state("gis", DeliveryState.DEAD)
     (dead,) = await hub.deliveries(partner="gis")
     assert dead.reason == f"message {delivery.message} is not in the log any more"
