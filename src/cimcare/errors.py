@@ -231,6 +231,7 @@ _TABLE = (
     _row("EXC-125", "the system that owns the noun holds the message to be wrong", "1.8"),
     _row("EXC-126", "sent by a page from elsewhere", "7.7", 403, acts="nobody"),
     _row("EXC-127", "the console may only show here", "7.7", 403, acts="operator"),
+    _row("EXC-128", "field of a form not understood", "1.8"),
     _row("EXC-130", "row of the audit trail missing or moved", "5.3", 500, soap="Server", acts="operator"),
     _row("EXC-131", "row of the audit trail altered", "5.3", 500, soap="Server", acts="operator"),
     _row("EXC-132", "message altered after it was kept", "5.3", 500, soap="Server", acts="operator"),

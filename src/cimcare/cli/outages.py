@@ -6,7 +6,6 @@ database, also beside a hub that is running.
 
 import asyncio
 import sys
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -22,30 +21,34 @@ from cimcare.cli.sending import MESSAGES_HELP, message_address
 from cimcare.client import FaultReceivedError, NoAnswerError, send_document
 from cimcare.codec.convert import Form, convert_document
 from cimcare.codec.envelope import render_message
-from cimcare.exchange.audit import Action, Note
 from cimcare.exchange.ports import Selection, Stored
-from cimcare.exchange.store import Reader, Store, Transaction
+from cimcare.exchange.store import Reader, Store
+from cimcare.hub.acts.estimate_rules import alter_estimate_rules
 from cimcare.model.enumerations import WorkStatusKind
-from cimcare.model.envelope import Header, Payload, RequestMessage, Result, User
-from cimcare.model.identity import MRID, MessageID, Name
-from cimcare.model.incident import Incident, IncidentOutage, Incidents, IncidentWork, UsagePointIdentity
+from cimcare.model.envelope import Header, RequestMessage, Result, User
+from cimcare.model.identity import MRID, MessageID
+from cimcare.model.incident import Incident
 from cimcare.model.nouns import Noun
-from cimcare.model.values import DateTimeInterval, Status
-from cimcare.model.verbs import Verb
 from cimcare.rules.lifecycle import IncidentState
-from cimcare.systems.etr import Etr, render_remark
 from cimcare.systems.identity import labels_of
 from cimcare.systems.oms.estimates import EstimateRules, StormMode, say_estimate
-from cimcare.systems.oms.estimating import EstimateHistory, estimate_shown, load_history, load_rules, save_rules
+from cimcare.systems.oms.estimating import EstimateHistory, estimate_shown, load_history, load_rules
 from cimcare.systems.oms.indices import Indices
 from cimcare.systems.oms.kinds import INCIDENTS
 from cimcare.systems.oms.reliability import Reliability, count_customers, load_reliability
 from cimcare.systems.oms.restored import RESTORATIONS, EvidenceKind, RestorationRecord
+from cimcare.systems.oms.sayings import (
+    CREW_STATES,
+    Saying,
+    build_cancellation,
+    build_dispatch,
+    build_estimate,
+    build_restoration,
+    build_withdrawal,
+)
 from cimcare.systems.oms.standing import where_of
 
 __all__ = ["outages"]
-
-_SENT = (WorkStatusKind.dispatched, WorkStatusKind.enroute, WorkStatusKind.onSite)
 
 _COUNT = click.IntRange(0, 100_000)
 _COUNT_FROM_1 = click.IntRange(1, 100_000)
@@ -251,21 +254,13 @@ def etr(
     """Say when supply is expected back. An operator estimates an area, a crew its outage."""
     if withdraw == (at is not None):
         fail("either --at or --withdraw", code=2)
-    said = Etr(
-        source=_name_of(kind, who),
-        confidence=None if confidence is None else confidence / 100,
-        valid_until=valid_until,
-    )
-    reason = "withdrawn" if withdraw else kind
-    _send(
-        Verb.CHANGE,
-        Incident(
-            mrid=MRID(incident),
-            outage=None if at is None else IncidentOutage(estimated_period=DateTimeInterval(end=at)),
-            status=Status(reason=reason, remark=render_remark(said)),
-        ),
-        url,
-    )
+    sort, source = EvidenceKind(kind), _source(kind, who)
+    sure = None if confidence is None else confidence / 100
+    if at is None:
+        saying = build_withdrawal(MRID(incident), kind=sort, who=source, confidence=sure, valid_until=valid_until)
+    else:
+        saying = build_estimate(MRID(incident), at=at, kind=sort, who=source, confidence=sure, valid_until=valid_until)
+    _send(saying, url)
 
 
 @outages.command()
@@ -273,7 +268,7 @@ def etr(
 @click.option("--crew", required=True, help="Name of the crew.")
 @click.option(
     "--state",
-    type=click.Choice([state.value for state in _SENT]),
+    type=click.Choice([state.value for state in CREW_STATES]),
     default=WorkStatusKind.dispatched.value,
     show_default=True,
     help="How far it is.",
@@ -281,8 +276,7 @@ def etr(
 @_to
 def dispatch(incident: str, *, crew: str, state: str, url: str) -> None:
     """Say that a crew is sent to an outage, on its way, or there."""
-    work = IncidentWork(status_kind=WorkStatusKind(state), names=(Name(name=crew),))
-    _send(Verb.CHANGE, Incident(mrid=MRID(incident), works=(work,)), url)
+    _send(build_dispatch(MRID(incident), crew=crew, state=WorkStatusKind(state)), url)
 
 
 @outages.command()
@@ -301,12 +295,9 @@ def restore(
     for its own point.
     """
     instant = at or (datetime.now(UTC) if points else None)
-    outage = IncidentOutage(
-        actual_period=DateTimeInterval(end=instant) if instant is not None else None,
-        usage_points=tuple(UsagePointIdentity(mrid=MRID(point)) for point in points),
-    )
-    status = Status(reason=kind, remark=_name_of(kind, who))
-    _send(Verb.CHANGE if points else Verb.CLOSE, Incident(mrid=MRID(incident), outage=outage, status=status), url)
+    named = tuple(MRID(point) for point in points)
+    source = _source(kind, who)
+    _send(build_restoration(MRID(incident), at=instant, kind=EvidenceKind(kind), who=source, points=named), url)
 
 
 @outages.command()
@@ -315,8 +306,7 @@ def restore(
 @_to
 def cancel(incident: str, *, who: str | None, url: str) -> None:
     """Take back an outage that proved false. Refused as long as somebody in it says otherwise."""
-    status = Status(reason="operator", remark=_name_of("operator", who))
-    _send(Verb.CANCEL, Incident(mrid=MRID(incident), status=status), url)
+    _send(build_cancellation(MRID(incident), who=_source(EvidenceKind.OPERATOR, who)), url)
 
 
 @outages.command()
@@ -333,28 +323,12 @@ def storm(place: Place, mode: str | None, *, actor: str | None) -> None:
         return (await load_rules(reader.records)).storm
 
     async def switch(store: Store) -> None:
-        async with store.transaction() as transaction:
-            await _alter_rules(transaction, {"storm": StormMode(str(mode))}, actor)
+        changes = {"storm": StormMode(str(mode))}
+        await alter_estimate_rules(store, changes, actor=actor or find_user(), now=datetime.now(UTC))
 
     if mode is not None:
         act(place, switch)
     click.echo(f"storm assessment: {ask(place, question)}")
-
-
-async def _alter_rules(transaction: Transaction, changes: Mapping[str, object], actor: str | None) -> None:
-    """Put other rules in force, with a row in the audit trail that says what was and what is."""
-    now = datetime.now(UTC)
-    rules = await load_rules(transaction.records)
-    await save_rules(transaction.records, msgspec.structs.replace(rules, **changes), now)
-    told = (f"{name} {getattr(rules, name)} -> {value}" for name, value in changes.items())
-    note = Note(
-        at=now,
-        action=Action.CONFIGURE,
-        actor=actor or find_user(),
-        subject="rules of estimates",
-        details=", ".join(told),
-    )
-    await transaction.audit.append(note)
 
 
 @outages.command("etr-rules")
@@ -389,8 +363,7 @@ def etr_rules(
     changes = {name: value for name, value in changes.items() if value is not None}
 
     async def change(store: Store) -> None:
-        async with store.transaction() as transaction:
-            await _alter_rules(transaction, changes, actor)
+        await alter_estimate_rules(store, changes, actor=actor or find_user(), now=datetime.now(UTC))
 
     async def question(reader: Reader) -> EstimateRules:
         return await load_rules(reader.records)
@@ -414,19 +387,20 @@ def _span(count: int | None, unit: str) -> timedelta | None:
     return None if count is None else timedelta(**{unit: count})
 
 
-def _name_of(kind: str, who: str | None) -> str:
+def _source(kind: str, who: str | None) -> str:
+    """Who says it: as given, failing that the user of the machine, who is an operator and nobody else."""
     if who and who.strip():
-        return f"{kind} {who.strip()}"
+        return who
     if kind != EvidenceKind.OPERATOR:
         fail(f"--who is missing: which {kind} says it", code=2)
-    return f"{kind} {find_user()}"
+    return find_user()
 
 
-def _send(verb: Verb, incident: Incident, url: str) -> None:
+def _send(saying: Saying, url: str) -> None:
     """Send a request about an incident and print the answer; exit code 1 if it was refused."""
     message = RequestMessage(
         header=Header(
-            verb=verb,
+            verb=saying.verb,
             noun=Noun.INCIDENTS,
             revision="1",
             timestamp=datetime.now(UTC),
@@ -434,7 +408,7 @@ def _send(verb: Verb, incident: Incident, url: str) -> None:
             user=User(user_id=find_user()),
             message_id=MessageID(str(uuid4())),
         ),
-        payload=Payload(content=(Incidents(incident=(incident,)),)),
+        payload=saying.payload,
     )
     body, content_type, action = render_message(message), "application/xml", None
     if url.split("?", maxsplit=1)[0].rstrip("/").endswith("/soap"):
@@ -450,7 +424,7 @@ def _send(verb: Verb, incident: Incident, url: str) -> None:
     for one in reply.error:
         if one.code != "0.0":
             click.echo(f"{one.code} {one.details or one.reason or ''}", err=True)
-    click.echo(f"{reply.result} {verb} {incident.mrid}")
+    click.echo(f"{reply.result} {saying.verb} {saying.incident.mrid}")
     sys.stdout.flush()
     if reply.result is Result.FAILED:
         raise SystemExit(1)

@@ -10,6 +10,7 @@ from cimcare.console.customers.pages import customers_area
 from cimcare.console.deliveries.pages import deliveries_area
 from cimcare.console.frame import Frame, Page
 from cimcare.console.history.pages import history_area
+from cimcare.console.incidents.pages import incidents_area
 from cimcare.console.messages.pages import messages_area
 from cimcare.console.overview.pages import overview_area, readiness_area
 from cimcare.console.rendering import read_static
@@ -24,6 +25,7 @@ _AREAS = (
     overview_area,
     messages_area,
     deliveries_area,
+    incidents_area,
     tickets_area,
     work_area,
     customers_area,

@@ -5,6 +5,8 @@ who were said to be back calls again; F-122 is over. At TX-1105 an estimate was 
 house is out alone, one call came from a place that the network model does not know, and one was a false alarm.
 """
 
+import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 from urllib.request import Request, urlopen
@@ -40,7 +42,7 @@ from cimcare.systems.etr import Etr, render_remark
 from tests.support.console.shown import Shown
 from tests.support.hub import HubProcess
 
-__all__ = ["PAGES", "Evening", "Reported", "seed"]
+__all__ = ["PAGES", "Evening", "Reported", "find_incident", "seed"]
 
 _DEVICE = NameType(name="Device")
 
@@ -232,4 +234,21 @@ def _restore_birch_avenue(evening: Evening) -> None:
     evening.call(168, -4, comment="it was said to be back, and all is dark here")
 
 
-PAGES: dict[str, Shown] = {}
+def find_incident(device: str) -> Callable[[HubProcess], str]:
+    """The page of the incident of a device."""
+
+    def find(hub: HubProcess) -> str:
+        with urlopen(f"{hub.address}/api/v1/Incidents?limit=1000") as answer:
+            found = json.load(answer)["items"]
+        mrids = [one["mRID"] for one in found if f'"{device}"' in json.dumps(one) and one["state"] != "cancelled"]
+        return f"/console/incidents/{mrids[0]}"
+
+    return find
+
+
+PAGES = {
+    "incidents": Shown(path="/console/incidents", told="Nobody is working on these"),
+    "incident": Shown(path=find_incident("F-113"), told="What was said of its end"),
+    "incident-part": Shown(path=find_incident("F-124"), told="was said to be back"),
+    "incident-over": Shown(path=find_incident("F-122"), told="tree on the line", is_pictured=False),
+}

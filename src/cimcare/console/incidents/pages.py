@@ -1,0 +1,242 @@
+"""Routes of the outage board, of single incidents, and of the map."""
+
+from datetime import datetime, timedelta
+from urllib.parse import quote, urlencode
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from cimcare.console.frame import Area, Frame, Page, Sent, read_sent
+from cimcare.console.incidents.answers import Said, find_said
+from cimcare.console.incidents.board import Board, Certainty, Filters, Progress, look_at_board, select_rows, total
+from cimcare.console.incidents.reading import MOST_LISTED, MOST_POINTS, Seen, find_incident
+from cimcare.console.incidents.saying import Typed, saying_of
+from cimcare.console.overview.live import Live
+from cimcare.console.overview.pages import MOST_WATCHERS
+from cimcare.console.rendering import SAFE
+from cimcare.errors import Finding, InputError, finding_of
+from cimcare.exchange.store import StoreError
+from cimcare.hub.acts.asking import MessageRefusedError
+from cimcare.hub.acts.estimate_rules import alter_estimate_rules
+from cimcare.hub.rest.audience import TooManyStreamsError
+from cimcare.hub.rest.bodies import actor_of
+from cimcare.model.identity import MRID, MessageID
+from cimcare.model.nouns import Noun, Role
+from cimcare.systems.oms.estimates import StormMode
+from cimcare.systems.oms.kinds import INCIDENTS, OPEN
+from cimcare.systems.oms.sayings import Saying, build_cancellation
+from cimcare.systems.wms.crews import load_crews, name_of_crew
+
+__all__ = ["incidents_area"]
+
+_MOST_ROWS = 200
+"""Rows of one table of the board; what is worst is among them."""
+
+_LOOK_SECONDS = 3.0
+_MOST_FRAGMENTS = 64
+
+_STATES = (
+    Progress.NOBODY.value,
+    Progress.DISPATCHED.value,
+    Progress.EN_ROUTE.value,
+    Progress.ON_SITE.value,
+    "partly back",
+    "planned",
+    *(one.value for one in Certainty),
+)
+
+
+def incidents_area(frame: Frame) -> Area:
+    """The outages of a hub."""
+    pages = _Incidents(frame)
+    return Area(
+        title="Incidents",
+        href="/console/incidents",
+        starts=("/console/incidents/", "/console/map"),
+        pages=[
+            Page("/incidents", pages.board),
+            Page("/incidents/live", pages.live),
+            Page("/incidents/part", pages.part),
+            Page("/incidents/storm", pages.switch_storm, takes_form=True),
+            Page("/incidents/{mrid}", pages.incident),
+            Page("/incidents/{mrid}", pages.say, takes_form=True),
+        ],
+    )
+
+
+class _Looks:
+    """One look at the board for all who ask within a few seconds, and its fragments by what they filter."""
+
+    def __init__(self, frame: Frame) -> None:
+        self._frame = frame
+        self._board: Board | None = None
+        self._fragments: dict[Filters, str] = {}
+
+    async def board(self) -> Board:
+        """The board as it is now, or was a moment ago."""
+        now = self._frame.inside.clock()
+        if self._board is None or not timedelta() <= now - self._board.at < timedelta(seconds=_LOOK_SECONDS):
+            self._board = await look_at_board(self._frame.inside.reader.records, now)
+            self._fragments.clear()
+        return self._board
+
+    async def fragment(self, wanted: Filters) -> str:
+        """The part of the page that changes, filtered."""
+        board = await self.board()
+        known = self._fragments.get(wanted)
+        if known is None:
+            known = self._frame.rendering.fragment("incidents/_board.html", _values(board, wanted))
+            if len(self._fragments) < _MOST_FRAGMENTS:
+                self._fragments[wanted] = known
+        return known
+
+
+def _values(board: Board, wanted: Filters) -> dict[str, object]:
+    rows = select_rows(board.rows, wanted)
+    waiting = [row for row in rows if row.is_waiting]
+    served = [row for row in rows if not row.is_waiting and not row.is_planned]
+    planned = [row for row in rows if row.is_planned]
+    return {
+        "board": board,
+        "now": board.at,
+        "totals": total(board.rows),
+        "wanted": wanted,
+        "most": _MOST_ROWS,
+        "groups": [
+            ("waiting", "Nobody is working on these", waiting),
+            ("served", "Somebody is working on these", served),
+            ("planned", "Planned work", planned),
+        ],
+    }
+
+
+class _Incidents:
+    def __init__(self, frame: Frame) -> None:
+        self._frame = frame
+        self._looks = _Looks(frame)
+        self._live = Live(frame.inside.open_audience(MOST_WATCHERS), self._parts, pause_seconds=_LOOK_SECONDS)
+
+    async def board(self, request: Request) -> Response:
+        wanted = _read_filters(request)
+        inside = self._frame.inside
+        board = await look_at_board(inside.reader.records, inside.clock())  # a page shows what was just done
+        values = {
+            **_values(board, wanted),
+            "states": _STATES,
+            "address": str(request.url.query),
+            "is_built_in": inside.acting.is_built_in(Role.OMS),
+        }
+        return self._frame.show(request, "incidents/board.html", values)
+
+    async def live(self, _: Request) -> Response:
+        try:
+            return self._live.audience.admit(self._live.frames(), SAFE)
+        except TooManyStreamsError as error:
+            return Response(str(error), 503, headers={**SAFE, "retry-after": "30"}, media_type="text/plain")
+
+    async def part(self, request: Request) -> Response:
+        """The filtered board, for those who look at a part of it."""
+        fragment = await self._looks.fragment(_read_filters(request))
+        return HTMLResponse(fragment, headers={**SAFE, "cache-control": "no-store"})
+
+    async def switch_storm(self, request: Request) -> Response:
+        """Switch storm assessment on or off, or let it follow from the number of outages."""
+        inside, given = self._frame.inside, (await read_sent(request)).one("mode")
+        if given not in frozenset(StormMode):
+            accepted = f"one of {', '.join(StormMode)}"
+            raise InputError(finding_of("EXC-128", request.url.path, f"mode {given[:100]!r}", accepted))
+        inside.acting.require_built_in(Role.OMS)
+        changes = {"storm": StormMode(given)}
+        await alter_estimate_rules(inside.store, changes, actor=actor_of(request), now=inside.clock())
+        return RedirectResponse("/console/incidents", 303)
+
+    async def incident(self, request: Request) -> Response:
+        """One incident."""
+        seen = await self._find(request)
+        if seen is None:
+            return self._no_incident(request)
+        said = await find_said(self._frame.inside, request.query_params, seen)
+        return await self._show_incident(request, seen, said=said)
+
+    async def say(self, request: Request) -> Response:
+        """Somebody says something of an incident; what is refused is shown with what was typed."""
+        inside, sent = self._frame.inside, await read_sent(request)
+        seen = await self._find(request)
+        if seen is None:
+            return self._no_incident(request)
+        act = sent.one("act")
+        try:
+            saying = saying_of(act, seen, Typed(sent, inside.clock(), request.url.path), inside.new_id)
+            message_id = MessageID(inside.new_id())
+            await self._ask(request, saying, message_id)
+            left = await inside.reader.records.find(INCIDENTS.collection, seen.row.mrid) if act == "merge" else None
+            if left is not None and left.state == OPEN:  # it was confirmed, and does not end by itself
+                await self._ask(request, build_cancellation(left.mrid, who=sent.one("who")), MessageID(inside.new_id()))
+        except (InputError, MessageRefusedError) as error:
+            return await self._show_incident(request, seen, sent=sent, refusal=error.finding)
+        shown = saying.incident.mrid if act in ("split", "merge") else seen.row.mrid
+        told = urlencode({"did": act, "said": message_id})
+        return RedirectResponse(f"/console/incidents/{quote(shown or seen.row.mrid, '')}?{told}", 303)
+
+    async def _ask(self, request: Request, saying: Saying, message_id: MessageID) -> None:
+        await self._frame.inside.asking.ask(
+            saying.verb,
+            Noun.INCIDENTS,
+            actor=actor_of(request),
+            role=Role.OMS,
+            message_id=message_id,
+            payload=saying.payload,
+        )
+
+    async def _find(self, request: Request) -> Seen | None:
+        inside, after = self._frame.inside, request.query_params.get("after", "")
+        mrid = MRID(request.path_params["mrid"])
+        return await find_incident(inside.reader.records, mrid, inside.clock(), MRID(after) if after else None)
+
+    async def _show_incident(
+        self,
+        request: Request,
+        seen: Seen,
+        *,
+        said: Said | None = None,
+        sent: Sent | None = None,
+        refusal: Finding | None = None,
+    ) -> Response:
+        inside = self._frame.inside
+        crews = await load_crews(inside.reader.records)
+        values = {
+            "seen": seen,
+            "said": said,
+            "typed": sent or Sent({}),
+            "failed": sent.one("act") if sent is not None else "",
+            "refusal": refusal,
+            "actor": actor_of(request) if "x-actor" in request.headers else "",
+            "device": seen.row.place.removeprefix(f"{seen.row.kind} ") if seen.row.device is not None else "",
+            "crews": [name_of_crew(one) for one in crews],
+            "is_built_in": inside.acting.is_built_in(Role.OMS),
+            "most": MOST_LISTED,
+            "most_points": MOST_POINTS,
+        }
+        status = 200 if refusal is None else 422
+        return self._frame.show(request, "incidents/incident.html", values, status=status)
+
+    def _no_incident(self, request: Request) -> Response:
+        found = finding_of("REF-103", request.url.path, "no such incident", "mRID of an incident that is kept here")
+        return self._frame.problem(request, found, 404)
+
+    async def _parts(self) -> dict[str, str]:
+        try:
+            return {"board": await self._looks.fragment(Filters())}
+        except StoreError:
+            at: datetime = self._frame.inside.clock()
+            return {"board": self._frame.rendering.fragment("overview/_unreadable.html", {"at": at})}
+
+
+def _read_filters(request: Request) -> Filters:
+    given = request.query_params
+    state = given.get("state", "")
+    return Filters(
+        state=state if state in _STATES else "",
+        feeder=given.get("feeder", "").strip(),
+        hazards=given.get("hazards", "") == "yes",
+    )

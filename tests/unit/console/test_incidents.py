@@ -1,0 +1,433 @@
+"""The outage board, the page of one incident, and what a dispatcher says there."""
+
+import random
+from datetime import UTC, datetime, timedelta
+from urllib.parse import urlencode
+
+import msgspec
+import pytest
+
+from cimcare.console.incidents.board import (
+    Certainty,
+    Filters,
+    Progress,
+    Row,
+    look_at_board,
+    select_rows,
+    total,
+)
+from cimcare.console.incidents.reading import find_incident, reckon
+from cimcare.console.incidents.saying import read_instant
+from cimcare.exchange.audit import Action
+from cimcare.exchange.store import StoreError
+from cimcare.hub.operation.trail import list_rows
+from cimcare.model.enumerations import TroubleReportingKind, WorkStatusKind
+from cimcare.model.envelope import Header, Payload, RequestMessage, ResponseMessage, Result
+from cimcare.model.identity import MRID, MessageID
+from cimcare.model.incident import IncidentHazard
+from cimcare.model.nouns import Noun
+from cimcare.model.trouble_ticket import ServiceLocationIdentity, TroubleTicket, TroubleTickets
+from cimcare.model.verbs import Verb
+from cimcare.samples.northlake import find_premises
+from cimcare.systems.oms.estimates import NOTHING_SAID
+from cimcare.systems.oms.kinds import INCIDENTS, OPEN
+from cimcare.systems.oms.restored import EvidenceKind, InterruptionRecord
+from cimcare.systems.oms.sayings import Saying, build_confirmation, build_dispatch, build_restoration
+from tests.support.hub import Response, call
+from tests.unit.hub.conftest import NOON, HeldHub
+
+FORM = {"content-type": "application/x-www-form-urlencoded", "sec-fetch-site": "same-origin"}
+HOSTILE = "<script>alert(1)</script>"
+
+
+async def report(held: HeldHub, index: int, **members: object) -> MRID:
+    """Somebody calls from one of the premises; the incident in which that is."""
+    ticket = TroubleTicket(
+        mrid=MRID(f"ticket-{index}"),
+        date_time_of_report=held.clock() - timedelta(minutes=30),
+        reporting_kind=TroubleReportingKind.call,
+        trouble_code="noPower",
+        service_location=ServiceLocationIdentity(mrid=find_premises(index).mrid("location")),
+    )
+    content = TroubleTickets(trouble_ticket=(msgspec.structs.replace(ticket, **members),))
+    reply = await send(held, Verb.CREATE, Noun.TROUBLE_TICKETS, Payload(content=(content,)))
+    return MRID(next(one.value for one in reply.reply.id if one.object_type == "Incident"))
+
+
+async def tell(held: HeldHub, saying: Saying) -> None:
+    await send(held, saying.verb, Noun.INCIDENTS, saying.payload)
+
+
+async def send(held: HeldHub, verb: Verb, noun: Noun, payload: Payload) -> ResponseMessage:
+    header = Header(
+        verb=verb, noun=noun, revision="1", timestamp=held.clock(), source="desk", message_id=MessageID(held.new_id())
+    )
+    reply = await held.ask(RequestMessage(header=header, payload=payload))
+    assert isinstance(reply, ResponseMessage)
+    assert reply.reply.result is not Result.FAILED, reply.reply.error
+    return reply
+
+
+async def fuse_out(held: HeldHub) -> MRID:
+    """F-113 is suspected: three of its transformers have called."""
+    for index in (41, 46, 52):
+        incident = await report(held, index)
+    return incident
+
+
+async def page_of(held: HeldHub, path: str, status: int = 200) -> str:
+    response = await held.get(path)
+    assert response.status == status
+    return response.body.decode()
+
+
+async def say(held: HeldHub, path: str, **fields: object) -> Response:
+    response = await call(held.hub.app, path, urlencode(fields, doseq=True).encode(), headers=FORM)
+    assert response is not None
+    return response
+
+
+def has_ticket(text: str, ticket: str) -> bool:
+    """Whether a page lists the ticket as one of its incident."""
+    return f'name="tickets" value="{ticket}"' in text
+
+
+async def shown_after(held: HeldHub, response: Response) -> str:
+    """The page to which a form leads."""
+    assert response.status == 303, response.body.decode()
+    return await page_of(held, response.headers["location"])
+
+
+# ------------------------------------------------------------------------------------------------------------- board
+
+
+async def test_a_quiet_evening_shows_that_nothing_is_out(held: HeldHub) -> None:
+    """An empty board must not look like a broken one."""
+    text = await page_of(held, "/console/incidents")
+    assert "Nothing is out" in text
+    assert "Nobody is working on these" not in text
+
+
+async def test_what_nobody_is_working_on_stands_apart_and_the_worst_first(held: HeldHub) -> None:
+    """Within five seconds a dispatcher sees what to do next."""
+    served = await fuse_out(held)
+    await tell(held, build_dispatch(served, crew="7", state=WorkStatusKind.onSite))
+    harmless = await report(held, 15)
+    dangerous = await report(held, 190, hazards=(IncidentHazard(type="wireDown"),))
+    text = await page_of(held, "/console/incidents")
+    waiting, _, working = text.partition("Somebody is working on these")
+    assert waiting.index(f'id="row-{dangerous}"') < waiting.index(f'id="row-{harmless}"')
+    assert "wireDown" in waiting
+    assert "fuse F-113" in working
+    assert "fuse F-113" not in waiting
+    assert "on site" in working
+
+
+async def test_the_board_counts_customers_and_what_is_not_known(held: HeldHub) -> None:
+    """The numbers on top are those of the rows below."""
+    await fuse_out(held)
+    await report(held, 15)
+    board = await look_at_board(held.store.reader.records, held.clock())
+    sums = total(board.rows)
+    assert (sums.customers, sums.incidents, sums.waiting, sums.untold) == (21, 2, 2, 2)
+    assert sums.oldest is not None
+    assert board.feeders == ("NL-11",)
+
+
+async def test_an_incident_that_is_over_is_among_those_that_ended(held: HeldHub) -> None:
+    """What was just closed must not be gone."""
+    incident = await fuse_out(held)
+    await tell(held, build_restoration(incident, at=None, kind=EvidenceKind.CREW, who="7"))
+    text = await page_of(held, "/console/incidents")
+    assert "Nothing is out" in text
+    assert "fuse F-113" in text.partition('id="ended"')[2]
+
+
+@pytest.mark.parametrize(
+    ("query", "is_there"),
+    [
+        ("state=suspected", True),
+        ("state=nobody+sent", True),
+        ("state=confirmed", False),
+        ("state=partly+back", False),
+        ("state=planned", False),
+        ("feeder=NL-11", True),
+        ("feeder=NL-12", False),
+        ("hazards=yes", False),
+        ("state=nothing+of+the+kind", True),
+    ],
+)
+async def test_the_board_shows_what_was_asked_for(held: HeldHub, query: str, is_there: bool) -> None:
+    """Filtered on the page, and in the part that is fetched anew."""
+    incident = await fuse_out(held)
+    for path in ("/console/incidents", "/console/incidents/part"):
+        text = await page_of(held, f"{path}?{query}")
+        assert (f'id="row-{incident}"' in text) is is_there
+        assert ("No open incident matches" in text) is not is_there
+
+
+async def test_hostile_words_are_text(held: HeldHub) -> None:
+    """What callers and crews are called comes from outside."""
+    incident = await report(held, 15, comment=HOSTILE, hazards=(IncidentHazard(type=HOSTILE),))
+    await tell(held, build_dispatch(incident, crew=HOSTILE, state=WorkStatusKind.dispatched))
+    for path in ("/console/incidents", f"/console/incidents/{incident}", f"/console/incidents?feeder={HOSTILE}"):
+        text = await page_of(held, path)
+        assert HOSTILE not in text
+        assert "&lt;script&gt;" in text
+
+
+async def test_without_the_database_the_live_board_says_so(held: HeldHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It must not go on showing what was."""
+
+    async def broken(*_: object) -> None:
+        raise StoreError("gone")
+
+    monkeypatch.setattr("cimcare.console.incidents.pages.look_at_board", broken)
+    assert "database cannot be used" in await page_of(held, "/console/incidents", 503)
+    assert "database cannot be used" in await page_of(held, "/console/incidents/part", 503)
+
+
+def a_row(**members: object) -> Row:
+    row = Row(
+        mrid=MRID("one"),
+        place="fuse F-1",
+        kind="fuse",
+        feeder="A",
+        device=MRID("F-1"),
+        above=(),
+        since=NOON,
+        out=10,
+        of=10,
+        restored=0,
+        critical=0,
+        premises=1,
+        dark=1,
+        hazards=(),
+        is_planned=False,
+        certainty=Certainty.SUSPECTED,
+        progress=Progress.NOBODY,
+        estimate=NOTHING_SAID,
+        crews=(),
+        cause="",
+        why="",
+    )
+    return msgspec.structs.replace(row, **members)
+
+
+def test_danger_goes_before_dependence_before_numbers_before_age() -> None:
+    """In whatever order they came."""
+    wanted = [
+        a_row(mrid=MRID("wire"), out=1, hazards=("wireDown",)),
+        a_row(mrid=MRID("dialysis"), out=2, critical=1),
+        a_row(mrid=MRID("many"), out=500),
+        a_row(mrid=MRID("older"), since=NOON - timedelta(hours=1)),
+        a_row(mrid=MRID("newer")),
+    ]
+    mixed = list(wanted)
+    random.Random(7).shuffle(mixed)
+    assert list(select_rows(mixed, Filters())) == wanted
+
+
+def test_who_is_below_two_outages_counts_once() -> None:
+    """A transformer that burnt below a feeder that is out."""
+    rows = (a_row(device=MRID("CB"), out=100), a_row(mrid=MRID("two"), device=MRID("TX"), above=(MRID("CB"),), out=5))
+    assert total(rows).customers == 100
+
+
+# ---------------------------------------------------------------------------------------------------------- incident
+
+
+async def test_the_page_of_an_incident_tells_all_that_is_known(held: HeldHub) -> None:
+    """Who, where, why, what was said."""
+    incident = await fuse_out(held)
+    text = await page_of(held, f"/console/incidents/{incident}")
+    for words in ("fuse F-113", "suspected", "reported within", "No restoration time is known yet", "ticket-41"):
+        assert words in text
+    assert find_premises(52).location in text
+    assert "nobody has spoken of it" in text
+    assert f"Premises {find_premises(46).location} joins" in text
+
+
+@pytest.mark.parametrize("path", ["/console/incidents/none", "/console/incidents/%3Cscript%3E"])
+async def test_an_incident_that_is_not_there_is_said_so(held: HeldHub, path: str) -> None:
+    """With the code, and what would do."""
+    text = await page_of(held, path, 404)
+    assert "REF-103" in text
+    assert "<script>" not in text
+
+
+async def test_customer_minutes_are_those_of_each_for_as_long_as_it_was_out(held: HeldHub) -> None:
+    """One of ten was back after half of the hour."""
+    back = InterruptionRecord(
+        point="p", incident=MRID("one"), started_at=NOON, ended_at=NOON + timedelta(minutes=30), customers=1
+    )
+    hour = NOON + timedelta(minutes=60)
+    assert reckon(a_row(), (), hour) == 600
+    assert reckon(a_row(), (back,), hour) == 570
+    over = a_row(ended_at=NOON + timedelta(minutes=40))
+    assert reckon(over, (), hour) == 400
+    assert reckon(over, (back,), hour) == 30  # each of them was noted when it ended
+
+
+# ----------------------------------------------------------------------------------------------------------- sayings
+
+
+async def test_a_crew_is_sent_and_damage_is_being_assessed(held: HeldHub) -> None:
+    """One form, and the page shows what came of it."""
+    incident = await fuse_out(held)
+    path = f"/console/incidents/{incident}"
+    text = await shown_after(held, await say(held, path, act="crew", crew="CREW-11", state="dispatched"))
+    assert "CREW-11 is dispatched" in text
+    assert "being assessed" in text
+    entry = (await held.log(verb="change", noun="Incidents"))[0]
+    assert f"/console/messages/{entry.sequence}" in text
+
+
+async def test_an_estimate_is_told_with_who_and_how_sure(held: HeldHub) -> None:
+    """As the command would send it."""
+    incident = await fuse_out(held)
+    path = f"/console/incidents/{incident}"
+    fields = {"act": "estimate", "at": "90", "confidence": "60", "kind": "operator", "who": "Ana Ruiz"}
+    text = await shown_after(held, await say(held, path, **fields))
+    assert "it was told" in text.lower()
+    assert "60 %" in text
+    nearly = await shown_after(held, await say(held, path, **{**fields, "at": "95"}))
+    assert "less than 15 min" in nearly
+    assert "it was not told" in nearly.lower()
+    withdrawn = await shown_after(held, await say(held, path, act="withdraw", who="Ana Ruiz"))
+    assert "The former estimate was withdrawn" in withdrawn
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"act": "estimate", "at": "yesterday", "kind": "operator", "who": "Ana"}, "EXC-128"),
+        ({"act": "estimate", "at": "", "kind": "operator", "who": "Ana"}, "at is empty"),
+        ({"act": "estimate", "at": "2001-01-01T00:00Z", "kind": "operator", "who": "Ana"}, "not in the future"),
+        ({"act": "estimate", "at": "90", "confidence": "300", "kind": "operator", "who": "Ana"}, "0 to 100"),
+        ({"act": "estimate", "at": "90", "kind": "gossip", "who": "Ana"}, "one of operator"),
+        ({"act": "estimate", "at": "90", "kind": "crew", "who": " "}, "who says it"),
+        ({"act": "crew", "crew": "", "state": "onSite"}, "the name of the crew"),
+        ({"act": "crew", "crew": "7", "state": "asleep"}, "one of dispatched"),
+        ({"act": "cancel", "who": "Ana"}, "BUS-133"),
+        ({"act": "restore", "at": "", "kind": "meter", "who": "M-1"}, "BUS-142"),
+        ({"act": "part", "kind": "crew", "who": "7"}, "ticked"),
+        ({"act": "split", "who": "Ana"}, "ticked"),
+        ({"act": "merge", "into": "", "who": "Ana"}, "an open incident"),
+        ({"act": "dance", "who": "Ana"}, "one of estimate"),
+        ({"act": "crew", "crew": "\x01", "state": "onSite"}, "BUS-141"),
+    ],
+)
+async def test_what_is_refused_is_shown_with_what_was_typed(held: HeldHub, fields: dict[str, str], words: str) -> None:
+    """And nothing is changed."""
+    incident = await fuse_out(held)
+    before = await held.store.reader.records.find(INCIDENTS.collection, incident)
+    response = await say(held, f"/console/incidents/{incident}", **fields)
+    text = response.body.decode()
+    assert response.status == 422
+    assert words in text
+    assert "Nothing was changed" in text
+    assert await held.store.reader.records.find(INCIDENTS.collection, incident) == before
+    if fields.get("who", "").strip() and fields["act"] not in ("dance",):
+        assert f'value="{fields["who"]}"' in text
+
+
+async def test_a_device_is_confirmed(held: HeldHub) -> None:
+    """One above two incidents makes one of them."""
+    incident = await fuse_out(held)
+    path = f"/console/incidents/{incident}"
+    fields = {"act": "confirm", "device": "R-11", "kind": "operator", "who": "Ana Ruiz"}
+    text = await shown_after(held, await say(held, path, **fields))
+    assert "recloser R-11" in text
+    assert "has confirmed recloser R-11" in text
+    unknown = await shown_after(held, await say(held, path, **{**fields, "device": "R-99"}))
+    assert "R-99 is not in the network model" in unknown
+
+
+async def test_the_whole_and_a_part_are_restored_with_evidence(held: HeldHub) -> None:
+    """Ten minutes ago, by the crew."""
+    incident = await fuse_out(held)
+    path = f"/console/incidents/{incident}"
+    point = find_premises(41).mrid("usage_point")
+    fields = {"act": "part", "at": "10", "kind": "crew", "who": "7", "points": [point]}
+    text = await shown_after(held, await say(held, path, **fields))
+    assert "1 of 20 customers are known to have supply again" in text
+    seen = await find_incident(held.store.reader.records, incident, held.clock())
+    assert seen is not None
+    assert [one.word for one in seen.standings].count("back") == 1
+    over = await shown_after(held, await say(held, path, act="restore", at="5", kind="crew", who="7"))
+    assert "restored" in over
+    assert "What you can say" not in over
+    again = await say(held, path, act="restore", kind="crew", who="7")
+    assert again.status == 422
+
+
+async def test_a_ticket_is_split_off_moved_and_merged_back(held: HeldHub) -> None:
+    """What the rules have put together wrongly, somebody takes apart; and the reverse."""
+    incident = await fuse_out(held)
+    path = f"/console/incidents/{incident}"
+    response = await say(held, path, act="split", tickets=["ticket-52"], device="", who="Ana Ruiz")
+    text = await shown_after(held, response)
+    other = response.headers["location"].partition("?")[0].rpartition("/")[2]
+    assert other != incident
+    assert has_ticket(text, "ticket-52")
+    assert not has_ticket(await page_of(held, path), "ticket-52")
+    merged = await shown_after(
+        held, await say(held, f"/console/incidents/{other}", act="merge", into=incident, who="Ana")
+    )
+    assert "ticket-52" in merged
+    left = await held.store.reader.records.find(INCIDENTS.collection, MRID(other))
+    assert left is not None
+    assert left.state != OPEN
+    alone = await report(held, 190)
+    await shown_after(held, await say(held, path, act="move", tickets=["ticket-52"], into=alone, who="Ana"))
+    assert has_ticket(await page_of(held, f"/console/incidents/{alone}"), "ticket-52")
+
+
+async def test_an_incident_that_was_confirmed_is_merged_too(held: HeldHub) -> None:
+    """It does not end by itself when nobody is left in it."""
+    incident, other = await fuse_out(held), await report(held, 190)
+    await tell(held, build_confirmation(other, device="F-125", kind=EvidenceKind.OPERATOR, who="Ana"))
+    await shown_after(held, await say(held, f"/console/incidents/{other}", act="merge", into=incident, who="Ana"))
+    left = await held.store.reader.records.find(INCIDENTS.collection, other)
+    assert left is not None
+    assert left.state != OPEN
+
+
+async def test_estimates_are_held_in_a_storm(held: HeldHub) -> None:
+    """With a row in the audit trail."""
+    response = await say(held, "/console/incidents/storm", mode="on")
+    assert "Storm assessment holds" in await shown_after(held, response)
+    rows = await list_rows(held.store.reader.audit, limit=100, action=Action.CONFIGURE)
+    assert any("storm auto -> on" in row.details for row in rows.items)
+    assert (await say(held, "/console/incidents/storm", mode="maybe")).status == 400
+
+
+async def test_where_pages_may_not_act_there_are_no_forms(held: HeldHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hub that anybody reaches shows and does not act."""
+    incident = await fuse_out(held)
+    monkeypatch.setattr("cimcare.console.frame.Frame.may_act", property(lambda _: False))
+    for path in ("/console/incidents", f"/console/incidents/{incident}"):
+        assert 'method="post"' not in await page_of(held, path)
+    assert (await say(held, f"/console/incidents/{incident}", act="crew", crew="7", state="onSite")).status == 403
+
+
+@pytest.mark.parametrize(
+    ("text", "ahead", "ago"),
+    [
+        ("90", "2030-06-01T13:30:00Z", "2030-06-01T10:30:00Z"),
+        ("+ 15 min", "2030-06-01T12:15:00Z", "2030-06-01T11:45:00Z"),
+        ("14:30", "2030-06-01T14:30:00Z", "2030-05-31T14:30:00Z"),
+        ("9:05", "2030-06-02T09:05:00Z", "2030-06-01T09:05:00Z"),
+        ("2030-06-01T14:30+02:00", "2030-06-01T12:30:00Z", "2030-06-01T12:30:00Z"),
+        ("25:00", None, None),
+        ("2030-06-01T14:30", None, None),
+        ("soon", None, None),
+    ],
+)
+def test_instants_are_read_as_people_type_them(text: str, ahead: str | None, ago: str | None) -> None:
+    """A time of day is the next one, or the last one."""
+    now = datetime(2030, 6, 1, 12, tzinfo=UTC)
+    for is_ahead, wanted in ((True, ahead), (False, ago)):
+        found = read_instant(text, now, is_ahead=is_ahead)
+        assert found == (None if wanted is None else datetime.fromisoformat(wanted))
