@@ -36,6 +36,20 @@ def test_who_calls_again_hears_it_before_anything_is_taken(page: Page, town: Hub
     expect(page.locator(".sentence")).to_contain_text("is reported already; your call is noted")
 
 
+def test_the_newest_tickets_come_by_themselves(page: Page, browser: Browser, town: HubProcess) -> None:
+    """And what is typed beside them stays."""
+    page.goto(f"{town.address}/console/tickets")
+    page.get_by_label("What the caller says").fill("half a sen")
+    with browser.new_context() as context:
+        other = context.new_page()
+        other.goto(f"{town.address}/console/tickets")
+        other.get_by_label("Who or where").fill("the old lighthouse")
+        other.get_by_role("checkbox", name="Fire").check(force=True)
+        other.get_by_role("button", name="Take the call").click()
+    expect(page.locator("tbody tr").first).to_contain_text("the old lighthouse", timeout=15_000)
+    expect(page.get_by_label("What the caller says")).to_have_value("half a sen")
+
+
 def test_of_several_one_is_chosen_and_nothing_is_typed_again(browser: Browser, town: HubProcess) -> None:
     """Without scripts, too."""
     home = find_premises(184)

@@ -6,7 +6,10 @@ Nobody watches, nobody looks. Source: HTML Living Standard, server-sent events.
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-from cimcare.hub.rest.audience import HELLO, Audience
+from starlette.responses import Response
+
+from cimcare.console.rendering import SAFE
+from cimcare.hub.rest.audience import HELLO, Audience, TooManyStreamsError
 
 __all__ = ["Live"]
 
@@ -34,6 +37,13 @@ class Live:
         self._pause = pause_seconds
         self._looking: asyncio.Task[None] | None = None
         self._frame = b""
+
+    def answer(self) -> Response:
+        """The stream for one more client, or that there are too many."""
+        try:
+            return self.audience.admit(self.frames(), SAFE)
+        except TooManyStreamsError as error:
+            return Response(str(error), 503, headers={**SAFE, "retry-after": "30"}, media_type="text/plain")
 
     async def frames(self) -> AsyncIterator[bytes]:
         """The stream of one client, who is given the newest look at once; one that falls behind misses some."""

@@ -6,9 +6,7 @@ from starlette.responses import RedirectResponse, Response
 from cimcare.console.frame import Area, Frame, Page
 from cimcare.console.overview.live import Live
 from cimcare.console.overview.looking import YARDSTICK_PER_HOUR, look_over
-from cimcare.console.rendering import SAFE
 from cimcare.exchange.store import StoreError
-from cimcare.hub.rest.audience import TooManyStreamsError
 from cimcare.hub.rest.bodies import actor_of
 
 __all__ = ["MOST_WATCHERS", "overview_area", "readiness_area"]
@@ -46,10 +44,7 @@ class _Overview:
         return self._frame.show(request, "overview/overview.html", {"seen": seen, "yardstick": YARDSTICK_PER_HOUR})
 
     async def live(self, _: Request) -> Response:
-        try:
-            return self._live.audience.admit(self._live.frames(), SAFE)
-        except TooManyStreamsError as error:
-            return Response(str(error), 503, headers={**SAFE, "retry-after": "30"}, media_type="text/plain")
+        return self._live.answer()
 
     async def _parts(self) -> dict[str, str]:
         inside, rendering = self._frame.inside, self._frame.rendering

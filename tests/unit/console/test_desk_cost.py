@@ -1,0 +1,81 @@
+"""Pages of the desk cost the same after years of tickets and orders as on the first day."""
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+import msgspec
+import pytest
+
+from cimcare.console.customers.looking import find_sheet, list_customers
+from cimcare.console.tickets.calling_back import look_at_list
+from cimcare.console.tickets.looking import find_ticket, list_tickets, look_up
+from cimcare.console.work.looking import find_work
+from cimcare.exchange.ports import Key, Stored
+from cimcare.hub.rest.inside import Inside
+from cimcare.model import service_order
+from cimcare.model.enumerations import WorkStatusKind
+from cimcare.model.identity import MRID
+from cimcare.model.trouble_ticket import ServiceLocationIdentity, TroubleTicket
+from cimcare.samples.northlake import find_premises
+from cimcare.systems.oms import kinds as oms
+from cimcare.systems.wms import kinds as wms
+from cimcare.systems.wms.board import load_columns
+from cimcare.systems.wms.jobs import DONE, JOBS, JobRecord
+from tests.support.forms import send_form
+from tests.support.steps import steps_of
+from tests.unit.hub.conftest import NOON, HeldHub
+
+HOME = find_premises(66)
+
+
+async def live_for(held: HeldHub, first: int, count: int) -> None:
+    """Years in which tickets were resolved and orders closed, everywhere in town but at home."""
+    tickets, orders, jobs = [], [], []
+    for number in range(first, first + count):
+        at = NOON - timedelta(days=900) + timedelta(minutes=number)
+        other = find_premises(number % 60)
+        mrid = MRID(f"old-{number}")
+        keys = frozenset({Key("service-location", other.mrid("location")), Key("customer", other.mrid("customer"))})
+        place = ServiceLocationIdentity(mrid=other.mrid("location"))
+        facts = {"mrid": mrid, "created_at": at, "modified_at": at, "keys": keys}
+        tickets.append(Stored(body=TroubleTicket(mrid=mrid, service_location=place), state="resolved", **facts))
+        body = service_order.Work(mrid=mrid, type="inspection", status_kind=WorkStatusKind.closed)
+        orders.append(Stored(body=body, state="closed", **facts))
+        job = JobRecord(mrid=mrid, type="inspection", slot=mrid)
+        jobs.append(Stored(mrid=mrid, body=job, created_at=at, modified_at=at, state=DONE))
+    async with held.store.transaction() as transaction:
+        await transaction.records.save_all(oms.TICKETS.collection, tickets)
+        await transaction.records.save_all(wms.SERVICE_ORDERS.collection, orders)
+        await transaction.records.save_all(JOBS, jobs)
+
+
+LOOKS: dict[str, Callable[[Inside, MRID], Awaitable[object]]] = {
+    "tickets": lambda inside, _: list_tickets(inside),
+    "ticket": find_ticket,
+    "callers": lambda inside, _: look_up(inside, HOME.account),
+    "call-backs": lambda inside, _: look_at_list(inside, "Nadia", ""),
+    "board": lambda inside, _: load_columns(inside.reader.records, wms.SERVICE_ORDERS.collection),
+    "order": lambda inside, _: find_work(inside, MRID("old-7")),
+    "customers": lambda inside, _: list_customers(inside, "", depends=True),
+    "customer": lambda inside, _: find_sheet(inside, HOME.account),
+}
+
+
+@pytest.mark.parametrize("page", LOOKS)
+async def test_a_page_costs_the_same_however_much_is_over(held: HeldHub, page: str) -> None:
+    """Counted in steps of Python and of the database, which no machine makes faster."""
+    taken = await send_form(held, "/console/tickets", q=HOME.account, trouble="noPower")
+    ticket = MRID(taken.headers["location"].split("/")[-1].partition("?")[0])
+
+    async def look() -> None:
+        async with held.store.transaction() as transaction:  # whose steps are counted
+            await LOOKS[page](msgspec.structs.replace(held.inside, reader=transaction), ticket)
+
+    steps = []
+    for first, count in ((0, 100), (100, 4000)):
+        await live_for(held, first, count)
+        await look()
+        steps.append(await steps_of(held.store, look))
+    few, many = steps
+    assert few > 100
+    assert many <= 1.5 * few
