@@ -299,6 +299,7 @@ _TABLE = (
     _row("SET-116", "setting missing", "5.3", 500, soap="Server", acts="operator"),
     _row("SET-117", "cannot be changed alone", "5.3", 500, soap="Server", acts="operator"),
     _row("SET-118", "value of a setting cannot be used", "5.3", 500, soap="Server", acts="operator"),
+    _row("SET-119", "changed meanwhile by somebody else", "6.1", 409, acts="operator"),
     _row("SET-120", "workers cannot start", "5.3", 500, soap="Server", acts="operator"),
     _row("SET-121", "workers end at once", "5.3", 500, soap="Server", acts="operator"),
     _row("SET-122", "worker did not end as it should", "5.3", 500, soap="Server", acts="operator"),

@@ -9,6 +9,7 @@ import pytest
 from cimcare.exchange.audit import START, Action, AuditRow, Note, Sealed, chained, hash_of_message, hash_of_row
 from cimcare.exchange.log import Direction, LogEntry, Outcome, Transport
 from cimcare.exchange.store import Reader, Store
+from tests.support.steps import steps_of
 from tests.support.stored import NOON, an_entry, save
 
 
@@ -55,6 +56,39 @@ async def test_rows_are_given_back_in_order_and_chained(store: Store) -> None:
         previous = row.hash
     assert await store.reader.audit.rows(after=1, limit=1) == rows[1:2]
     assert await store.reader.audit.rows(after=3) == ()
+
+
+async def test_what_operators_did_is_found_among_many_messages(store: Store) -> None:
+    """Who asks who has done what must not wade through what came in."""
+    acts = [a_note(action=Action.HALT, subject=f"partner {number}") for number in range(3)]
+    for note in acts:
+        async with store.transaction() as transaction:
+            await transaction.log.append(an_entry(), b"1")
+            await transaction.audit.append(note)
+            assert (await transaction.audit.acts(limit=1))[0].subject == note.subject
+    found = await store.reader.audit.acts()
+    assert [row.subject for row in found] == ["partner 2", "partner 1", "partner 0"]
+    rows = await rows_of(store.reader)
+    assert all(row in rows for row in found)
+    assert await store.reader.audit.acts(before=found[0].number, limit=1) == found[1:2]
+    assert await store.reader.audit.acts(before=found[2].number) == ()
+
+
+async def test_their_cost_does_not_grow_with_the_messages(store: Store) -> None:
+    """There are millions of them."""
+    async with store.transaction() as transaction:
+        await transaction.audit.append(a_note(action=Action.HALT))
+
+    async def look() -> None:
+        async with store.transaction() as transaction:
+            assert len(await transaction.audit.acts(limit=1)) == 1
+
+    await look()
+    few = await steps_of(store, look)
+    for _ in range(200):
+        async with store.transaction() as transaction:
+            await transaction.log.append(an_entry(), b"1")
+    assert await steps_of(store, look) <= 1.5 * few
 
 
 async def test_rows_that_were_undone_leave_no_gap(store: Store) -> None:

@@ -9,19 +9,16 @@ import msgspec
 
 from cimcare.cli.input import fail, find_user
 from cimcare.cli.place import Place, act, ask
-from cimcare.exchange.ports import Key, Selection, ServingContext, Stored
+from cimcare.exchange.ports import Key, Selection, Stored
 from cimcare.exchange.store import Reader, Store
-from cimcare.model.envelope import Header
+from cimcare.hub.acts.rules import put_grouping
+from cimcare.hub.config.rules_text import written_grouping
 from cimcare.model.identity import MRID
 from cimcare.model.incident import Incident
-from cimcare.model.network import DeviceKind
-from cimcare.model.nouns import Noun
-from cimcare.model.verbs import Verb
 from cimcare.systems.identity import labels_of
 from cimcare.systems.oms.decisions import DecisionRecord, decisions_of
 from cimcare.systems.oms.judgement import DEFAULT_RULES, GroupingRules
 from cimcare.systems.oms.kinds import EXTENTS, INCIDENTS, OPEN, ExtentRecord
-from cimcare.systems.oms.quieting import put_rules_in_force
 from cimcare.systems.oms.rules import RulesRecord, load_rules, rules_versions
 
 __all__ = ["decisions", "rules", "unresolved"]
@@ -60,10 +57,10 @@ def rules(place: Place, *, file: Path | None, who: str | None, with_versions: bo
             click.echo(msgspec.json.encode(record).decode())
             continue
         click.echo(f"# version {record.version}, by {record.by}, since {record.at.isoformat(timespec='seconds')}")
-        click.echo(_toml_of(record.rules))
+        click.echo(written_grouping(record.rules))
     if not found and not with_versions:
         bare = msgspec.json.encode({"version": 0, "rules": DEFAULT_RULES}).decode()
-        click.echo(bare if as_json else f"# as the product brings them\n{_toml_of(DEFAULT_RULES)}")
+        click.echo(bare if as_json else f"# as the product brings them\n{written_grouping(DEFAULT_RULES)}")
 
 
 def _read(file: Path) -> GroupingRules:
@@ -76,21 +73,11 @@ def _read(file: Path) -> GroupingRules:
 def _set(place: Place, wanted: GroupingRules, by: str) -> None:
     async def deed(store: Store) -> RulesRecord | None:
         async with store.transaction() as transaction:
-            header = Header(verb=Verb.CHANGE, noun=Noun.INCIDENTS)
             now = datetime.now(UTC)
-            context = ServingContext(records=transaction.records, now=now, new_id=lambda: str(uuid4()), header=header)
-            return await put_rules_in_force(context, wanted, by)
+            return await put_grouping(transaction, wanted, actor=by, now=now, new_id=lambda: str(uuid4()))
 
     if act(place, deed) is None:
         click.echo("these rules are in force already", err=True)
-
-
-def _toml_of(wanted: GroupingRules) -> str:
-    lines = [f"separation-minutes = {wanted.separation_minutes}"]
-    for kind in DeviceKind:
-        one = wanted.threshold(kind)
-        lines.append(f"{kind} = {{ calls = {one.calls}, share = {one.share}, spread = {one.spread} }}")
-    return "\n".join(lines)
 
 
 @click.command()

@@ -6,6 +6,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 
+from cimcare.console.configuration.pages import configuration_area
 from cimcare.console.customers.pages import customers_area
 from cimcare.console.deliveries.pages import deliveries_area
 from cimcare.console.frame import Frame, Page
@@ -30,6 +31,7 @@ _AREAS = (
     work_area,
     customers_area,
     history_area,
+    configuration_area,
     readiness_area,
 )
 

@@ -99,6 +99,13 @@ class AuditReader(Protocol):
         """Rows behind the number `after`, in order."""
         ...
 
+    async def acts(self, before: int | None = None, limit: int = 1000) -> tuple[AuditRow, ...]:
+        """Rows that tell of more than messages, older than the number `before`, the newest first.
+
+        The cost does not grow with the number of rows that tell of messages.
+        """
+        ...
+
 
 class AuditTrail(AuditReader, Protocol):
     """The trail, inside one transaction."""

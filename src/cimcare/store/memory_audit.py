@@ -1,5 +1,7 @@
 """The audit trail in memory: the reference of what `AuditTrail` means."""
 
+from itertools import islice
+
 from cimcare.exchange.audit import START, AuditRow, Note, chained
 from cimcare.store.memory_tables import Tables
 
@@ -16,6 +18,12 @@ class MemoryAuditReader:
         """Rows behind the number `after`."""
         rows = self._tables.audit.rows
         return tuple(rows[number] for number in range(after + 1, min(after + limit, len(rows)) + 1))
+
+    async def acts(self, before: int | None = None, limit: int = 1000) -> tuple[AuditRow, ...]:
+        """Rows that tell of more than messages, the newest first."""
+        rows = self._tables.audit.rows
+        places = reversed(self._tables.audit.keys("acts"))
+        return tuple(islice((rows[number] for number in places if before is None or number < before), limit))
 
 
 class MemoryAudit(MemoryAuditReader):

@@ -6,7 +6,7 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
-from cimcare.exchange.audit import AuditRow
+from cimcare.exchange.audit import Action, AuditRow
 from cimcare.exchange.ledger import Account, Line
 from cimcare.exchange.log import Direction, LogEntry, Outcome
 from cimcare.exchange.outbox import Delivery, DeliveryState
@@ -216,7 +216,7 @@ class Tables:
         self.records: Table[int, Record] = Table(_places_of_record)
         self.deliveries: Table[int, Delivery] = Table(_places_of_delivery)
         self.ledger: Table[LedgerKey, Line] = Table()
-        self.audit: Table[int, AuditRow] = Table()
+        self.audit: Table[int, AuditRow] = Table(_places_of_row)
         self._numbers: Table[None, Numbers] = Table()
 
     def follow(self, journal: Journal, committed: "Tables") -> None:
@@ -275,6 +275,11 @@ def _places_of_record(row: Record) -> Iterable[tuple[Hashable, Place]]:
     yield (row.collection, row.stored.mrid), place
     for key in row.stored.keys:
         yield (row.collection, key), place
+
+
+def _places_of_row(row: AuditRow) -> Iterable[tuple[Hashable, Place]]:
+    if row.action is not Action.MESSAGES:
+        yield "acts", (row.number,)
 
 
 def _places_of_delivery(row: Delivery) -> Iterable[tuple[Hashable, Place]]:

@@ -12,6 +12,7 @@ __all__ = ["PostgresAudit", "PostgresAuditReader"]
 
 _COLUMNS = "number, at, action, actor, subject, details, messages, previous, hash"
 _ROWS = f"SELECT {_COLUMNS} FROM audit WHERE number > $1 ORDER BY number LIMIT $2"  # noqa: S608 - constants only
+_ACTS = f"SELECT {_COLUMNS} FROM audit WHERE action <> 'messages' AND number < $1 ORDER BY number DESC LIMIT $2"  # noqa: S608
 _WRITE = (
     f"INSERT INTO audit ({_COLUMNS}) SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[]"  # noqa: S608
     ", $5::text[], $6::text[], $7::text[], $8::bytea[], $9::bytea[])"
@@ -27,6 +28,11 @@ class PostgresAuditReader:
     async def rows(self, after: int = 0, limit: int = 1000) -> tuple[AuditRow, ...]:
         """Rows behind the number `after`, in order."""
         return tuple(_audit_row_of(row) for row in await self._session.fetch(_ROWS, after, limit))
+
+    async def acts(self, before: int | None = None, limit: int = 1000) -> tuple[AuditRow, ...]:
+        """Rows that tell of more than messages, the newest first."""
+        found = await self._session.fetch(_ACTS, before if before is not None else 2**63 - 1, limit)
+        return tuple(_audit_row_of(row) for row in found)
 
 
 class PostgresAudit(PostgresAuditReader):
@@ -52,6 +58,11 @@ class PostgresAudit(PostgresAuditReader):
         """Rows behind the number `after`."""
         await self.write()
         return await super().rows(after, limit)
+
+    async def acts(self, before: int | None = None, limit: int = 1000) -> tuple[AuditRow, ...]:
+        """Rows that tell of more than messages, the newest first."""
+        await self.write()
+        return await super().acts(before, limit)
 
     async def write(self) -> None:
         """Write what was not written yet. Raises StoreError."""

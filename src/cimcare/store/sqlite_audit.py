@@ -10,6 +10,10 @@ __all__ = ["SqliteAudit", "SqliteAuditReader"]
 
 _COLUMNS = "number, at, action, actor, subject, details, messages, previous, hash"
 _SELECT = f"SELECT {_COLUMNS} FROM audit WHERE number > ? ORDER BY number LIMIT ?"  # noqa: S608 - constants only
+_ACTS = (
+    f"SELECT {_COLUMNS} FROM audit INDEXED BY ix_audit_acts WHERE action <> 'messages' AND number < ?"  # noqa: S608
+    " ORDER BY number DESC LIMIT ?"
+)
 _LAST = "SELECT number, hash FROM audit ORDER BY number DESC LIMIT 1"
 _INSERT = f"INSERT INTO audit ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - constants only
 
@@ -22,22 +26,36 @@ class SqliteAuditReader:
 
     async def rows(self, after: int = 0, limit: int = 1000) -> tuple[AuditRow, ...]:
         """Rows behind the number `after`."""
-        return tuple(
-            AuditRow(
-                number=number,
-                at=from_micros(at),
-                action=Action(action),
-                actor=actor,
-                subject=subject,
-                details=details,
-                messages=messages_of(messages),
-                previous=previous,
-                hash=hash_,
-            )
-            for number, at, action, actor, subject, details, messages, previous, hash_ in self._session.all(
-                _SELECT, (after, limit)
-            )
-        )
+        return tuple(_row_of(*found) for found in self._session.all(_SELECT, (after, limit)))
+
+    async def acts(self, before: int | None = None, limit: int = 1000) -> tuple[AuditRow, ...]:
+        """Rows that tell of more than messages, the newest first."""
+        found = self._session.all(_ACTS, (before if before is not None else 2**63 - 1, limit))
+        return tuple(_row_of(*one) for one in found)
+
+
+def _row_of(
+    number: int,
+    at: int,
+    action: str,
+    actor: str,
+    subject: str,
+    details: str,
+    messages: str,
+    previous: bytes,
+    hash_: bytes,
+) -> AuditRow:
+    return AuditRow(
+        number=number,
+        at=from_micros(at),
+        action=Action(action),
+        actor=actor,
+        subject=subject,
+        details=details,
+        messages=messages_of(messages),
+        previous=previous,
+        hash=hash_,
+    )
 
 
 class SqliteAudit(SqliteAuditReader):

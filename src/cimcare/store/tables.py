@@ -106,6 +106,7 @@ _TRIED = text("state IN ('waiting', 'leased') AND attempts > attempts_before AND
 _OPEN = text("state IN ('waiting', 'leased', 'awaiting')")
 _AWAITING = text("state = 'awaiting'")
 _LIVE = text("state IN ('waiting', 'leased', 'awaiting', 'dead')")
+_ACTS = text("action <> 'messages'")
 _ENDED = text("state IN ('delivered', 'discarded')")
 
 deliveries = Table(
@@ -196,6 +197,7 @@ audit = Table(
     Column("messages", Text, nullable=False),
     Column("previous", LargeBinary, nullable=False),
     Column("hash", LargeBinary, nullable=False),
+    Index("ix_audit_acts", "number", sqlite_where=_ACTS, postgresql_where=_ACTS),
 )
-"""The audit trail. `messages` is a list of JSON: sequence and hash of each message. Numbers come with the rows, for the
-hash covers them."""
+"""The audit trail. What is not about messages is few among many, and has an index of its own. `messages` is a list of
+JSON: sequence and hash of each message. Numbers come with the rows, for the hash covers them."""

@@ -9,12 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.support.console import deliveries, desk, exchanges, incidents, past
+from tests.support.console import configuration, deliveries, desk, exchanges, incidents, past
 from tests.support.hub import HubProcess, hub_process
 
 __all__ = ["PAGES", "utility"]
 
-_AREAS = (exchanges, deliveries, incidents, past, desk)
+_AREAS = (exchanges, deliveries, configuration, incidents, past, desk)
 """In the order in which they happened: pages of an earlier one do not depend on a later one, and the reverse."""
 
 PAGES = {name: shown for area in _AREAS for name, shown in area.PAGES.items()}

@@ -6,10 +6,10 @@ from datetime import datetime
 import msgspec
 
 from cimcare.exchange.audit import Action, Note
-from cimcare.exchange.store import Store
+from cimcare.exchange.store import Store, Transaction
 from cimcare.systems.oms.estimating import load_rules, save_rules
 
-__all__ = ["alter_estimate_rules"]
+__all__ = ["alter_estimate_rules", "alter_estimates"]
 
 
 async def alter_estimate_rules(store: Store, changes: Mapping[str, object], *, actor: str, now: datetime) -> None:
@@ -19,15 +19,16 @@ async def alter_estimate_rules(store: Store, changes: Mapping[str, object], *, a
         StoreError: It could not be written. Nothing is kept of it.
     """
     async with store.transaction() as transaction:
-        rules = await load_rules(transaction.records)
-        await save_rules(transaction.records, msgspec.structs.replace(rules, **changes), now)
-        told = (f"{name} {getattr(rules, name)} -> {value}" for name, value in changes.items())
-        await transaction.audit.append(
-            Note(
-                at=now,
-                action=Action.CONFIGURE,
-                actor=actor,
-                subject="rules of estimates",
-                details=", ".join(told),
-            )
-        )
+        await alter_estimates(transaction, changes, actor=actor, now=now)
+
+
+async def alter_estimates(
+    transaction: Transaction, changes: Mapping[str, object], *, actor: str, now: datetime
+) -> None:
+    """The same inside a transaction."""
+    rules = await load_rules(transaction.records)
+    await save_rules(transaction.records, msgspec.structs.replace(rules, **changes), now)
+    told = (f"{name} {getattr(rules, name)} -> {value}" for name, value in changes.items())
+    await transaction.audit.append(
+        Note(at=now, action=Action.CONFIGURE, actor=actor, subject="rules of estimates", details=", ".join(told))
+    )

@@ -1,0 +1,1 @@
+"""Configuration: partners, subscriptions and rules as text, and who did what."""
