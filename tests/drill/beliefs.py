@@ -26,12 +26,11 @@ _ALONE = frozenset({"service", "unresolved"})
 
 
 class Heard(NamedTuple):
-    """What a meter has said, and in which incident its premises were in the end; empty if in none."""
+    """What a meter has said, whenever it was heard."""
 
     point: str
     is_off: bool
     at: datetime
-    incident: str = ""
 
 
 class Outage(NamedTuple):
@@ -77,11 +76,15 @@ def believed(
     events: Sequence[EventMessage],
     meters: Sequence[Heard] = (),
     *,
+    counted: Iterable[tuple[str, str]] = (),
     until: datetime,
 ) -> Dark:
-    """The minutes of each point without supply, by incidents that have ended, up to an instant."""
+    """The minutes of each point without supply, by incidents that have ended, up to an instant.
+
+    `counted` are points of which a meter has told, each with an incident in which it was counted until that ended.
+    """
     dark: Dark = {False: {}, True: {}}
-    for point, said in heard_of(wires, places, incidents, tickets, events, meters).items():
+    for point, said in heard_of(wires, places, incidents, tickets, events, meters, counted).items():
         dark[False][point], dark[True][point] = minutes_out(said, until)
     return dark
 
@@ -169,8 +172,10 @@ def heard_of(
     tickets: Mapping[str, TroubleTicket],
     events: Sequence[EventMessage],
     meters: Sequence[Heard],
+    counted: Iterable[tuple[str, str]],
 ) -> dict[str, Said]:
     """All that was heard of each point, by the point itself or by whatever is above it."""
+    counted = tuple(counted)
     found: dict[str, Said] = defaultdict(lambda: Said({}, set(), set(), set()))
     names: dict[str, str] = {point.mrid: point.name for point in places.network.points}
     for point, at in _steps(events, names):
@@ -185,9 +190,9 @@ def heard_of(
             continue  # it was taken back, or its premises are in another
         mrid, start, end = mrid_of(one), _start_of(one), _end_of(one)
         spans: dict[str, set[tuple[datetime, datetime]]] = defaultdict(set)
-        for each in meters:
-            if each.incident == mrid:
-                spans[each.point].add((start, end))
+        for point, incident in counted:
+            if incident == mrid:
+                spans[point].add((start, end))
         for ticket in tickets.values():
             if belongs(ticket, one) and _state(ticket) != "cancelled":
                 point, reported = places.point_of(ticket), ticket.date_time_of_report

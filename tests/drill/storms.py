@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple, TypeVar
 
+import msgspec
+
 from cimcare.model.enumerations import WorkStatusKind
 from cimcare.model.envelope import ResponseMessage, Result
 from cimcare.model.incident import Incident, IncidentLocation, IncidentOutage, TroubleTicketIdentity
@@ -48,6 +50,11 @@ ALL_KINDS = (
     "meter",
     "table",
     "blink",
+    "late",
+    "switch",
+    "switch",
+    "cut",
+    "leave",
     "plan",
     "split",
     "merge",
@@ -56,7 +63,7 @@ ALL_KINDS = (
     "withdraw",
     "retract",
 )
-"""All that may happen: meters speak, too, and operators alter what the rules have made of the calls."""
+"""All that may happen: meters speak, too, operators alter what the rules have made of calls, the network changes."""
 
 
 class Move(NamedTuple):
@@ -89,7 +96,19 @@ class Storm:
         """How many notices had left when a call came in."""
         self.meters: list[Heard] = []
         """What meters have said."""
+        self.counted: set[tuple[str, str]] = set()
+        """Points of which a meter has told, with an incident in which they were counted until it ended."""
+        self._counting: dict[str, str] = {}
+        self.began_at = desk.now
         self._place_of = {places.point_name(str(number)): str(number) for number in range(200)}
+
+    def go_on(self, before: "Storm | None") -> None:
+        """The same storm before a hub that was begun anew."""
+        if before is not None:
+            self.wires, self.claims, self.calls = before.wires, before.claims, before.calls
+            self.told_before, self.desk.phones.sent = before.told_before, before.desk.phones.sent
+            self.meters, self.counted, self._counting = before.meters, before.counted, before._counting
+            self.began_at = before.began_at
 
     # --------------------------------------------------------------------------------------------------- what happens
 
@@ -244,20 +263,71 @@ class Storm:
         if on:
             self.claims.append(Claim(at, frozenset(on)))
 
+    async def _late(self, choice: int) -> None:
+        """A meter is read that could not tell before: what it has lost and got within the last hours, in any order."""
+        place = _one_of(sorted(self._place_of), choice * 61)
+        heard = [
+            Heard(place, place in self.world.dark(at), at)
+            for at in (
+                self.desk.now - timedelta(minutes=minutes) for minutes in (choice % 90, choice % 37, choice % 150)
+            )
+            if at >= self.began_at
+        ]
+        self.meters += heard
+        name, head = self.places.point_name(self._place_of[place]), "point,state,at"
+        ordered = heard if choice % 2 else heard[::-1]
+        table = [f"{name},{'off' if one.is_off else 'on'},{one.at.isoformat()}" for one in ordered]
+        pieces = [table] if choice % 3 else [[row] for row in table]
+        for rows in pieces if heard else ():
+            body = "\n".join([head, *rows]).encode()
+            answer = await self.desk.rest("/api/v1/meter-events", body, method="POST", content_type="text/csv")
+            assert answer.status == 200, answer.body
+            await self._look_for_meters()
+        self.claims += [Claim(one.at, frozenset({place})) for one in heard if not one.is_off]
+
     async def _look_for_meters(self) -> None:
-        """In which incidents the places are counted now whose meters have lost supply."""
+        """In which incidents the places are counted whose meters have lost supply, until these incidents end."""
         if not self.meters:
             return
-        counted = await self.places.counted(self.desk)
-        closed = {mrid_of(one) for one in await self.desk.incidents() if state_of(one) == "closed"}
-        seen: set[str] = set()
-        for number in range(len(self.meters) - 1, -1, -1):
-            heard = self.meters[number]
-            if not heard.is_off or heard.point in seen:
-                continue
-            seen.add(heard.point)
-            if heard.incident not in closed:
-                self.meters[number] = heard._replace(incident=counted.get(heard.point, ""))
+        ended = {mrid_of(one) for one in await self.desk.incidents() if state_of(one) == "closed"}
+        now = await self.places.counted(self.desk)
+        for point, incident in self._counting.items():
+            if incident in ended and now.get(point, incident) == incident:  # it has not moved to another before
+                self.counted.add((point, incident))
+        self._counting = now
+
+    # ---------------------------------------------------------------------------------------------------- the network
+
+    async def _switch(self, choice: int) -> None:
+        """A feeder is cut in the middle, and its end is fed from the other one; or all that is undone."""
+        cut = [name for name in ("R-11", "SW-12") if name in self.wires.open]
+        is_tied = "TIE-1" not in self.wires.open
+        if not cut:
+            await self._operate(("R-11", "SW-12")[choice % 2], is_open=True)
+        elif is_tied:
+            await self._operate("TIE-1", is_open=True)
+        elif choice % 2:
+            await self._operate("TIE-1", is_open=False)
+        else:
+            await self._operate(cut[0], is_open=False)
+
+    async def _cut(self, choice: int) -> None:
+        """The fuse of a lateral is taken out, or put in again."""
+        name = ("F-111", "F-115", "F-124")[choice % 3]
+        await self._operate(name, is_open=name not in self.wires.open)
+
+    async def _leave(self, choice: int) -> None:
+        """Premises leave: the next model of the network does not have their point any more."""
+        staying = sorted(set(self._place_of) - self.wires.gone)
+        self.wires.leave(_one_of(staying, choice * 61), self.desk.now)
+        points = tuple(point for point in self.places.network.points if point.name not in self.wires.gone)
+        await self.places.alter(self.desk, msgspec.structs.replace(self.places.network, points=points))
+
+    async def _operate(self, name: str, *, is_open: bool) -> None:
+        opened, closed = ((name,), ()) if is_open else ((), (name,))
+        self.world.switch(opened=opened, closed=closed, at=self.desk.now)
+        self.wires.switch(name, is_open=is_open, at=self.desk.now)
+        await self.places.operate(self.desk, name, is_open=is_open)
 
     # ----------------------------------------------------------------------------------------------------- operators
 
@@ -346,6 +416,7 @@ class Storm:
                 return
             await self._close(incident, await self._covered(incident))
             await self.desk.tick()
+            await self._look_for_meters()
         raise AssertionError("incidents are left however often crews end them")
 
     # -------------------------------------------------------------------------------------------------------- what is

@@ -2,21 +2,28 @@
 
 from datetime import timedelta
 
+import msgspec
 import pytest
 
 from cimcare.exchange.ports import Selection
 from cimcare.model.envelope import Header
+from cimcare.model.identity import Name, NameType
 from cimcare.model.incident import IncidentOutage, TroubleTicketIdentity
-from cimcare.model.network import MeterEvent
+from cimcare.model.network import Device, DeviceKind, MeterEvent, Network
 from cimcare.model.nouns import Noun
-from cimcare.model.trouble_ticket import TroubleTicket
+from cimcare.model.trouble_ticket import ServiceLocationIdentity, TroubleTicket
 from cimcare.model.values import DateTimeInterval, Status
 from cimcare.model.verbs import Verb
+from cimcare.samples.northlake import find_premises
+from cimcare.samples.northlake_network import build_network
+from cimcare.systems.cis import seed_town
+from cimcare.systems.oms.importing import import_network
 from cimcare.systems.oms.indices import Indices
 from cimcare.systems.oms.kinds import EXTENTS, INCIDENTS, OPEN
 from cimcare.systems.oms.meters import take_meter_events
+from cimcare.systems.oms.operating import operate
 from cimcare.systems.oms.reliability import count_customers, load_reliability
-from tests.unit.systems.outages import ControlRoom
+from tests.unit.systems.outages import ControlRoom, feeder
 from tests.unit.systems.utility import MONDAY, mrid
 
 
@@ -25,6 +32,11 @@ async def room() -> ControlRoom:
     room = ControlRoom()
     await room.open()
     return room
+
+
+@pytest.fixture
+def town() -> ControlRoom:
+    return ControlRoom()
 
 
 async def meters_say(room: ControlRoom, *said: tuple[str, str, float]) -> None:
@@ -135,3 +147,84 @@ async def test_who_was_called_back_is_believed_rather_than_his_meter(room: Contr
     room.pass_time(minutes=15)
     await close_all(room)
     assert (await indices(room)).customer_minutes == 3 * 30 + 15
+
+
+def tied_feeder() -> Network:
+    """The feeder with a tie between the laterals of its two fuses."""
+    tie = Device(
+        mrid=mrid("TIE"),
+        name="TIE",
+        kind=DeviceKind.SWITCH,
+        nodes=("f1", "f2"),
+        is_open=True,
+        is_normally_open=True,
+    )
+    own = feeder()
+    return msgspec.structs.replace(own, devices=(*own.devices, tie))
+
+
+async def test_who_was_fed_from_elsewhere_is_no_longer_of_the_outage() -> None:
+    """A lateral is cut off and gets its supply over the tie, half way through; the fuse is replaced later."""
+    room = ControlRoom()
+    await room.open(tied_feeder())
+    await room.outage("I", "F1")
+    room.pass_time(minutes=20)
+    await operate(room.records, "F1", room.now, is_open=True)
+    await operate(room.records, "TIE", room.now, is_open=False)
+    room.pass_time(minutes=20)
+    await close_all(room)
+    found = await indices(room)
+    assert (found.customer_minutes, found.interruptions) == (4 * 20, 4)
+
+
+async def test_who_was_switched_to_a_device_that_is_out_is_out_since_then() -> None:
+    """The lateral had supply until somebody tied it to the one that has none; and is back where it was soon after."""
+    room = ControlRoom()
+    await room.open(tied_feeder())
+    await room.outage("I", "F2")
+    room.pass_time(minutes=10)
+    await operate(room.records, "F1", room.now, is_open=True)
+    await operate(room.records, "TIE", room.now, is_open=False)
+    room.pass_time(minutes=10)
+    await operate(room.records, "TIE", room.now, is_open=True)
+    await operate(room.records, "F1", room.now, is_open=False)
+    room.pass_time(minutes=10)
+    await close_all(room)
+    found = await indices(room)
+    assert (found.customer_minutes, found.interruptions) == (4 * 30 + 4 * 10, 8)
+
+
+async def test_premises_that_have_left_the_network_count_until_then(room: ControlRoom) -> None:
+    """A house is taken off the model while its fuse is out, and another one hangs at the other fuse from now on."""
+    await room.outage("I", "F1")
+    room.pass_time(minutes=20)
+    own = feeder()
+    points = tuple(
+        msgspec.structs.replace(point, node="t21") if point.name == "UP11-2" else point
+        for point in own.points
+        if point.name != "UP11-1"
+    )
+    await import_network(room.records, msgspec.structs.replace(own, points=points), room.now)
+    room.pass_time(minutes=20)
+    await close_all(room)
+    found = await indices(room)
+    assert (found.customer_minutes, found.interruptions) == (2 * 40 + 2 * 20, 4)
+
+
+async def test_a_call_from_premises_that_have_left_is_of_the_same_place(town: ControlRoom) -> None:
+    """The model is ahead of the people there: what they say counts for the place that was out before."""
+    place, network = find_premises(0), build_network()
+    await town.open(network)
+    await seed_town(town.records, MONDAY)
+    await town.outage("I", "TX-1101")
+    town.pass_time(minutes=20)
+    points = tuple(point for point in network.points if point.name != place.usage_point)
+    await import_network(town.records, msgspec.structs.replace(network, points=points), town.now)
+    name = Name(name=place.location, name_type=NameType(name="ServiceLocationNumber"))
+    named = ServiceLocationIdentity(names=(name,))
+    ticket = TroubleTicket(mrid=mrid("T1"), date_time_of_report=town.now, service_location=named)
+    await town.ask(Verb.CREATE, Noun.TROUBLE_TICKETS, ticket)
+    town.pass_time(minutes=20)
+    await close_all(town)
+    found = await indices(town)
+    assert (found.customer_minutes, found.interruptions) == (5 * 40, 5)

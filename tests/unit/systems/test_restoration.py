@@ -454,7 +454,7 @@ async def test_still_out_is_believed_of_premises_that_only_the_directory_knows(r
     status = (await room.ticket("T9")).status
     assert status is not None
     assert (status.reason, "incident F" in (status.remark or "")) == ("stillOut", True)
-    (own,) = await room.interruptions("H11-9")
+    (own,) = await room.interruptions("UP11-9")
     assert own.interval == Interval(room.minutes(0), None)
 
 

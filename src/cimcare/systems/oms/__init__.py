@@ -35,6 +35,7 @@ from cimcare.systems.oms.tickets import (
     hear_trouble_tickets_closed,
     hear_trouble_tickets_created,
 )
+from cimcare.systems.oms.ways import WAYS
 from cimcare.systems.oms.words import WORDS
 
 __all__ = ["COLLECTIONS", "LISTENS", "SERVES", "TICKS", "get_incidents", "take_meter_events"]
@@ -80,6 +81,7 @@ COLLECTIONS = (
     DEVICES,
     SERVICE_POINTS,
     PARTS,
+    WAYS,
     REVISIONS,
     ESTIMATES,
     ESTIMATE_RULES,

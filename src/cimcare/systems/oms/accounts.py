@@ -75,8 +75,9 @@ async def note_entry(records: Records, entry: EntryRecord, now: datetime, *, of:
         of: What tells apart entries of one sort, point and instant: the ticket of a call.
     """
     of = of or (entry.outage.incident if entry.outage is not None else "")
+    until = f"..{entry.until.isoformat()}" if entry.until is not None else ""
     stored = Stored(
-        mrid=MRID(f"{entry.sort}/{entry.point}@{entry.at.isoformat()}/{of}"),
+        mrid=MRID(f"{entry.sort}/{entry.point}@{entry.at.isoformat()}{until}/{of}"),
         body=entry,
         created_at=entry.at,
         modified_at=now,

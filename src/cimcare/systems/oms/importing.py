@@ -5,7 +5,7 @@ what has altered the network tells whether the plan still holds. What the file d
 incidents keep the names of their devices.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
 from typing import Generic, NamedTuple, TypeVar
@@ -16,8 +16,16 @@ from cimcare.errors import Finding, InputError
 from cimcare.exchange.ports import Collection, Key, Records, Selection, Stored
 from cimcare.model.identity import MRID
 from cimcare.model.network import Network
-from cimcare.systems.oms.devices import DEVICES, SERVICE_POINTS, ServicePointRecord, device_keys, point_keys
+from cimcare.systems.oms.devices import (
+    DEVICES,
+    SERVICE_POINTS,
+    DeviceRecord,
+    ServicePointRecord,
+    device_keys,
+    point_keys,
+)
 from cimcare.systems.oms.parts import PARTS, NetworkPart
+from cimcare.systems.oms.ways import WayRecord, note_ways
 from cimcare.systems.oms.wiring import Wired, check_network, wire
 
 __all__ = [
@@ -157,8 +165,9 @@ async def apply_plan(records: Records, plan: Plan, now: datetime) -> bool:
     if await find_revision(records) != plan.revision:
         return False
     if plan.imported.is_change:
-        await _write(records, _DEVICES, plan.wired.devices, plan.devices, now)
+        # Points come first, since how they hung follows from devices as they were.
         await _write(records, _POINTS, plan.wired.points(), plan.points, now)
+        await _write(records, _DEVICES, plan.wired.devices, plan.devices, now)
         await _write(records, _PARTS, plan.wired.parts, plan.parts, now)
         await raise_revision(records, now)
     return True
@@ -218,11 +227,51 @@ class _Sort(NamedTuple, Generic[BodyT]):
     collection: Collection[BodyT]
     keys_of: Callable[[BodyT], frozenset[Key]]
     name_of: Callable[[BodyT], str]
+    leave: Callable[[Records, Sequence[tuple[BodyT, BodyT | None]], datetime], Awaitable[None]]
+    """What is to be kept of objects as they were, each with what it is from now on; None if it is gone."""
 
 
-_DEVICES = _Sort(DEVICES, device_keys, lambda device: device.name)
-_POINTS = _Sort(SERVICE_POINTS, point_keys, _name_of_point)
-_PARTS: _Sort[NetworkPart] = _Sort(PARTS, lambda _: frozenset(), lambda part: part.mrid)
+async def _leave_devices(
+    records: Records, altered: Sequence[tuple[DeviceRecord, DeviceRecord | None]], now: datetime
+) -> None:
+    """How devices hung that hang otherwise now, or not any more."""
+    await note_ways(
+        records,
+        [
+            WayRecord(what=old.mrid, until=now, above=old.path)
+            for old, new in altered
+            if new is None or new.path != old.path
+        ],
+    )
+
+
+async def _leave_points(
+    records: Records, altered: Sequence[tuple[ServicePointRecord, ServicePointRecord | None]], now: datetime
+) -> None:
+    """How points hung that hang at another device now, or have left the network."""
+    moved = [old for old, new in altered if old.device is not None and (new is None or new.device != old.device)]
+    mrids = tuple({old.device for old in moved if old.device is not None})
+    found = await records.select(DEVICES, Selection(mrids=mrids, limit=len(mrids))) if mrids else ()
+    paths = {stored.mrid: (stored.mrid, *stored.body.path) for stored in found}
+    await note_ways(
+        records,
+        [
+            WayRecord(what=old.mrid, until=now, above=paths.get(old.device, ()), point=old)
+            for old in moved
+            if old.device is not None
+        ],
+    )
+
+
+async def _leave_parts(
+    records: Records, altered: Sequence[tuple[NetworkPart, NetworkPart | None]], now: datetime
+) -> None:
+    """Of parts nothing is kept: they say how to trace, and not what was."""
+
+
+_DEVICES = _Sort(DEVICES, device_keys, lambda device: device.name, _leave_devices)
+_POINTS = _Sort(SERVICE_POINTS, point_keys, _name_of_point, _leave_points)
+_PARTS: _Sort[NetworkPart] = _Sort(PARTS, lambda _: frozenset(), lambda part: part.mrid, _leave_parts)
 
 
 async def _compare(
@@ -263,14 +312,15 @@ def _same(body: BodyT) -> BodyT:
 async def _write(
     records: Records, sort: _Sort[BodyT], wanted: Iterable[BodyT], changes: Changes, now: datetime
 ) -> None:
-    collection, keys_of, _ = sort
+    collection, keys_of, _, leave = sort
     for page in _pages(body for body in wanted if _mrid_of(body) in changes.saves):
-        known: dict[MRID, datetime] = {}
+        found: tuple[Stored[BodyT], ...] = ()
         if changes.difference.changed:
             mrids = tuple(_mrid_of(body) for body in page)
             found = await records.select(collection, Selection(mrids=mrids, limit=_PAGE))
-            known = {stored.mrid: stored.created_at for stored in found}
+        known = {stored.mrid: stored.created_at for stored in found}
         bodies = {_mrid_of(body): body for body in page}
+        await leave(records, [(stored.body, bodies[stored.mrid]) for stored in found], now)
         await records.save_all(
             collection,
             [
@@ -278,8 +328,12 @@ async def _write(
                 for mrid, body in bodies.items()
             ],
         )
-    for mrid in changes.drops:
-        await records.drop(collection, mrid)
+    for start in range(0, len(changes.drops), _PAGE):
+        mrids = changes.drops[start : start + _PAGE]
+        gone = await records.select(collection, Selection(mrids=mrids, limit=_PAGE))
+        await leave(records, [(stored.body, None) for stored in gone], now)
+        for mrid in mrids:
+            await records.drop(collection, mrid)
 
 
 def _pages(bodies: Iterable[BodyT]) -> Iterator[list[BodyT]]:

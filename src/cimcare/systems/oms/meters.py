@@ -69,8 +69,10 @@ class _Meter(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def place(self) -> str:
-        """By what its interruptions are known: its point in the model, failing that its premises."""
-        return self.point.mrid if self.point is not None else self.key
+        """By what its interruptions are known: its usage point, failing that its premises."""
+        if self.point is not None:
+            return self.point.mrid
+        return self.premises.usage_point if self.premises is not None else self.key
 
     @property
     def customers(self) -> int:

@@ -22,6 +22,7 @@ from cimcare.systems.oms.devices import (
 )
 from cimcare.systems.oms.importing import raise_revision
 from cimcare.systems.oms.parts import PARTS, NetworkPart, Section, Stand, Standing, stand
+from cimcare.systems.oms.ways import WayRecord, note_ways
 
 __all__ = ["Operated", "operate"]
 
@@ -147,6 +148,8 @@ class _Change(NamedTuple):
         changed = tuple(mrid for mrid in mrids if self.before.devices[mrid] != self.after.devices[mrid])
         for stored in await self.records.select(DEVICES, Selection(mrids=changed, limit=len(changed))):
             standing = self.after.devices[stored.mrid]
+            if standing.path != stored.body.path:
+                await note_ways(self.records, [WayRecord(what=stored.mrid, until=self.now, above=stored.body.path)])
             members = {name: getattr(standing, name) for name in Standing.__struct_fields__}
             body = msgspec.structs.replace(stored.body, **members)
             await self._save(DEVICES, stored, body, device_keys(body))
@@ -162,6 +165,9 @@ class _Change(NamedTuple):
             selection = Selection(keys=((key,),), limit=_MOST_POINTS)
             for stored in await self.records.select(SERVICE_POINTS, selection):
                 if stored.body.section == section.name:
+                    above = (old, *self.before.devices[old].path) if old is not None else ()
+                    way = WayRecord(what=stored.mrid, until=self.now, above=above, point=stored.body)
+                    await note_ways(self.records, [way])
                     body = msgspec.structs.replace(stored.body, device=new)
                     await self._save(SERVICE_POINTS, stored, body, point_keys(body))
 

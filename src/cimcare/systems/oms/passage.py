@@ -17,6 +17,7 @@ from cimcare.systems.oms.accounts import EntryRecord, EntrySort, note_entry
 from cimcare.systems.oms.devices import ServicePointRecord, points_below
 from cimcare.systems.oms.estimating import load_rules
 from cimcare.systems.oms.incidents import IncidentBook
+from cimcare.systems.oms.interruptions import Interval
 from cimcare.systems.oms.kinds import OPEN, RESOLVED, TICKETS
 from cimcare.systems.oms.queueing import pass_turn, whose_turn
 from cimcare.systems.oms.reports import incident_of, reported_at
@@ -36,6 +37,7 @@ from cimcare.systems.oms.restored import (
     save_word,
 )
 from cimcare.systems.oms.restoring import FIRST, GOES_ON, Restorer, place_keys
+from cimcare.systems.oms.ways import left_since, times_below
 from cimcare.systems.oms.words import Out, WordRecord, outs_between, save_outs, words_about
 
 __all__ = ["go_through_restorations"]
@@ -82,6 +84,10 @@ class _Passage:
                 part, after = Part.POINTS, None
         elif part is Part.POINTS:
             after = await self._points(incident) if incident is not None else None
+            if after is None:
+                part = Part.LEFT if word.device is not None else Part.PLACES
+        elif part is Part.LEFT:
+            after = await self._left()
             if after is None:
                 part = Part.PLACES
         else:
@@ -154,15 +160,7 @@ class _Passage:
                 await self._records.drop(INTERRUPTIONS, stored.mrid)
                 begun = msgspec.structs.replace(stored.body, started_at=word.started_at)
                 await save_interruption(self._records, begun, self._context.now)
-        for point in page:
-            entry = EntryRecord(
-                point=point.mrid,
-                sort=EntrySort.OUTAGE,
-                at=word.started_at,
-                outage=word.span,
-                customers=point.customers,
-            )
-            await note_entry(self._records, entry, self._context.now)
+        await self._enter(page, word.device)
         for stored in others:
             if stored.body.ended_at is not None or stored.mrid in mrids:
                 continue
@@ -171,6 +169,31 @@ class _Passage:
             else:  # the premises have left that outage; should it come to have them after all, it counts them anew
                 await self._records.drop(INTERRUPTIONS, stored.mrid)
         return page[-1].mrid if len(page) == _PAGE else None
+
+    async def _left(self) -> MRID | None:
+        """The same for points that the outage has had, and that hang elsewhere by now."""
+        word = self._word
+        assert word.device is not None  # without a device nothing is below it
+        points, after = await left_since(self._records, word.device, word.started_at, word.after, _PAGE)
+        await self._enter(points, word.device)
+        return after
+
+    async def _enter(self, points: Sequence[ServicePointRecord], device: MRID) -> None:
+        """Enter when the outage had these points: while they were below its device."""
+        span = self._word.span
+        while_it_lasted = Interval(span.started_at, span.ended_at)
+        for point, times in await times_below(self._records, points, device, while_it_lasted):
+            for start, end in times:
+                until = None if end == span.ended_at else end
+                entry = EntryRecord(
+                    point=point.mrid,
+                    sort=EntrySort.OUTAGE,
+                    at=start,
+                    until=until,
+                    outage=span,
+                    customers=point.customers,
+                )
+                await note_entry(self._records, entry, self._context.now)
 
     async def _places(self, incident: Stored[Incident]) -> MRID | None:
         """Enter the calls. Where the outage had no device, the places of tickets are gone through as points are."""

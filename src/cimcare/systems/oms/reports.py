@@ -287,14 +287,14 @@ class Reports:
         """
         word = await self._records.find(RESTORATIONS, report.incident)
         incident = await self._openings.find(report.incident)
-        if word is None or incident is None or word.body.device in report.path:
+        if word is None or incident is None:
             return
         span = word.body.span
         entry = EntryRecord(
             point=report.point, sort=EntrySort.OUTAGE, at=span.started_at, outage=span, customers=report.customers
         )
         await note_entry(self._records, entry, self._context.now)
-        if report.off_at is None or report.on_at is not None:
+        if report.off_at is None or report.on_at is not None or word.body.device in report.path:
             return
         points = Points(self._context, self._openings.find_open, self.count_restored)
         devices = await self._judge.devices(report.path)

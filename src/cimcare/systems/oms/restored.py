@@ -97,6 +97,7 @@ class Part(StrEnum):
 
     TICKETS = "tickets"
     POINTS = "points"
+    LEFT = "left"
     PLACES = "places"
 
 

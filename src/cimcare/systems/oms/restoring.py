@@ -123,15 +123,17 @@ class Restorer:
     async def point_of(
         self, ticket: Stored[TroubleTicket], transformer: str = ""
     ) -> tuple[str, int, tuple[DeviceRecord, ...]]:
-        """The point that a ticket means: its usage point in the model, failing that its premises; who is there; above.
+        """The point that a ticket means: its usage point, failing that its premises; who is there; devices above.
 
-        `transformer` is what feeds it by the directory of premises, if that was looked at already.
+        The directory knows usage points that the model does not have, or not any more: it is the same place all the
+        same. `transformer` is what feeds it by the directory of premises, if that was looked at already.
         """
         supply = await self.supply_of(ticket, transformer)
         if supply.point is not None:
             return supply.point.mrid, supply.point.customers, supply.path
         key = next((key.value for key in sorted(ticket.keys) if key.sort == "premises"), ticket.mrid)
-        return key, 1, supply.path
+        premises = await self._records.find(PREMISES, MRID(key))
+        return premises.body.usage_point if premises is not None else key, 1, supply.path
 
     async def open_tickets(
         self, incident: MRID, named: UsagePointIdentity, point: ServicePointRecord | None
