@@ -268,6 +268,7 @@ def rows_in(page: str) -> int:
         (Action.CONFIGURE, "rules of estimates", "/console/configuration/rules"),
         (Action.FILTER, "message 12", "/console/messages/12"),
         (Action.CONSENT, "customer C-1, third party shop", "/console/customers/C-1"),
+        (Action.REVEAL, "customer C-1", "/console/customers/C-1"),
         (Action.DRILL, "readiness", "/console/readiness"),
     ],
 )

@@ -11,7 +11,8 @@ import pytest
 
 from cimcare.console.pages import console_pages
 from cimcare.exchange.audit import Action, AuditRow
-from cimcare.exchange.outbox import Delivery, DeliverySelection, DeliveryState
+from cimcare.exchange.booking import book_abandoned
+from cimcare.exchange.outbox import Delivery, DeliveryKind, DeliverySelection, DeliveryState
 from cimcare.exchange.partners import Partner, Wire
 from cimcare.exchange.subscriptions import Filter, Subscription
 from cimcare.hub.outgoing.dead_letter_jobs import Jobs, JobTimes
@@ -20,7 +21,7 @@ from cimcare.model.envelope import Result
 from cimcare.model.nouns import Noun
 from cimcare.model.verbs import Verb
 from cimcare.samples import build_message
-from tests.support.dead_letters import put_dead
+from tests.support.dead_letters import put, put_dead
 from tests.support.hub import Response, call
 from tests.support.sender import ScriptedSender, replied, silent
 from tests.support.stored import NOON
@@ -221,6 +222,26 @@ async def test_a_partner_that_does_not_answer_is_seen_with_its_circuit(busy: Hel
     preview = await page_of(busy, f"/console/deliveries/preview?act=resend&number={first.number}")
     assert "No dead letter matches" in preview
     assert "EXC-135" in preview
+
+
+async def test_what_a_broker_brought_and_could_not_be_taken_in_is_one_of_them(held: HeldHub) -> None:
+    """An operator looks in one place for what went wrong."""
+    facts = {"kind": DeliveryKind.INTAKE, "address": "jms:queue:IN", "verb": "", "noun": ""}
+    number = await put(held.store, "poison", "broker main", **facts)
+    async with held.store.transaction() as transaction:
+        await book_abandoned(transaction, "broker main", now=held.now, reason="XML-101: poison", limit=1)
+    assert "not readable" in await page_of(held, "/console/deliveries?state=dead&kind=intake")
+    text = await page_of(held, f"/console/deliveries/{number}")
+    assert "Came from" in text
+    assert "jms:queue:IN" in text
+    assert "As it came" in text
+    assert "&lt;message&gt;" in text
+    assert "in force" not in text
+    text = await page_of(held, f"/console/deliveries/preview?act=resend&number={number}")
+    assert "came from jms:queue:IN" in text
+    assert "it waits until there is one" not in text
+    assert "what a broker brought" in await page_of(held, "/console/partners/broker%20main")
+    assert "for this hub" in await page_of(held, "/console/partners")
 
 
 # ------------------------------------------------------------------------------------------------- sending again

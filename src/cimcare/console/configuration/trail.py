@@ -37,7 +37,7 @@ _FILTERS: dict[str, Parameter] = {
 _DELIVERY = re.compile(r"delivery (\d{1,18}) to (.+)", re.DOTALL)
 _DELIVERIES = re.compile(r"deliveries to (.+)", re.DOTALL)
 _MESSAGE = re.compile(r"message (\d{1,18})")
-_CUSTOMER = re.compile(r"customer ([^,]+), third party (.+)", re.DOTALL)
+_CUSTOMER = re.compile(r"customer ([^,]+)(?:, third party (.+))?", re.DOTALL)
 _PLACES = {
     Action.NETWORK: "/console/map",
     Action.OPERATE: "/console/map",
@@ -180,7 +180,8 @@ def links_of(row: AuditRow) -> tuple[Link, ...]:
     if match := _MESSAGE.fullmatch(subject):
         return (Link(subject, f"/console/messages/{match[1]}"),)
     if match := _CUSTOMER.fullmatch(subject):
-        return Link(f"customer {match[1]}", f"/console/customers/{quote(match[1], '')}"), _partner(match[2])
+        customer = Link(f"customer {match[1]}", f"/console/customers/{quote(match[1], '')}")
+        return (customer, _partner(match[2])) if match[2] else (customer,)
     if row.action in (Action.HALT, Action.RELEASE):
         return (_partner(subject),)
     if row.action is Action.CONFIGURE:

@@ -17,6 +17,7 @@ from cimcare.exchange.partners import Partner
 from cimcare.exchange.sending import Circuit
 from cimcare.hub.config.configuration import in_force
 from cimcare.hub.config.differences import shown_address
+from cimcare.hub.outgoing.destinations import needs_partner
 from cimcare.hub.outgoing.exchanged import Attempt, find_attempts, load_carried
 from cimcare.hub.outgoing.halting import Halt, find_halt
 from cimcare.hub.rest.filters import FilterError, read_delivery_filters
@@ -78,7 +79,8 @@ class ShownDelivery(msgspec.Struct, frozen=True, kw_only=True):
     """One delivery with all that belongs to it.
 
     `address` is where it goes, or would now, without options. `partner` is None where none of that name is in force,
-    `circuit` where this process has sent nothing to it. `sent_as` and `received_as` are sequences of the log.
+    which `is_missed` where it takes one for it to go on; `circuit` is None where this process has sent nothing to it.
+    `sent_as` and `received_as` are sequences of the log.
     """
 
     delivery: Delivery
@@ -86,6 +88,7 @@ class ShownDelivery(msgspec.Struct, frozen=True, kw_only=True):
     partner: Partner | None
     halt: Halt | None
     circuit: Circuit | None
+    is_missed: bool
     message: LogEntry | None
     attempts: tuple[Attempt, ...]
     sent: str
@@ -260,6 +263,7 @@ async def find_delivery(inside: Inside, number: int) -> ShownDelivery | None:
         partner=partner,
         halt=await find_halt(reader.records, delivery.partner),
         circuit=inside.circuits().get(delivery.partner),
+        is_missed=partner is None and needs_partner(delivery.partner),
         message=await reader.log.find(delivery.message),
         attempts=await find_attempts(reader, delivery),
         sent=_as_text(carried.sent),
@@ -272,7 +276,9 @@ async def find_delivery(inside: Inside, number: int) -> ShownDelivery | None:
 
 
 def address_of(delivery: Delivery, partner: Partner | None) -> str:
-    """Where a delivery goes now, without options; empty if nobody knows."""
+    """Where a delivery goes now, without options; empty if nobody knows. What is taken in again goes to the hub."""
+    if delivery.kind is DeliveryKind.INTAKE:
+        return "this hub"
     if delivery.address or partner is None:
         return shown_address(delivery.address)
     is_told = delivery.kind is not DeliveryKind.REQUEST and partner.event_url

@@ -19,7 +19,7 @@ from cimcare.hub.config.partner_keys import OF_PARTNERS
 from cimcare.hub.operation.balance import balances
 from cimcare.hub.operation.readiness import CertificateFile
 from cimcare.hub.operation.readiness_facts import read_certificates
-from cimcare.hub.outgoing.destinations import Destination, list_destinations
+from cimcare.hub.outgoing.destinations import Destination, list_destinations, needs_partner
 from cimcare.hub.rest.inside import Inside
 from cimcare.model.identity import MRID
 
@@ -33,12 +33,16 @@ _MOST_LOOKED_AT = 2000
 
 
 class Listed(msgspec.Struct, frozen=True, kw_only=True):
-    """A partner in the list. `destination` and `circuit` are None for who only sends."""
+    """A partner in the list. `destination` and `circuit` are None for who only sends.
+
+    `is_missed`: something is kept for a partner of this name, and none is in force.
+    """
 
     flow: Flow
     destination: Destination | None
     circuit: Circuit | None
     address: str
+    is_missed: bool
 
 
 class ShownPartner(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,9 +75,14 @@ async def list_partners(inside: Inside) -> tuple[Listed, ...]:
             destination=places.get(flow.name),
             circuit=circuits.get(flow.name),
             address=_address(places.get(flow.name)),
+            is_missed=_is_missed(places.get(flow.name)),
         )
         for flow in flows_of(inside, books, destinations, now)
     )
+
+
+def _is_missed(destination: Destination | None) -> bool:
+    return destination is not None and destination.partner is None and needs_partner(destination.name)
 
 
 def _address(destination: Destination | None) -> str:

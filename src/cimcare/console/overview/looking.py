@@ -141,24 +141,26 @@ def _checks(
             is_fine=not late,
             found=_listed(f"{one.name} waits too long" for one in late)
             or (f"{waiting} waiting, none for more than {_OLD.seconds // 60} min" if waiting else "nothing waits"),
-            href="#flow",
+            href="/console/deliveries",
         ),
         Check(
             name="Dead letters",
             is_fine=not dead,
             found=f"{dead} given up: look at why, then send again or discard" if dead else "none",
-            href="#flow",
+            href="/console/deliveries?state=dead",
         ),
         Check(
             name="Partners",
             is_fine=not spared,
             found=_listed(f"{name} does not answer" for name in spared)
             or (f"{len(destinations)} known, none is spared" if destinations else "all systems are built in"),
+            href="/console/partners",
         ),
         Check(
             name="Halts",
             is_fine=not halted,
             found=_listed(f"{one.name} is halted" for one in halted) or "delivery goes on everywhere",
+            href="/console/partners",
         ),
     )
 
