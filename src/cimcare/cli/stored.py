@@ -9,10 +9,11 @@ import msgspec
 
 from cimcare.cli.input import actor_option, fail, find_user
 from cimcare.cli.place import INSTANT, NUMBER, Place, act, ask, place_options
-from cimcare.exchange.log import Direction, LogEntry, LogSelection, Outcome
+from cimcare.exchange.log import Direction, LogEntry, Outcome
+from cimcare.exchange.searching import words_of
 from cimcare.exchange.store import Reader, Store
 from cimcare.hub.operation.retention import Ages, Retention, Swept, count_expired
-from cimcare.hub.rest.queries import Queries
+from cimcare.hub.rest.queries import MessageFilter, Queries
 
 __all__ = ["messages"]
 
@@ -33,7 +34,12 @@ def messages(context: click.Context, *, database: str | None, config: Path | Non
 @click.option("--correlation", default="", help="Only messages with this CorrelationID.")
 @click.option("--outcome", type=click.Choice([one.value for one in Outcome if one.value]), help="Only this outcome.")
 @click.option("--direction", type=click.Choice([one.value for one in Direction]), help="Only in, or only out.")
+@click.option("--premises", default="", help="Only about this service location or usage point: mRID or name.")
+@click.option("--account", default="", help="Only about this customer, account or agreement: mRID or name.")
+@click.option("--object", "object_", default="", help="Only with this object, or with its ID: mRID or name.")
+@click.option("--text", default="", help="Only with these words.")
 @click.option("--since", type=INSTANT, help="Only from this instant on.")
+@click.option("--until", type=INSTANT, help="Only up to this instant.")
 @click.option("--after", type=NUMBER, help="Go on behind this sequence.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="Most messages.")
 @click.option("--newest", is_flag=True, help="Newest first.")
@@ -49,14 +55,21 @@ def list_messages(
     correlation: str,
     outcome: str | None,
     direction: str | None,
+    premises: str,
+    account: str,
+    object_: str,
+    text: str,
     since: datetime | None,
+    until: datetime | None,
     after: int | None,
     limit: int,
     newest: bool,
     as_json: bool,
 ) -> None:
     """List messages: sequence, time, direction, partner, verb and noun, outcome, MessageID."""
-    selection = LogSelection(
+    if text and not words_of(text):
+        raise click.BadParameter("no word of three characters or more", param_hint="--text")
+    wanted = MessageFilter(
         after=after,
         limit=limit,
         newest_first=newest,
@@ -68,11 +81,20 @@ def list_messages(
         outcome=Outcome(outcome) if outcome else None,
         direction=Direction(direction) if direction else None,
         since=since,
+        until=until,
+        premises=premises,
+        account=account,
+        object=object_,
+        text=text,
     )
-    page = ask(place, lambda reader: Queries(reader).list_messages(selection))
+    page = ask(place, lambda reader: Queries(reader).list_messages(wanted))
     for entry in page.items:
         click.echo(msgspec.json.encode(_data_of(entry)).decode() if as_json else _line_of(entry))
-    if page.after is not None:
+    if page.looked_to is not None:
+        click.echo(
+            f"looked as far as {page.looked_to.isoformat(timespec='seconds')}; more: --after {page.after}", err=True
+        )
+    elif page.after is not None:
         click.echo(f"more: --after {page.after}", err=True)
 
 

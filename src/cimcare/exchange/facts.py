@@ -12,17 +12,18 @@ from itertools import chain
 import msgspec
 
 from cimcare.exchange.outbox import Priority
-from cimcare.model.envelope import EventMessage, Payload, RequestMessage, ResponseMessage
+from cimcare.model.envelope import EventMessage, ObjectID, Payload, RequestMessage, ResponseMessage
 from cimcare.model.nouns import ENTRIES, PayloadRoot, find_noun
 from cimcare.model.structure import Structure, elements_of
 from cimcare.model.verbs import EVENT_OF, Verb
 
-__all__ = ["LONGEST_KEY", "Facts", "facts_of", "fold", "object_keys_of", "priority_of"]
+__all__ = ["LONGEST_KEY", "Facts", "Subjects", "facts_of", "fold", "object_keys_of", "priority_of", "subjects_of"]
 
 LONGEST_KEY = 200
 """Characters of an object key; in place of a longer one stands its beginning with a digest of all of it."""
 
 _PREMISES = frozenset({"ServiceLocation", "UsagePoint"})
+_ACCOUNTS = frozenset({"Customer", "CustomerAccount", "CustomerAgreement"})
 _AREA_PARTS = {"StreetAddress": ("postal_code",), "TownDetail": ("name", "section", "state_or_province", "code")}
 _NO_NEED = frozenset({"", "-", "0", "false", "n", "n/a", "na", "no", "none", "nil"})
 """Customer.specialNeed of those who have none; it was a yes or no before it became a text."""
@@ -93,9 +94,12 @@ def _has_need(kind: type[Structure]) -> bool:
 
 
 _TO_PLACES = _routes_to(_is_place)
+_TO_SUBJECTS = _routes_to(lambda kind: kind.CIM_CLASS in _PREMISES or kind.CIM_CLASS in _ACCOUNTS)
 _TO_DANGERS = _routes_to(_is_danger)
 _TO_NEEDS = _routes_to(_has_need)
 _PREMISES_TYPES = frozenset(kind for kind in _TO_PLACES if kind.CIM_CLASS in _PREMISES)
+_ACCOUNT_TYPES = frozenset(kind for kind in _TO_SUBJECTS if kind.CIM_CLASS in _ACCOUNTS)
+_SUBJECT_TYPES = _PREMISES_TYPES | _ACCOUNT_TYPES
 _AREAS = {kind: parts for kind in _TO_PLACES if (parts := _area_parts(kind))}
 _PLACE_TYPES = _PREMISES_TYPES | frozenset(_AREAS)
 _DANGER_TYPES = frozenset(kind for kind in _TO_DANGERS if _is_danger(kind))
@@ -188,6 +192,40 @@ def _identity_of(value: Structure) -> Iterator[str]:
         yield name.name
 
 
+# ---------------------------------------------------------------------------------------------------------- subjects
+
+
+class Subjects(msgspec.Struct, frozen=True, kw_only=True):
+    """What a message is searched by: mRIDs and names, as they stand in it.
+
+    `premises` are service locations and usage points; `accounts` customers, their accounts and agreements; `objects`
+    stand directly in the payload; `references` are IDs in request, reply and payload.
+    """
+
+    premises: frozenset[str] = frozenset()
+    accounts: frozenset[str] = frozenset()
+    objects: tuple[str, ...] = ()
+    references: tuple[str, ...] = ()
+
+
+def subjects_of(message: RequestMessage | EventMessage | ResponseMessage) -> Subjects:
+    """What a message is searched by."""
+    contents = _contents(message.payload)
+    objects = [
+        name for root in contents for value in getattr(root, _ITEM_OF[type(root)]) for name in _identity_of(value)
+    ]
+    premises: set[str] = set()
+    accounts: set[str] = set()
+    for subject in _walk(contents, _TO_SUBJECTS, _SUBJECT_TYPES):
+        (premises if type(subject) in _PREMISES_TYPES else accounts).update(_identity_of(subject))
+    return Subjects(
+        premises=frozenset(premises),
+        accounts=frozenset(accounts),
+        objects=tuple(objects),
+        references=tuple(identifier.value for identifier in _ids_of(message)),
+    )
+
+
 # ------------------------------------------------------------------------------------------------------- object keys
 
 
@@ -208,14 +246,19 @@ def object_keys_of(message: RequestMessage | EventMessage | ResponseMessage) -> 
         for value in getattr(root, _ITEM_OF[type(root)]):
             keys.update(_key(noun, text) for text in _identity_of(value))
     noun = _plain(message.header.noun)
-    given = message.payload.id if message.payload is not None else ()
-    if isinstance(message, RequestMessage) and message.request is not None:
-        given = (*given, *message.request.id)
-    elif isinstance(message, ResponseMessage):
-        given = (*given, *message.reply.id)
-    keys.update(_key(noun, identifier.value) for identifier in given)
+    keys.update(_key(noun, identifier.value) for identifier in _ids_of(message))
     keys.discard("")
     return tuple(sorted(keys))
+
+
+def _ids_of(message: RequestMessage | EventMessage | ResponseMessage) -> tuple[ObjectID, ...]:
+    """IDs of the payload, and of request or reply."""
+    given = message.payload.id if message.payload is not None else ()
+    if isinstance(message, RequestMessage) and message.request is not None:
+        return (*given, *message.request.id)
+    if isinstance(message, ResponseMessage):
+        return (*given, *message.reply.id)
+    return given
 
 
 _ITEM_OF: dict[type[Structure], str] = {entry.payload: entry.item for entry in ENTRIES}

@@ -3,18 +3,22 @@
 Every message that enters or leaves is kept: what it was, from whom, what became of it, and its bytes.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import msgspec
 
+from cimcare.model.envelope import EventMessage, RequestMessage, ResponseMessage
 from cimcare.model.verbs import EVENT_VERBS
 
 __all__ = [
+    "Content",
     "Direction",
     "Expiry",
+    "Found",
+    "Group",
     "LogEntry",
     "LogSelection",
     "MessageLog",
@@ -22,7 +26,15 @@ __all__ = [
     "Outcome",
     "Transport",
     "is_event",
+    "is_wanted",
 ]
+
+
+Content: TypeAlias = RequestMessage | EventMessage | ResponseMessage
+"""What a message says."""
+
+Group: TypeAlias = frozenset[int]
+"""Terms of which a message has to have one (`cimcare.exchange.searching`)."""
 
 
 class Direction(StrEnum):
@@ -135,6 +147,34 @@ class LogSelection(msgspec.Struct, frozen=True, kw_only=True):
     until: datetime | None = None
 
 
+def is_wanted(entry: LogEntry, selection: LogSelection) -> bool:
+    """Whether an entry matches, whatever its place."""
+    return (
+        (not selection.verb or entry.verb == selection.verb)
+        and (not selection.noun or entry.noun == selection.noun)
+        and (not selection.partner or entry.partner == selection.partner)
+        and (not selection.message_id or entry.message_id == selection.message_id)
+        and (not selection.correlation_id or entry.correlation_id == selection.correlation_id)
+        and (selection.outcome is None or entry.outcome is selection.outcome)
+        and (selection.direction is None or entry.direction is selection.direction)
+        and (selection.answer_to is None or entry.answer_to == selection.answer_to)
+        and (selection.since is None or entry.received_at >= selection.since)
+        and (selection.until is None or entry.received_at <= selection.until)
+    )
+
+
+class Found(msgspec.Struct, frozen=True, kw_only=True):
+    """What a search came to.
+
+    `after` asks for what is behind; None if there is nothing. `looked_to` is when the message was received to which was
+    looked, where that was not far enough to find a whole page or to know that there is no more; else None.
+    """
+
+    entries: tuple[LogEntry, ...]
+    after: int | None = None
+    looked_to: datetime | None = None
+
+
 class Expiry(msgspec.Struct, frozen=True, kw_only=True):
     """Which messages may be forgotten: of one kind, received before an instant.
 
@@ -153,6 +193,14 @@ class MessageReader(Protocol):
 
     async def select(self, selection: LogSelection) -> tuple[LogEntry, ...]:
         """The entries that match."""
+        ...
+
+    async def search(self, selection: LogSelection, groups: Sequence[Group] = ()) -> Found:
+        """A page of the entries that match, and whose messages have a term of each group; at a bounded cost."""
+        ...
+
+    async def find_unindexed(self, limit: int) -> tuple[int, ...]:
+        """Messages that are not in the index of terms, newest first: those of an earlier release."""
         ...
 
     async def find(self, sequence: int) -> LogEntry | None:
@@ -198,8 +246,18 @@ class MessageReader(Protocol):
 class MessageLog(MessageReader, Protocol):
     """The log, to be read and written inside one transaction."""
 
-    async def append(self, entry: LogEntry, raw: bytes) -> int:
-        """Keep the message. The log gives the sequence and returns it; that of `entry` is not looked at."""
+    async def append(self, entry: LogEntry, raw: bytes, about: Content | None = None) -> int:
+        """Keep the message. The log gives the sequence and returns it; that of `entry` is not looked at.
+
+        Args:
+            entry: What is known of it.
+            raw: Its bytes.
+            about: Its content, where it could be read, by which it can be searched.
+        """
+        ...
+
+    async def index(self, sequence: int, about: Content | None) -> None:
+        """Put a message of an earlier release into the index of terms; nothing happens if it is there, or is gone."""
         ...
 
     async def settle(self, sequence: int, outcome: Outcome, codes: tuple[str, ...] = ()) -> bool:

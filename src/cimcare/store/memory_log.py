@@ -1,16 +1,20 @@
 """The message log in memory: the reference of what `MessageLog` means."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from bisect import bisect_left, bisect_right
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from heapq import merge
 from itertools import islice
 
 import msgspec
 
-from cimcare.exchange.log import Direction, Expiry, LogEntry, LogSelection, Outcome
+from cimcare.exchange.log import Content, Direction, Expiry, Found, Group, LogEntry, LogSelection, Outcome, is_wanted
 from cimcare.exchange.outbox import DeliveryState
+from cimcare.exchange.searching import outcome_term, terms_of
 from cimcare.store.instants import to_micros
 from cimcare.store.memory_tables import Message, Tables
 from cimcare.store.sealing import Sealing
+from cimcare.store.searching import Stretch, search
 
 __all__ = ["MemoryLog", "MemoryLogReader"]
 
@@ -30,16 +34,88 @@ class MemoryLogReader:
     async def select(self, selection: LogSelection) -> tuple[LogEntry, ...]:
         """The entries that match, in the order asked for."""
         sequences = self._candidates(selection)
-        if selection.newest_first:
-            sequences.reverse()
         found: list[LogEntry] = []
         for sequence in sequences:
             if len(found) >= selection.limit:
                 break
             entry = self._tables.messages.rows[sequence].entry
-            if _is_wanted(entry, selection):
+            if is_wanted(entry, selection):
                 found.append(entry)
         return tuple(found)
+
+    async def search(self, selection: LogSelection, groups: Sequence[Group] = ()) -> Found:
+        """A page of the entries that match, and whose messages have a term of each group."""
+        return await search(self, selection, groups)
+
+    async def find_unindexed(self, limit: int) -> tuple[int, ...]:
+        """None: a store in memory has no messages of an earlier release."""
+        del limit
+        return ()
+
+    # What a search asks, see `SearchIndex`.
+
+    async def last_sequence(self) -> int:
+        """The newest message; 0 if there is none."""
+        places = self._tables.messages.places("all")
+        return places[-1][0] if places else 0
+
+    async def last_unindexed(self) -> int:
+        """0: all are in the index."""
+        return 0
+
+    async def instant_at(self, sequence: int) -> tuple[int, int] | None:
+        """The first message at or behind a sequence, and when it was received."""
+        places = self._tables.messages.places("all")
+        at = bisect_left(places, (sequence,))
+        if at == len(places):
+            return None
+        entry = self._tables.messages.rows[places[at][0]].entry
+        return entry.sequence, to_micros(entry.received_at)
+
+    async def reach(self, group: Group, stretch: Stretch, limit: int) -> tuple[int, int]:
+        """How many messages with one of these terms a stretch has, up to a limit, and the last of them."""
+        reached = list(islice(self._with(group, stretch), limit))
+        return len(reached), reached[-1] if reached else 0
+
+    async def matching(self, groups: Sequence[Group], stretch: Stretch, limit: int) -> Sequence[int]:
+        """Messages of a stretch with a term of each group, in its order."""
+        rows = self._tables.messages.rows
+        found = (
+            sequence
+            for sequence in self._with(groups[0], stretch)
+            if not any(group.isdisjoint(rows[sequence].terms) for group in groups[1:])
+        )
+        return list(islice(found, limit))
+
+    async def entries(self, sequences: Sequence[int]) -> Sequence[LogEntry]:
+        """Entries of messages."""
+        return [self._tables.messages.rows[sequence].entry for sequence in sequences]
+
+    async def within(self, selection: LogSelection, stretch: Stretch) -> Sequence[LogEntry]:
+        """Entries of a stretch that match, in its order."""
+        rows = self._tables.messages.rows
+        found = (
+            entry for each in self._candidates(selection, stretch) if is_wanted(entry := rows[each].entry, selection)
+        )
+        return list(islice(found, selection.limit))
+
+    async def terms(self, sequences: Sequence[int]) -> dict[int, frozenset[int]]:
+        """Terms of messages."""
+        rows = self._tables.messages.rows
+        return {sequence: frozenset(rows[sequence].terms) for sequence in sequences if sequence in rows}
+
+    def _with(self, group: Group, stretch: Stretch) -> Iterator[int]:
+        """Messages of a stretch with one of these terms, in its order, each once."""
+        parts = []
+        for term in group:
+            places = self._tables.messages.places(("term", term))
+            part = places[bisect_left(places, (stretch.low,)) : bisect_right(places, (stretch.high,))]
+            parts.append(reversed(part) if stretch.newest_first else iter(part))
+        before = 0
+        for (sequence,) in merge(*parts, reverse=stretch.newest_first):
+            if sequence != before:
+                yield sequence
+            before = sequence
 
     async def find(self, sequence: int) -> LogEntry | None:
         """The entry with this sequence."""
@@ -112,18 +188,29 @@ class MemoryLogReader:
         deliveries = self._tables.deliveries
         return any(deliveries.rows[number].state not in _GONE for group in groups for number in deliveries.keys(group))
 
-    def _candidates(self, selection: LogSelection) -> list[int]:
-        """Sequences on the right side of `after`, by the narrowest index that fits."""
-        messages = self._tables.messages
+    def _candidates(self, selection: LogSelection, stretch: Stretch | None = None) -> list[int]:
+        """Sequences in the order asked for, on the right side of `after`, by the narrowest index that fits."""
         group: object = "all"
         for name in ("message_id", "correlation_id", "answer_to"):
             if (value := getattr(selection, name)) not in ("", None):
                 group = (name, value)
-        if selection.after is None:
-            return messages.keys(group)
+        places = self._tables.messages.places(group)
+        low, high = (
+            (0, len(places))
+            if stretch is None
+            else (
+                bisect_left(places, (stretch.low,)),
+                bisect_right(places, (stretch.high,)),
+            )
+        )
+        if selection.after is not None and selection.newest_first:
+            high = min(high, bisect_left(places, (selection.after,)))
+        elif selection.after is not None:
+            low = max(low, bisect_right(places, (selection.after,)))
+        sequences = [place[-1] for place in places[low:high]]
         if selection.newest_first:
-            return list(messages.keys_before(group, (selection.after,)))
-        return messages.keys(group, after=(selection.after,))
+            sequences.reverse()
+        return sequences
 
     def _entries(self, group: tuple[str, str | int]) -> Iterator[LogEntry]:
         return (self._tables.messages.rows[sequence].entry for sequence in self._tables.messages.keys(group))
@@ -136,12 +223,12 @@ class MemoryLog(MemoryLogReader):
         super().__init__(tables)
         self._sealing = sealing
 
-    async def append(self, entry: LogEntry, raw: bytes) -> int:
+    async def append(self, entry: LogEntry, raw: bytes, about: Content | None = None) -> int:
         """Keep the message; return its sequence."""
         numbers = self._tables.numbers
         sequence = numbers.message + 1
         self._tables.give(numbers._replace(message=sequence))
-        self._put(msgspec.structs.replace(entry, sequence=sequence), raw)
+        self._put(msgspec.structs.replace(entry, sequence=sequence), raw, terms_of(entry, raw, about))
         return sequence
 
     async def settle(self, sequence: int, outcome: Outcome, codes: tuple[str, ...] = ()) -> bool:
@@ -149,8 +236,12 @@ class MemoryLog(MemoryLogReader):
         message = self._tables.messages.rows.get(sequence)
         if message is None or message.entry.direction is not Direction.IN or message.entry.outcome is not Outcome.NONE:
             return False
-        self._put(msgspec.structs.replace(message.entry, outcome=outcome, codes=codes), message.raw)
+        terms = (*message.terms, outcome_term(outcome)) if outcome else message.terms
+        self._put(msgspec.structs.replace(message.entry, outcome=outcome, codes=codes), message.raw, terms)
         return True
+
+    async def index(self, sequence: int, about: Content | None) -> None:
+        """Nothing: what is in memory was put into the index when it came."""
 
     async def remove(self, sequences: Iterable[int]) -> None:
         """Forget messages for good."""
@@ -159,24 +250,9 @@ class MemoryLog(MemoryLogReader):
                 self._tables.messages.put(sequence, None)
                 self._sealing.drop(sequence)
 
-    def _put(self, entry: LogEntry, raw: bytes) -> None:
-        self._tables.messages.put(entry.sequence, Message(entry, raw))
+    def _put(self, entry: LogEntry, raw: bytes, terms: tuple[int, ...]) -> None:
+        self._tables.messages.put(entry.sequence, Message(entry, raw, terms))
         self._sealing.add(entry, raw)
-
-
-def _is_wanted(entry: LogEntry, selection: LogSelection) -> bool:
-    return (
-        (not selection.verb or entry.verb == selection.verb)
-        and (not selection.noun or entry.noun == selection.noun)
-        and (not selection.partner or entry.partner == selection.partner)
-        and (not selection.message_id or entry.message_id == selection.message_id)
-        and (not selection.correlation_id or entry.correlation_id == selection.correlation_id)
-        and (selection.outcome is None or entry.outcome is selection.outcome)
-        and (selection.direction is None or entry.direction is selection.direction)
-        and (selection.answer_to is None or entry.answer_to == selection.answer_to)
-        and (selection.since is None or entry.received_at >= selection.since)
-        and (selection.until is None or entry.received_at <= selection.until)
-    )
 
 
 def _is_expired(entry: LogEntry, expiry: Expiry) -> bool:

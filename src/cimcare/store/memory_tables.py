@@ -23,10 +23,11 @@ Place = tuple[int, ...]
 
 
 class Message(NamedTuple):
-    """A message of the log."""
+    """A message of the log, and what it is searched by."""
 
     entry: LogEntry
     raw: bytes
+    terms: tuple[int, ...] = ()
 
 
 class Record(NamedTuple):
@@ -265,6 +266,8 @@ def _places_of_message(row: Message) -> Iterable[tuple[Hashable, Place]]:
     yield ("message_id", entry.message_id), place
     yield ("correlation_id", entry.correlation_id), place
     yield ("answer_to", entry.answer_to), place
+    for term in row.terms:
+        yield ("term", term), place
     if entry.direction is Direction.IN and entry.outcome is Outcome.NONE and entry.repeat_of is None:
         yield "in work", (to_micros(entry.received_at), entry.sequence)
 

@@ -74,7 +74,7 @@ _BECAME = "SELECT pg_xact_status($1::text::xid8)"
 
 _RECLAIM = (
     "SET vacuum_cost_delay = '2ms'",  # as gentle as what the server does by itself
-    "VACUUM (ANALYZE, SKIP_LOCKED) messages, deliveries, delivery_keys, records, record_keys, ledger",
+    "VACUUM (ANALYZE, SKIP_LOCKED) messages, message_terms, deliveries, delivery_keys, records, record_keys, ledger",
 )
 
 _MOST_TOGETHER = 64

@@ -1,16 +1,28 @@
 """The message log on PostgreSQL: read by statement, written by COPY together with its neighbours."""
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TypeAlias
 
 import msgspec
 
-from cimcare.exchange.log import Direction, Expiry, LogEntry, LogSelection, Outcome, Transport
+from cimcare.exchange.log import (
+    Content,
+    Direction,
+    Expiry,
+    Found,
+    Group,
+    LogEntry,
+    LogSelection,
+    Outcome,
+    Transport,
+)
+from cimcare.exchange.searching import LOOK, outcome_term, terms_of
 from cimcare.store.instants import from_micros, to_micros
 from cimcare.store.pending import Pending
 from cimcare.store.postgres_session import Row, Session, Value, WritingSession, as_text
 from cimcare.store.sealing import Sealing
+from cimcare.store.searching import Stretch, search
 
 __all__ = ["PostgresLog", "PostgresLogReader"]
 
@@ -41,8 +53,10 @@ _FIND_CORRELATED = (
 _IN_WORK = "direction = 'in' AND outcome = '' AND repeat_of IS NULL"  # as in the index
 _FIND_IN_WORK = f"{_SELECT} WHERE {_IN_WORK} AND received_at < $1 ORDER BY received_at, sequence LIMIT $2"
 _SETTLE = (
-    f"UPDATE messages SET outcome = $2, codes = $3 WHERE sequence = $1 AND {_IN_WORK}"  # noqa: S608
-    f" RETURNING {', '.join(_COLUMNS)}, raw"
+    "UPDATE messages SET outcome = $2, codes = $3,"  # noqa: S608
+    " terms = CASE WHEN terms IS NOT NULL THEN terms || $4::bigint[] END"  # nothing and a list would be the list
+    f" WHERE sequence = $1 AND {_IN_WORK}"
+    f" RETURNING {', '.join(_COLUMNS)}, raw, terms IS NOT NULL AS is_indexed"
 )
 _LIVE = "FROM deliveries AS d WHERE d.state NOT IN ('delivered', 'discarded')"
 # Some rows along the log: the last of them, whether any is old enough, and which may be forgotten.
@@ -61,14 +75,34 @@ _WALK = (
     " ORDER BY sequence) AS expired"
 )
 _WALKED_TOGETHER = 1000
-_REMOVE = "DELETE FROM messages WHERE sequence = ANY($1)"
+_REMOVE = (
+    "WITH gone AS (DELETE FROM messages WHERE sequence = ANY($1) RETURNING sequence, terms)"
+    " DELETE FROM message_terms AS t USING gone CROSS JOIN LATERAL unnest(gone.terms) AS had(term)"
+    " WHERE t.term = had.term AND t.sequence = gone.sequence"
+)
+_INDEX = "UPDATE messages SET terms = $2 WHERE sequence = $1 AND terms IS NULL RETURNING sequence"
+# Of each term some messages in order, of all of them the first: for one term, as for several, the index is read in its
+# order, and no further than the limit.
+_STRETCH = (
+    "SELECT DISTINCT found.sequence FROM unnest($1::bigint[]) AS wanted(term) CROSS JOIN LATERAL"
+    " (SELECT t.sequence FROM message_terms AS t WHERE t.term = wanted.term AND t.sequence BETWEEN $2 AND $3"
+    " ORDER BY t.sequence {order} LIMIT $4) AS found ORDER BY found.sequence {order} LIMIT $4"
+)
+_REACH = "SELECT count(*) AS count, {furthest}(sequence) AS furthest FROM ({stretch}) AS reached"
+# The limit of one row keeps the server from reading all messages of a term, which it may think cheaper.
+_HAS_ONE = (
+    " CROSS JOIN LATERAL (SELECT 1 FROM message_terms AS t WHERE t.term = ANY(${number}::bigint[])"
+    " AND t.sequence = had.sequence LIMIT 1) AS had_{number}"
+)
 
 _ACCEPTED = frozenset({Outcome.OK, Outcome.PARTIAL})
 _REFUSED = frozenset({Outcome.FAILED, Outcome.FAULT})
 _ANSWERS = frozenset({"ResponseMessage", "FaultMessage"})
 _CAUSES = frozenset({"RequestMessage", "EventMessage", "Message"})
 
-_Kept: TypeAlias = tuple[LogEntry, bytes]
+_TEXTS = ("verb", "noun", "partner", "message_id", "correlation_id")
+
+_Kept: TypeAlias = tuple[LogEntry, bytes, tuple[int, ...]]
 
 
 class PostgresLogReader:
@@ -127,9 +161,78 @@ class PostgresLogReader:
 
     async def select(self, selection: LogSelection) -> tuple[LogEntry, ...]:
         """The entries that match, in the order asked for."""
-        texts = ("verb", "noun", "partner", "message_id", "correlation_id")
+        return await self._select(selection)
+
+    async def search(self, selection: LogSelection, groups: Sequence[Group] = ()) -> Found:
+        """A page of the entries that match, and whose messages have a term of each group."""
+        texts = {name: as_text(getattr(selection, name)) for name in _TEXTS}
+        return await search(self, msgspec.structs.replace(selection, **texts), groups)
+
+    async def find_unindexed(self, limit: int) -> tuple[int, ...]:
+        """Messages that are not in the index of terms, newest first."""
+        rows = await self._session.fetch(
+            "SELECT sequence FROM messages WHERE terms IS NULL ORDER BY sequence DESC LIMIT $1", limit
+        )
+        return tuple(row["sequence"] for row in rows)
+
+    # What a search asks, see `SearchIndex`.
+
+    async def last_sequence(self) -> int:
+        """The newest message; 0 if there is none."""
+        row = await self._session.fetch_one("SELECT max(sequence) AS last FROM messages")
+        return (row["last"] if row is not None else 0) or 0
+
+    async def last_unindexed(self) -> int:
+        """The newest message that is not in the index of terms yet; 0 if all are."""
+        return next(iter(await self.find_unindexed(1)), 0)
+
+    async def instant_at(self, sequence: int) -> tuple[int, int] | None:
+        """The first message at or behind a sequence, and when it was received."""
+        row = await self._session.fetch_one(
+            "SELECT sequence, received_at FROM messages WHERE sequence >= $1 ORDER BY sequence LIMIT 1", sequence
+        )
+        return None if row is None else (row["sequence"], row["received_at"])
+
+    async def reach(self, group: Group, stretch: Stretch, limit: int) -> tuple[int, int]:
+        """How many messages with one of these terms a stretch has, up to a limit, and the last of them."""
+        furthest, order = ("min", "DESC") if stretch.newest_first else ("max", "ASC")
+        statement = _REACH.format(furthest=furthest, stretch=_STRETCH.format(order=order))
+        row = await self._session.fetch_one(statement, sorted(group), stretch.low, stretch.high, limit)
+        assert row is not None
+        return row["count"], row["furthest"] or 0
+
+    async def matching(self, groups: Sequence[Group], stretch: Stretch, limit: int) -> Sequence[int]:
+        """Messages of a stretch with a term of each group, in its order."""
+        order = "DESC" if stretch.newest_first else "ASC"
+        first, *rest = groups
+        had = "".join(_HAS_ONE.format(number=number) for number in range(6, 6 + len(rest)))
+        statement = (
+            f"SELECT had.sequence FROM ({_STRETCH.format(order=order)}) AS had{had}"  # noqa: S608 - constants only
+            f" ORDER BY had.sequence {order} LIMIT $5"
+        )
+        values = (sorted(first), stretch.low, stretch.high, LOOK if rest else limit, limit)
+        rows = await self._session.fetch(statement, *values, *(sorted(group) for group in rest))
+        return [row["sequence"] for row in rows]
+
+    async def entries(self, sequences: Sequence[int]) -> Sequence[LogEntry]:
+        """Entries of messages."""
+        rows = await self._session.fetch(f"{_SELECT} WHERE sequence = ANY($1)", list(sequences))
+        return [_entry_of(row) for row in rows]
+
+    async def within(self, selection: LogSelection, stretch: Stretch) -> Sequence[LogEntry]:
+        """Entries of a stretch that match, in its order."""
+        return await self._select(selection, stretch)
+
+    async def terms(self, sequences: Sequence[int]) -> dict[int, frozenset[int]]:
+        """Terms of messages."""
+        rows = await self._session.fetch(
+            "SELECT sequence, terms FROM messages WHERE sequence = ANY($1)", list(sequences)
+        )
+        return {row["sequence"]: frozenset(row["terms"] or ()) for row in rows}
+
+    async def _select(self, selection: LogSelection, stretch: Stretch | None = None) -> tuple[LogEntry, ...]:
         wanted: list[tuple[str, Value]] = [
-            (f"{column} =", as_text(text)) for column in texts if (text := getattr(selection, column))
+            (f"{column} =", as_text(text)) for column in _TEXTS if (text := getattr(selection, column))
         ]
         if selection.direction is not None:
             wanted.append(("direction =", selection.direction.value))
@@ -143,6 +246,8 @@ class PostgresLogReader:
             wanted.append(("received_at <=", to_micros(selection.until)))
         if selection.after is not None:
             wanted.append(("sequence <" if selection.newest_first else "sequence >", selection.after))
+        if stretch is not None:
+            wanted += [("sequence >=", stretch.low), ("sequence <=", stretch.high)]
         conditions = [f"{condition} ${number}" for number, (condition, _) in enumerate(wanted, start=1)]
         where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
         order = "DESC" if selection.newest_first else "ASC"
@@ -178,28 +283,42 @@ class PostgresLog(PostgresLogReader):
         """The sequence given last."""
         return self._last + len(self.pending)
 
-    async def append(self, entry: LogEntry, raw: bytes) -> int:
+    async def append(self, entry: LogEntry, raw: bytes, about: Content | None = None) -> int:
         """Keep the message; return its sequence."""
         kept = _as_stored(entry, self.last + 1)
-        self.pending.add((kept, raw))
+        self.pending.add((kept, raw, terms_of(kept, raw, about)))
         self.sealing.add(kept, raw)
         return kept.sequence
 
     async def write(self) -> None:
         """Write what was not written yet. Raises StoreError."""
         if rows := self.pending.unwritten:
-            await self._writing.copy("messages", (*_COLUMNS, "raw"), [_row_of(entry, raw) for entry, raw in rows])
+            await self._writing.copy("messages", (*_COLUMNS, "raw", "terms"), [_row_of(*row) for row in rows])
+            terms = sorted((term, entry.sequence) for entry, _, terms in rows for term in terms)
+            await self._writing.copy("message_terms", ("term", "sequence"), terms)
             self.pending.note_written()
 
     async def settle(self, sequence: int, outcome: Outcome, codes: tuple[str, ...] = ()) -> bool:
         """Give a message that was passed on its outcome."""
         if sequence > self.last - len(self.pending.unwritten):
             await self.write()
-        row = await self._session.fetch_one(_SETTLE, sequence, outcome.value, as_text(" ".join(codes)))
+        terms = [outcome_term(outcome)] if outcome else []
+        row = await self._session.fetch_one(_SETTLE, sequence, outcome.value, as_text(" ".join(codes)), terms)
         if row is None:
             return False
+        if row["is_indexed"]:
+            await self._writing.copy("message_terms", ("term", "sequence"), [(term, sequence) for term in terms])
         self.sealing.add(_entry_of(row), bytes(row["raw"]))
         return True
+
+    async def index(self, sequence: int, about: Content | None) -> None:
+        """Put a message of an earlier release into the index of terms."""
+        entry, raw = await self.find(sequence), await self.find_raw(sequence)
+        if entry is None or raw is None:
+            return
+        terms = terms_of(entry, raw, about)
+        if await self._session.fetch_one(_INDEX, sequence, list(terms)) is not None:
+            await self._writing.copy("message_terms", ("term", "sequence"), [(term, sequence) for term in terms])
 
     async def remove(self, sequences: Iterable[int]) -> None:
         """Forget messages for good."""
@@ -214,6 +333,11 @@ class PostgresLog(PostgresLogReader):
         await self.write()
         return await super().select(selection)
 
+    async def search(self, selection: LogSelection, groups: Sequence[Group] = ()) -> Found:
+        """A page of the entries that match."""
+        await self.write()
+        return await super().search(selection, groups)
+
     async def find_in_work(self, before: datetime, limit: int) -> tuple[LogEntry, ...]:
         """Messages that came in before then, were passed on and have no outcome yet."""
         await self.write()
@@ -227,12 +351,12 @@ class PostgresLog(PostgresLogReader):
 
     async def find(self, sequence: int) -> LogEntry | None:
         """The entry with this sequence."""
-        found = next((entry for entry, _ in self.pending.unwritten if entry.sequence == sequence), None)
+        found = next((entry for entry, *_ in self.pending.unwritten if entry.sequence == sequence), None)
         return found or await super().find(sequence)
 
     async def find_raw(self, sequence: int) -> bytes | None:
         """The bytes of the message with this sequence."""
-        for entry, raw in self.pending.unwritten:
+        for entry, raw, _ in self.pending.unwritten:
             if entry.sequence == sequence:
                 return raw
         return await super().find_raw(sequence)
@@ -287,7 +411,7 @@ class PostgresLog(PostgresLogReader):
         return stored or next(causes, None)
 
     def _unwritten(self) -> Iterator[LogEntry]:
-        return (entry for entry, _ in self.pending.unwritten)
+        return (entry for entry, *_ in self.pending.unwritten)
 
 
 def _as_stored(entry: LogEntry, sequence: int) -> LogEntry:
@@ -308,7 +432,7 @@ def _as_stored(entry: LogEntry, sequence: int) -> LogEntry:
     )
 
 
-def _row_of(entry: LogEntry, raw: bytes) -> tuple[Value, ...]:
+def _row_of(entry: LogEntry, raw: bytes, terms: tuple[int, ...]) -> tuple[Value, ...]:
     return (
         entry.sequence,
         to_micros(entry.received_at),
@@ -331,6 +455,7 @@ def _row_of(entry: LogEntry, raw: bytes) -> tuple[Value, ...]:
         entry.truncated,
         entry.size_bytes,
         raw,
+        list(terms),
     )
 
 

@@ -92,6 +92,7 @@ class _Writing:
     def write(self) -> None:
         """Give the database what waits in memory for the commit."""
         _at_once(self.records.write())
+        self.log.write()
         self.outbox.write()
         self.ledger.write()
         self.audit.write()
@@ -102,7 +103,7 @@ class _Writing:
 
     def note_end(self) -> None:
         """A transaction of the database was committed."""
-        for pending in (self.outbox.pending, self.ledger.pending, self.audit.pending):
+        for pending in (self.log.pending, self.outbox.pending, self.ledger.pending, self.audit.pending):
             pending.clear()
         self.outbox.forget_last()
         self.audit.forget_end()
@@ -131,7 +132,12 @@ class _Writing:
 
     def _mark(self) -> Callable[[], None]:
         """What forgets all that is added from now on, which is undone in the database too."""
-        parts: tuple[Undoable, ...] = (self.outbox.pending, self.ledger.pending, self.audit.pending)
+        parts: tuple[Undoable, ...] = (
+            self.log.pending,
+            self.outbox.pending,
+            self.ledger.pending,
+            self.audit.pending,
+        )
         marks = [pending.mark() for pending in parts]
         sealed, saved = self._sealing.mark(), self.records.mark()
 

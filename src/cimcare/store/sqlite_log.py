@@ -1,15 +1,28 @@
 """The message log on SQLite: hot statements written by hand."""
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import msgspec
 
-from cimcare.exchange.log import Direction, Expiry, LogEntry, LogSelection, Outcome, Transport
+from cimcare.exchange.log import (
+    Content,
+    Direction,
+    Expiry,
+    Found,
+    Group,
+    LogEntry,
+    LogSelection,
+    Outcome,
+    Transport,
+)
+from cimcare.exchange.searching import outcome_term, terms_of
 from cimcare.store.instants import from_micros, to_micros
+from cimcare.store.pending import Pending
 from cimcare.store.sealing import Sealing
+from cimcare.store.searching import Stretch, search
 from cimcare.store.sqlite_session import Session, Value, Values
 
 __all__ = ["SqliteLog", "SqliteLogReader"]
@@ -18,7 +31,7 @@ _COLUMNS = (
     "received_at, direction, transport, partner, archetype, verb, noun, message_id, correlation_id, context, outcome,"
     " codes, answer_to, repeat_of, digest, content_type, status, truncated, size_bytes"
 )
-_INSERT = f"INSERT INTO messages ({_COLUMNS}, raw) VALUES ({', '.join('?' * 20)})"  # noqa: S608 - constants only
+_INSERT = f"INSERT INTO messages ({_COLUMNS}, raw, terms) VALUES ({', '.join('?' * 21)})"  # noqa: S608 - constants only
 _SELECT = f"SELECT sequence, {_COLUMNS} FROM messages"  # noqa: S608 - constants only
 _FIND_WHOLE = f"SELECT sequence, {_COLUMNS}, raw FROM messages WHERE sequence IN (SELECT value FROM json_each(?))"  # noqa: S608
 _IN_WORK = "direction = 'in' AND outcome = '' AND repeat_of IS NULL"  # as in the partial index
@@ -34,6 +47,9 @@ _IS_NEEDED = (
     " OR direction = 'out' AND archetype IN ('ResponseMessage', 'FaultMessage')"
     f" AND EXISTS (SELECT 1 FROM deliveries WHERE cause = m.answer_to AND {_LIVE}))"
 )
+_PUT_TERMS = "INSERT INTO message_terms (rowid, terms) VALUES (?, ?)"
+_TAKE_TERMS = "INSERT INTO message_terms (message_terms, rowid, terms) VALUES ('delete', ?, ?)"
+_MATCH = "SELECT rowid FROM message_terms WHERE message_terms MATCH ? AND rowid BETWEEN ? AND ? ORDER BY rowid"
 _WALKED_TOGETHER = 1000
 """Rows of one step of a long walk, between which others get to work."""
 
@@ -108,6 +124,69 @@ class SqliteLogReader:
 
     async def select(self, selection: LogSelection) -> tuple[LogEntry, ...]:
         """The entries that match, in the order asked for."""
+        return self._select(selection)
+
+    async def search(self, selection: LogSelection, groups: Sequence[Group] = ()) -> Found:
+        """A page of the entries that match, and whose messages have a term of each group."""
+        return await search(self, selection, groups)
+
+    async def find_unindexed(self, limit: int) -> tuple[int, ...]:
+        """Messages that are not in the index of terms, newest first."""
+        rows = self._session.all(
+            "SELECT sequence FROM messages WHERE terms IS NULL ORDER BY sequence DESC LIMIT ?", (limit,)
+        )
+        return tuple(row[0] for row in rows)
+
+    # What a search asks, see `SearchIndex`.
+
+    async def last_sequence(self) -> int:
+        """The newest message; 0 if there is none."""
+        return self._session.one("SELECT max(sequence) FROM messages")[0] or 0
+
+    async def last_unindexed(self) -> int:
+        """The newest message that is not in the index of terms yet; 0 if all are."""
+        return next(iter(await self.find_unindexed(1)), 0)
+
+    async def instant_at(self, sequence: int) -> tuple[int, int] | None:
+        """The first message at or behind a sequence, and when it was received."""
+        found: tuple[int, int] | None = self._session.one(
+            "SELECT sequence, received_at FROM messages WHERE sequence >= ? ORDER BY sequence LIMIT 1", (sequence,)
+        )
+        return found
+
+    async def reach(self, group: Group, stretch: Stretch, limit: int) -> tuple[int, int]:
+        """How many messages with one of these terms a stretch has, up to a limit, and the last of them."""
+        furthest = "min" if stretch.newest_first else "max"
+        count, last = self._session.one(
+            f"SELECT count(*), {furthest}(rowid) FROM ({_MATCH}{_order_of(stretch)} LIMIT ?)",  # noqa: S608
+            (_match_of([group]), stretch.low, stretch.high, limit),
+        )
+        return count, last or 0
+
+    async def matching(self, groups: Sequence[Group], stretch: Stretch, limit: int) -> Sequence[int]:
+        """Messages of a stretch with a term of each group, in its order."""
+        values = (_match_of(groups), stretch.low, stretch.high, limit)
+        return [row[0] for row in self._session.all(f"{_MATCH}{_order_of(stretch)} LIMIT ?", values)]
+
+    async def entries(self, sequences: Sequence[int]) -> Sequence[LogEntry]:
+        """Entries of messages."""
+        marks = ", ".join("?" * len(sequences))
+        return self._find_all(f"{_SELECT} WHERE sequence IN ({marks})", tuple(sequences))
+
+    async def within(self, selection: LogSelection, stretch: Stretch) -> Sequence[LogEntry]:
+        """Entries of a stretch that match, in its order."""
+        return self._select(selection, stretch)
+
+    async def terms(self, sequences: Sequence[int]) -> dict[int, frozenset[int]]:
+        """Terms of messages."""
+        marks = ", ".join("?" * len(sequences))
+        rows = self._session.all(
+            f"SELECT sequence, terms FROM messages WHERE sequence IN ({marks})",  # noqa: S608 - constants only
+            tuple(sequences),
+        )
+        return {sequence: frozenset(int(each, 16) for each in (terms or "").split()) for sequence, terms in rows}
+
+    def _select(self, selection: LogSelection, stretch: Stretch | None = None) -> tuple[LogEntry, ...]:
         conditions: list[str] = []
         values: list[Value] = []
         for column, value in (
@@ -136,6 +215,9 @@ class SqliteLogReader:
         if selection.after is not None:
             conditions.append("sequence < ?" if selection.newest_first else "sequence > ?")
             values.append(selection.after)
+        if stretch is not None:
+            conditions.append("sequence BETWEEN ? AND ?")
+            values += [stretch.low, stretch.high]
         where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
         order = "DESC" if selection.newest_first else "ASC"
         values.append(selection.limit)
@@ -156,14 +238,27 @@ class SqliteLog(SqliteLogReader):
         super().__init__(session)
         self._sealing = sealing
         self._write_outbox = write_outbox
+        self.pending: Pending[tuple[int, str]] = Pending()
+
+    def write(self) -> None:
+        """Give the index of terms what it does not have yet. It takes many messages at once for little."""
+        if rows := self.pending.unwritten:
+            self._session.run_each(_PUT_TERMS, rows)
+            self.pending.note_written()
+
+    async def search(self, selection: LogSelection, groups: Sequence[Group] = ()) -> Found:
+        """A page of the entries that match, what was kept just now among them."""
+        self.write()
+        return await super().search(selection, groups)
 
     async def find_expired(self, expiry: Expiry, *, after: int, limit: int) -> tuple[int, ...]:
         """Sequences of messages that may be forgotten, in the light of what was put into the outbox just now."""
         self._write_outbox()
         return await super().find_expired(expiry, after=after, limit=limit)
 
-    async def append(self, entry: LogEntry, raw: bytes) -> int:
+    async def append(self, entry: LogEntry, raw: bytes, about: Content | None = None) -> int:
         """Keep the message; return its sequence."""
+        terms = _text_of(terms_of(entry, raw, about))
         cursor = self._session.run(
             _INSERT,
             (
@@ -187,32 +282,69 @@ class SqliteLog(SqliteLogReader):
                 entry.truncated,
                 entry.size_bytes,
                 raw,
+                terms,
             ),
         )
         assert cursor.lastrowid is not None
+        self.pending.add((cursor.lastrowid, terms))
         self._sealing.add(msgspec.structs.replace(entry, sequence=cursor.lastrowid), raw)
         return cursor.lastrowid
 
     async def settle(self, sequence: int, outcome: Outcome, codes: tuple[str, ...] = ()) -> bool:
         """Give a message that was passed on its outcome."""
+        term = _text_of((outcome_term(outcome),)) if outcome else ""
         cursor = self._session.run(
-            "UPDATE messages SET outcome = ?, codes = ? WHERE sequence = ? AND direction = 'in' AND outcome = ''",
-            (outcome.value, " ".join(codes), sequence),
+            "UPDATE messages SET outcome = ?, codes = ?, terms = terms || ' ' || ?"
+            " WHERE sequence = ? AND direction = 'in' AND outcome = ''",
+            (outcome.value, " ".join(codes), term, sequence),
         )
         if cursor.rowcount != 1:
             return False
+        if term and self._session.one("SELECT terms IS NOT NULL FROM messages WHERE sequence = ?", (sequence,))[0]:
+            self.pending.add((sequence, term))  # the index adds it to what it has of the message
         entry, raw = await self.find(sequence), await self.find_raw(sequence)
         assert entry is not None
         assert raw is not None
         self._sealing.add(entry, raw)
         return True
 
+    async def index(self, sequence: int, about: Content | None) -> None:
+        """Put a message of an earlier release into the index of terms."""
+        entry, raw = await self.find(sequence), await self.find_raw(sequence)
+        if entry is None or raw is None:
+            return
+        terms = _text_of(terms_of(entry, raw, about))
+        cursor = self._session.run(
+            "UPDATE messages SET terms = ? WHERE sequence = ? AND terms IS NULL", (terms, sequence)
+        )
+        if cursor.rowcount == 1:
+            self.pending.add((sequence, terms))
+
     async def remove(self, sequences: Iterable[int]) -> None:
         """Forget messages for good."""
         gone = list(sequences)
+        self.write()
+        for sequence in gone:  # the index is told what it had of them, and knows nothing of them afterwards
+            row = self._session.one("SELECT terms FROM messages WHERE sequence = ?", (sequence,))
+            if row is not None and row[0] is not None:
+                self._session.run(_TAKE_TERMS, (sequence, row[0]))
         self._session.run_each("DELETE FROM messages WHERE sequence = ?", [(sequence,) for sequence in gone])
         for sequence in gone:
             self._sealing.drop(sequence)
+
+
+def _text_of(terms: Iterable[int]) -> str:
+    """Terms as the index takes them: words of hexadecimal digits."""
+    return " ".join([f"{term:x}" for term in terms])
+
+
+def _match_of(groups: Iterable[Group]) -> str:
+    """What the index is asked: one of each group."""
+    return " AND ".join("(" + " OR ".join(f'"{term:x}"' for term in sorted(group)) + ")" for group in groups)
+
+
+def _order_of(stretch: Stretch) -> str:
+    return " DESC" if stretch.newest_first else ""
 
 
 def _walk_of(expiry: Expiry) -> tuple[str, tuple[Value, ...]]:

@@ -6,6 +6,8 @@ migrations also choose how bytes are compressed, which has no word here.
 """
 
 from sqlalchemy import (
+    ARRAY,
+    DDL,
     BigInteger,
     Boolean,
     Column,
@@ -19,6 +21,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    event,
     text,
 )
 
@@ -37,6 +40,7 @@ METADATA = MetaData(
 _KEY = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows by itself only in a column called INTEGER
 _HASH = "hash"  # a B-tree of PostgreSQL takes no text beyond 2,700 bytes, and senders choose their identifiers freely
 
+_UNINDEXED = text("terms IS NULL")
 _IN_WORK = text("direction = 'in' AND outcome = '' AND repeat_of IS NULL")
 
 messages = Table(
@@ -63,14 +67,36 @@ messages = Table(
     Column("truncated", Boolean, nullable=False),
     Column("size_bytes", BigInteger, nullable=False),
     Column("raw", LargeBinary, nullable=False),
+    Column("terms", ARRAY(BigInteger).with_variant(Text, "sqlite")),
     Index(None, "message_id", postgresql_using=_HASH),
     Index(None, "correlation_id", postgresql_using=_HASH),
     Index(None, "answer_to"),
     Index("ix_messages_in_work", "received_at", sqlite_where=_IN_WORK, postgresql_where=_IN_WORK),
+    Index("ix_messages_unindexed", "sequence", sqlite_where=_UNINDEXED, postgresql_where=_UNINDEXED),
     sqlite_autoincrement=True,  # a sequence is never used again, even when the last row was removed
 )
 """Every message that came in or went out. `answer_to` and `repeat_of` are sequences; they bind nothing, so that old
-messages can be removed. What was passed on and has no outcome yet has an index of its own."""
+messages can be removed. What was passed on and has no outcome yet has an index of its own.
+
+`terms` are those by which the message is searched, as the index has them, so that they can be taken out of it with the
+message; NULL for a message of an earlier release that is not in the index yet. On SQLite they are a text of hexadecimal
+numbers."""
+
+for _dialect, _statement in (
+    (
+        "sqlite",
+        "CREATE VIRTUAL TABLE message_terms USING fts5(terms, content='messages', content_rowid='sequence',"
+        " detail=none, columnsize=0, tokenize=ascii)",
+    ),
+    (
+        "postgresql",
+        "CREATE TABLE message_terms (term BIGINT NOT NULL, sequence BIGINT NOT NULL,"
+        " CONSTRAINT pk_message_terms PRIMARY KEY (term, sequence))",
+    ),
+):
+    _ddl: DDL = DDL(_statement)  # type: ignore[no-untyped-call]
+    event.listen(METADATA, "after_create", _ddl.execute_if(dialect=_dialect))
+# The index of terms is what each database has for it: inverted lists that are written many at a time, and a B-tree.
 
 records = Table(
     "records",

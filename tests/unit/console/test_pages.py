@@ -1,16 +1,22 @@
 """Pages of messages, and what goes wrong."""
 
 import asyncio
+import html
+import re
 
 import pytest
 import structlog
 
 from cimcare.console.overview.live import Live
+from cimcare.exchange.ports import Selection
 from cimcare.exchange.store import StoreError
 from cimcare.hub.rest.audience import HELLO, Audience
+from cimcare.hub.rest.queries import MessageFilter
 from cimcare.model.nouns import Noun
 from cimcare.model.verbs import Verb
 from cimcare.samples import build_message
+from cimcare.store import searching
+from cimcare.systems.premises import PREMISES
 from tests.support.channels import CHANNELS
 from tests.support.hub import call
 from tests.unit.hub.conftest import HeldHub
@@ -157,3 +163,54 @@ async def test_only_a_page_of_the_console_has_partners_drilled(
     response = await call(held.hub.app, "/console/readiness", b"", headers=headers)
     assert response is not None
     assert response.status == status
+
+
+async def test_messages_are_searched_by_what_they_say(held: HeldHub) -> None:
+    """By premises, account, object and words, each as people type it."""
+    await held.post(build_message(Noun.TROUBLE_TICKETS, Verb.CREATE))
+    for query in ("premises=sl-30021", "account=AG-40015", "object=TT-304237", "text=harbour+street"):
+        assert 'href="/console/messages/1"' in await page_of(held, f"/console/messages?{query}&verb=create"), query
+        assert "No message matches" in await page_of(held, f"/console/messages?{query}&verb=delete"), query
+
+
+async def test_premises_are_found_by_any_name_that_the_directory_knows(held: HeldHub) -> None:
+    """The caller gives one number, the message another, and both mean one house."""
+    message = build_message(Noun.TROUBLE_TICKETS, Verb.CREATE)
+    await held.post(message)
+    wanted = await held.hub.queries.list_messages(MessageFilter(premises="SL-30021"))
+    others = [
+        place
+        for stored in await held.store.reader.records.select(PREMISES, Selection(limit=1000))
+        if any(name.name == "SL-30021" for name in stored.body.names)
+        for place in (stored.body.mrid, stored.body.usage_point)
+    ]
+    assert others
+    for place in others:
+        found = await held.hub.queries.list_messages(MessageFilter(premises=place))
+        assert {one.sequence for one in found.items} >= {one.sequence for one in wanted.items}
+        assert wanted.items
+
+
+async def test_a_search_that_was_cut_says_so_and_goes_on(held: HeldHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty page is no proof that there is nothing."""
+    await held.post(build_message(Noun.TROUBLE_TICKETS, Verb.CREATE))
+    monkeypatch.setattr(searching, "LOOK", 1)
+    text = await page_of(held, "/console/messages?direction=out&text=harbour")
+    assert "Looked as far as" in text
+    assert "Look further" in text
+
+
+async def test_pages_lead_back_to_where_one_came_from(held: HeldHub) -> None:
+    """Keyset pages go both ways in time."""
+    for _ in range(3):
+        await held.post(build_message(Noun.TROUBLE_TICKETS, Verb.CREATE))
+    first = await page_of(held, "/console/messages?limit=2")
+    assert 'rel="prev"' not in first
+    older = re.search(r'rel="next" href="([^"]+)"', first)
+    assert older is not None
+    second = await page_of(held, html.unescape(older[1]))
+    newer = re.search(r'rel="prev" href="([^"]+)">Newer<', second)
+    assert newer is not None
+    again = await page_of(held, html.unescape(newer[1]))
+    rows = re.compile(r'<td class="num"><a href="/console/messages/(\d+)"')
+    assert rows.findall(again) == rows.findall(first)[::-1]

@@ -25,7 +25,7 @@ from cimcare.store.tables import METADATA
 from cimcare.store.urls import shown_url
 from tests.support.gate import COMMIT, Gate, cut, operator
 from tests.support.postgres import PostgresServer
-from tests.support.stored import NOON, THINGS, a_thing, an_entry, save, stored_in
+from tests.support.stored import NOON, THINGS, a_thing, an_entry, is_defined_for_all, save, stored_in
 
 
 @pytest.fixture
@@ -406,7 +406,8 @@ async def _tables(url: str, make: Callable[[sqlalchemy.Connection], object]) -> 
     engine = create_async_engine("postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(url))
 
     def differences(connection: sqlalchemy.Connection) -> object:
-        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+        opts = {"compare_type": True, "compare_server_default": True, "include_object": is_defined_for_all}
+        context = MigrationContext.configure(connection, opts=opts)
         return compare_metadata(context, METADATA)
 
     async with engine.begin() as connection:

@@ -1,6 +1,7 @@
 """The message browser: a list by filter and page, and one message as tree, XML or JSON, findings beside the lines."""
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from enum import StrEnum
 from urllib.parse import urlencode
 
@@ -35,12 +36,20 @@ class Form(StrEnum):
 
 
 class MessagePage(msgspec.Struct, frozen=True, kw_only=True):
-    """A page of the list, newest first. `given` are the filters as they were asked for, `next` the address behind."""
+    """A page of the list, newest first. `given` are the filters as they were asked for, `next` the address behind.
+
+    `back` leads from one instant on in the other direction of time. `looked_to` is how far was looked where that was
+    not enough to fill the page. Messages up to `unindexed` (0: none) can not be found by what they say yet.
+    """
 
     items: tuple[LogEntry, ...]
     given: Mapping[str, str]
     next: str
+    back: str
     is_first: bool
+    newest_first: bool
+    looked_to: datetime | None
+    unindexed: int
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,9 +99,24 @@ async def list_messages(inside: Inside, given: Iterable[tuple[str, str]]) -> Mes
     if "limit" not in dict(filled):
         wanted = msgspec.structs.replace(wanted, limit=_PER_PAGE)
     page = await inside.queries.list_messages(wanted)
-    kept = [(name, value) for name, value in filled if name != "after"]
-    following = f"/console/messages?{urlencode([*kept, ('after', page.after)])}" if page.after else ""
-    return MessagePage(items=page.items, given=dict(filled), next=following, is_first=wanted.after is None)
+    kept = [(name, value) for name, value in filled if name not in ("after", "order")]
+    order, other = ("newest", "oldest") if wanted.newest_first else ("oldest", "newest")
+    first = page.items[0].sequence if page.items else wanted.after
+    unindexed = await inside.reader.log.find_unindexed(1)
+    return MessagePage(
+        items=page.items,
+        given=dict(filled),
+        next=_address([*kept, ("order", order), ("after", str(page.after))]) if page.after is not None else "",
+        back=_address([*kept, ("order", other), ("after", str(first))]) if wanted.after is not None else "",
+        is_first=wanted.after is None,
+        newest_first=wanted.newest_first,
+        looked_to=page.looked_to,
+        unindexed=unindexed[0] if unindexed else 0,
+    )
+
+
+def _address(given: Iterable[tuple[str, str]]) -> str:
+    return f"/console/messages?{urlencode(list(given))}"
 
 
 async def find_message(inside: Inside, sequence: int, form: Form) -> ShownMessage | None:

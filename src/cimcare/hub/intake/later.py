@@ -97,6 +97,7 @@ class ReplyTo(msgspec.Struct, frozen=True, kw_only=True):
                 size_bytes=len(raw),
             ),
             raw,
+            message,
         )
         await self.put(transaction, sequence, message, now=now)
 

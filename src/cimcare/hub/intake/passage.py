@@ -116,6 +116,7 @@ class Passage(DrillReplying):
                 return await self._go_through_drill(judged)
             self._digest = digest_of(judged.message)
             self._priority = priority_of(judged.message)
+            self._content = judged.message
             if not await self._place.keep(self._priority):
                 raise _BusyError
             return await self._go_on(judged)
@@ -480,8 +481,9 @@ class Passage(DrillReplying):
         answer = self._channel.render_reply(reply)
         async with self._m.store.transaction(self._priority) as transaction:
             if passed.sent is not None:
-                for entry, raw in entry_of_exchange(passed.sent, message.header, partner, answer_to=sequence, now=now):
-                    await transaction.log.append(entry, raw)
+                exchange = entry_of_exchange(passed.sent, message.header, partner, answer_to=sequence, now=now)
+                for (entry, raw), content in zip(exchange, (message, passed.sent.reply), strict=False):
+                    await transaction.log.append(entry, raw, content)
             is_in_time = await transaction.log.settle(sequence, outcome, codes)
             if is_in_time:
                 if self._third_party and passed.reply is not None:

@@ -14,7 +14,7 @@ import structlog
 from cimcare.codec.limits import Limits
 from cimcare.errors import Finding, Level, finding_of
 from cimcare.exchange.ledger import Account, Ends
-from cimcare.exchange.log import Outcome
+from cimcare.exchange.log import Content, Outcome
 from cimcare.exchange.outbox import Priority
 from cimcare.exchange.patterns import Asked, build_fault, build_reply, codes_of
 from cimcare.exchange.ports import Clock, Event, ExecutedEvent, NewID
@@ -83,6 +83,7 @@ class Replying:
         self._ack_required = True
         self._digest = b""
         self._priority = Priority.NORMAL
+        self._content: Content | None = None
 
     @property
     def _third_party(self) -> str:
@@ -250,7 +251,7 @@ class Replying:
         await self._book(transaction, Ends.RECEIVED)
         if (column := count_of(entry)) is not None:
             await self._book(transaction, column)
-        return await transaction.log.append(entry, raw)
+        return await transaction.log.append(entry, raw, self._content)
 
     def _kept_bytes(self) -> bytes:
         """What is kept of the message that was received."""
@@ -285,7 +286,7 @@ class Replying:
             outcome=outcome,
             codes=codes,
         )
-        await transaction.log.append(entry, answer.body)
+        await transaction.log.append(entry, answer.body, reply)
 
     def _count(self, outcome: str, findings: tuple[Finding, ...] = ()) -> None:
         self._m.metrics.count_message(

@@ -198,6 +198,7 @@ class Teller:
                 size_bytes=len(raw),
             ),
             raw,
+            message,
         )
         self.written.append(Written(sequence, message, raw))
         return sequence

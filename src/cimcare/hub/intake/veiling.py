@@ -128,6 +128,7 @@ async def keep_copy(
             size_bytes=len(raw),
         ),
         raw,
+        message,
     )
     await transaction.audit.append(
         Note(

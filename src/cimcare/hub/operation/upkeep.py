@@ -24,6 +24,7 @@ from cimcare.hub.metrics import Metrics
 from cimcare.hub.operation.alarms import AlarmLimits
 from cimcare.hub.operation.broker_states import note_brokers
 from cimcare.hub.operation.doctor import Doctor
+from cimcare.hub.operation.indexing import index_old
 from cimcare.hub.operation.minutes import keep_minute
 from cimcare.hub.operation.retention import Ages, Retention
 from cimcare.hub.operation.stale import settle_stale
@@ -46,6 +47,9 @@ _FIRST_TICKS = timedelta(seconds=5)
 _MINUTE = timedelta(minutes=1)
 _READINESS_EVERY = timedelta(minutes=1)
 _FIRST_LOOK = timedelta(seconds=10)
+
+_INDEX_EVERY = timedelta(hours=1)
+"""Only an upgrade leaves anything to do, and only once."""
 
 _WHOLE_RETENTION_EVERY = timedelta(days=1)
 _PAUSE_SECONDS = 0.05
@@ -140,6 +144,7 @@ class Upkeep:
             jobs.append(("ticks", self.ticking.round, min(_FIRST_TICKS, self._ticks_every), self._ticks_every))
         if self._retention_every:
             jobs.append(("retention", self.sweep, min(_FIRST_RETENTION, self._retention_every), self._retention_every))
+        jobs.append(("search index", self.index, _FIRST_LOOK, _INDEX_EVERY))
         jobs.append(("readiness", self.check, min(_FIRST_LOOK, self._alarms_every), _READINESS_EVERY))
         if self._drills_every:
             jobs.append(("drills", self.drill, min(_FIRST_RETENTION, self._drills_every), self._drills_every))
@@ -183,6 +188,14 @@ class Upkeep:
         if not swept.is_nothing:
             messages = {kind.value: number for kind, number in swept.messages.items() if number}
             self._log.info("removed what is too old", messages=messages, deliveries=swept.deliveries)
+
+    async def index(self) -> None:
+        """Put messages of an earlier release into the index, if no other process does so. Raises StoreError."""
+        if await self._store.reader.log.find_unindexed(1):
+            if not await self._turns.take("search index", self._clock(), _INDEX_EVERY / 2):
+                return
+            indexed = await index_old(self._store, pause_seconds=_PAUSE_SECONDS / 10)
+            self._log.info("messages of an earlier release can be searched", messages=indexed)
 
     async def check(self) -> None:
         """Look whether all is ready, so that it can be read off the metrics. Raises StoreError."""

@@ -498,8 +498,9 @@ class _Courier:
             if not done:
                 return
             sequence = 0
-            for entry, raw in entry_of_exchange(sent, message.header, partner, answer_to=delivery.cause, now=now):
-                sequence = await transaction.log.append(entry, raw)
+            exchange = entry_of_exchange(sent, message.header, partner, answer_to=delivery.cause, now=now)
+            for (entry, raw), content in zip(exchange, (message, reply), strict=False):
+                sequence = await transaction.log.append(entry, raw, content)
             if asked is not None:
                 reply_to = reply_to_of(
                     asked.header, house.setup.routes, cause=delivery.cause, priority=delivery.priority
@@ -531,8 +532,8 @@ class _Courier:
                 exchange = entry_of_exchange(
                     sent, message.header, partner, answer_to=delivery.message, now=now, archetype=archetype
                 )
-                for entry, raw in exchange:
-                    await transaction.log.append(entry, raw)
+                for (entry, raw), content in zip(exchange, (message, sent.reply), strict=False):
+                    await transaction.log.append(entry, raw, content)
             await house.tell_failure(transaction, delivery, "NET-105", reason)
         house.logger.warning("dead letter", partner=self._name, number=delivery.number, reason=reason)
 

@@ -210,7 +210,8 @@ class _Pages:
     async def list_messages(self, request: Request) -> Response:
         page = await self._queries.list_messages(read_message_filters(request.query_params.multi_items()))
         items = [view_message(entry) for entry in page.items]
-        return json_answer(MessageList(items=items, next=next_address(request, page.after)))
+        following = next_address(request, page.after)
+        return json_answer(MessageList(items=items, next=following, looked_to=page.looked_to))
 
     async def get_message(self, request: Request) -> Response:
         sequence = number_of(request.path_params["sequence"])

@@ -7,10 +7,11 @@ import msgspec
 
 from cimcare.errors import CimcareError, Finding, finding_of
 from cimcare.exchange.audit import Action
-from cimcare.exchange.log import Direction, LogSelection, Outcome
+from cimcare.exchange.log import Direction, Outcome
 from cimcare.exchange.outbox import DeliverySelection, DeliveryState
+from cimcare.exchange.searching import words_of
 from cimcare.exchange.subscriptions import Filter
-from cimcare.hub.rest.queries import MOST_PER_PAGE, ObjectFilter
+from cimcare.hub.rest.queries import MOST_PER_PAGE, MessageFilter, ObjectFilter
 from cimcare.model.envelope import OperationSet
 from cimcare.model.nouns import Noun
 from cimcare.model.payment import OWN_NOUN
@@ -184,6 +185,12 @@ def _read_query(text: str) -> str:
     return text
 
 
+def _read_words(text: str) -> str:
+    if not words_of(_read_query(text)):
+        raise ValueError(text)
+    return text
+
+
 def _read_truth(text: str) -> bool:
     return {"true": True, "false": False}[text]
 
@@ -253,6 +260,15 @@ MESSAGE_FILTERS: dict[str, Parameter] = {
     "correlation": _text("correlation_id", "Header/CorrelationID."),
     "outcome": _choice("outcome", [one for one in Outcome if one], Outcome, "What became of it."),
     "direction": _choice("direction", Direction, Direction, "Which way it went, seen from the hub."),
+    "premises": _text("premises", "mRID or name of a service location or usage point in it; case does not count."),
+    "account": _text("account", "mRID or name of a customer, account or agreement in it; case does not count."),
+    "object": _text("object", "mRID or name of an object that it holds or refers to; case does not count."),
+    "text": Parameter(
+        field="text",
+        read=_read_words,
+        schema={"type": "string", "minLength": 3, "maxLength": _LONGEST_QUERY},
+        text="Words of three characters or more that it has, all of them, behind its header; case does not count.",
+    ),
     "answerTo": _integer("answer_to", 1, _LARGEST, "Number of the message that it answers or was caused by."),
     "since": _instant("since", "Received at this instant or later; with offset."),
     "until": _instant("until", "Received at this instant or earlier; with offset."),
@@ -440,9 +456,9 @@ def read_object_filters(given: Iterable[tuple[str, str]]) -> ObjectFilter:
     return msgspec.structs.replace(ObjectFilter(), **_read(given, OBJECT_FILTERS))
 
 
-def read_message_filters(given: Iterable[tuple[str, str]]) -> LogSelection:
+def read_message_filters(given: Iterable[tuple[str, str]]) -> MessageFilter:
     """Filters of a list of messages. Raises FilterError."""
-    return msgspec.structs.replace(LogSelection(), **_read(given, MESSAGE_FILTERS))
+    return msgspec.structs.replace(MessageFilter(), **_read(given, MESSAGE_FILTERS))
 
 
 def read_no_filters(given: Iterable[tuple[str, str]]) -> None:

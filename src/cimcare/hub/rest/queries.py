@@ -8,8 +8,9 @@ from typing import cast
 
 import msgspec
 
-from cimcare.exchange.log import LogEntry, LogSelection
+from cimcare.exchange.log import Group, LogEntry, LogSelection
 from cimcare.exchange.ports import Collection, Key, Records, Selection, Stored
+from cimcare.exchange.searching import Subject, term_of, word_groups
 from cimcare.exchange.store import Reader
 from cimcare.hub.intake.builtin import Body, collection_of
 from cimcare.model.identity import MRID
@@ -17,11 +18,16 @@ from cimcare.model.incident import Incident
 from cimcare.model.nouns import Noun
 from cimcare.systems.identity import Label, lookup_keys
 from cimcare.systems.oms.looking import through_tickets, with_tickets
+from cimcare.systems.premises import ACCOUNTS, PREMISES
 
-__all__ = ["MOST_PER_PAGE", "ObjectFilter", "ObjectPage", "Queries"]
+__all__ = ["MOST_PER_PAGE", "MessageFilter", "MessagePage", "ObjectFilter", "ObjectPage", "Queries"]
 
 MOST_PER_PAGE = 1000
 """Most items of one page."""
+
+
+_MOST_MEANT = 20
+"""Premises or accounts of the directory that one name may mean."""
 
 
 class ObjectFilter(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,11 +55,30 @@ class ObjectPage(msgspec.Struct, frozen=True, kw_only=True):
     after: str | None
 
 
+class MessageFilter(LogSelection, frozen=True, kw_only=True):
+    """Which messages are wanted; what is empty does not filter.
+
+    `premises` is an mRID or a name of a service location or usage point, `account` one of a customer, an account or an
+    agreement, `object` one of an object that a message holds or refers to. `text` are words, all of which have to be in
+    the message. In none of them does case count.
+    """
+
+    premises: str = ""
+    account: str = ""
+    object: str = ""
+    text: str = ""
+
+
 class MessagePage(msgspec.Struct, frozen=True, kw_only=True):
-    """One page of the log. `after` asks for the next page; None if this is the last."""
+    """One page of the log. `after` asks for the next page; None if this is the last.
+
+    A page may have fewer items than asked for, or none, and yet not be the last: `looked_to` is then when the message
+    was received to which was looked so far.
+    """
 
     items: tuple[LogEntry, ...]
     after: int | None
+    looked_to: datetime | None = None
 
 
 class Queries:
@@ -89,11 +114,46 @@ class Queries:
         stored = await self._records.find(self._collection(noun), MRID(mrid))
         return None if stored is None else (await self._shown(noun, (stored,)))[0]
 
-    async def list_messages(self, selection: LogSelection) -> MessagePage:
-        """A page of the log."""
-        found = await self._reader.log.select(msgspec.structs.replace(selection, limit=selection.limit + 1))
-        items = found[: selection.limit]
-        return MessagePage(items=items, after=items[-1].sequence if len(found) > len(items) else None)
+    async def list_messages(self, wanted: LogSelection) -> MessagePage:
+        """A page of the log, at a cost that does not grow with it.
+
+        Raises:
+            NoWordsError: A text without a word.
+        """
+        groups: list[Group] = []
+        if isinstance(wanted, MessageFilter):
+            if wanted.premises:
+                groups.append(await self._same_premises(wanted.premises))
+            if wanted.account:
+                groups.append(await self._same_account(wanted.account))
+            if wanted.object:
+                groups.append(_terms(wanted.object, Subject.OBJECT, Subject.REFERENCE))
+            if wanted.text:
+                groups += word_groups(wanted.text)
+        found = await self._reader.log.search(wanted, groups)
+        return MessagePage(items=found.entries, after=found.after, looked_to=found.looked_to)
+
+    async def _same_premises(self, value: str) -> Group:
+        """Terms of all that the directory calls premises, and of the value itself."""
+        keys = tuple(key for sort in ("service-location", "usage-point") for key in _keys(sort, value))
+        values = {value}
+        for stored in await self._records.select(PREMISES, Selection(keys=(keys,), limit=_MOST_MEANT)):
+            body = stored.body
+            values |= {body.mrid, body.usage_point}
+            values.update(name.name for name in (*body.names, *body.usage_point_names))
+        return frozenset(term for each in values for term in _terms(each, Subject.PREMISES))
+
+    async def _same_account(self, value: str) -> Group:
+        """Terms of an account as the directory knows it, of its agreements, and of the value itself."""
+        values = {value}
+        accounts = list(
+            await self._records.select(ACCOUNTS, Selection(keys=(_keys("name", value),), limit=_MOST_MEANT))
+        )
+        by_mrid = await self._records.find(ACCOUNTS, MRID(value))
+        for stored in (*accounts, *((by_mrid,) if by_mrid is not None else ())):
+            values |= {stored.body.mrid, *stored.body.agreements}
+            values.update(name.name for name in stored.body.names)
+        return frozenset(term for each in values for term in _terms(each, Subject.ACCOUNT))
 
     async def find_message(self, sequence: int) -> LogEntry | None:
         """The message with this sequence; None if there is none."""
@@ -121,6 +181,15 @@ class Queries:
         return collection_of(noun)
 
 
+def _keys(sort: str, value: str) -> tuple[Key, ...]:
+    """Keys of an object that has this mRID, or a name of any type."""
+    return lookup_keys(sort, MRID(value), (Label("", "", value),))
+
+
+def _terms(value: str, *subjects: Subject) -> Group:
+    return frozenset(term_of(subject, value) for subject in subjects)
+
+
 def _groups_of(wanted: ObjectFilter) -> list[tuple[Key, ...]]:
     groups = []
     for value, sorts in (
@@ -129,6 +198,5 @@ def _groups_of(wanted: ObjectFilter) -> list[tuple[Key, ...]]:
         (wanted.name, ("name",)),
     ):
         if value:
-            label = Label("", "", value)
-            groups.append(tuple(key for sort in sorts for key in lookup_keys(sort, MRID(value), (label,))))
+            groups.append(tuple(key for sort in sorts for key in _keys(sort, value)))
     return groups

@@ -53,11 +53,16 @@ class MessageView(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     size_bytes: int
 
 
-class MessageList(msgspec.Struct, frozen=True, kw_only=True):
-    """A page of the log. `next` is the address of the next page, null on the last."""
+class MessageList(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A page of the log. `next` is the address of the next page, null on the last.
+
+    With several filters a page may have few items or none and not be the last: `lookedTo` is then when the message was
+    received to which was looked, and `next` goes on from there.
+    """
 
     items: list[MessageView]
     next: str | None
+    looked_to: datetime | None = None
 
 
 def view_object(stored: Stored[Body]) -> ObjectView:
