@@ -32,6 +32,7 @@ class Break:
 
 _DELIVERY = "tests/unit/hub/outgoing/test_delivery.py::"
 _PIPELINE = "tests/unit/hub/intake/test_pipeline.py::"
+_LISTENING = "tests/unit/hub/intake/test_listening.py::"
 _RESTORATION = "tests/unit/systems/test_restoration.py::"
 
 BREAKS: tuple[Break, ...] = (
@@ -66,6 +67,58 @@ BREAKS: tuple[Break, ...] = (
         "facts_of(message), sender=source):",
         "facts_of(message), sender=source)[:1]:",
         (_DELIVERY + "test_each_subscriber_gets_what_it_wants_and_has_its_own_state",),
+    ),
+    Break(
+        "G1",
+        "a message of a broker is acknowledged before it is on disk",
+        "src/cimcare/hub/intake/listening.py",
+        "        offered = await self._offer(session, arrived)\n        if offered is None:\n",
+        "        await self._acknowledge(session, arrived)\n        offered = await self._offer(session, arrived)\n"
+        "        if offered is None:\n",
+        (_LISTENING + "test_a_request_is_answered_and_only_then_acknowledged",),
+    ),
+    Break(
+        "G1",
+        "what a broker brought and nobody can serve is refused, and nobody finds it",
+        "src/cimcare/hub/intake/replying.py",
+        "            if self._received.origin is not None:\n                await put_aside(\n",
+        "            if self._received.origin is not None and sequence < 0:\n                await put_aside(\n",
+        (
+            "tests/contract/test_broker_dead_letters.py::test_poison_is_found_with_its_reason_its_bytes_and_where_it_came_from[sqlite]",
+        ),
+    ),
+    Break(
+        "G3",
+        "a delivery to a broker counts before the broker has confirmed it",
+        "src/cimcare/transport/broker/sender.py",
+        "                await outlet.publish(destination, self._told(outlet, message, body), within=within)\n"
+        "                return sent\n",
+        "                task = asyncio.ensure_future(\n"
+        "                    outlet.publish(destination, self._told(outlet, message, body), within=within)\n"
+        "                )\n"
+        "                task.add_done_callback(lambda done: done.cancelled() or done.exception())\n"
+        "                return sent\n",
+        (
+            "tests/unit/transport/broker/test_sender.py::test_an_event_that_is_not_confirmed_is_tried_again",
+            "tests/unit/transport/broker/test_sender.py::test_a_broker_that_is_away_is_not_reached",
+        ),
+    ),
+    Break(
+        "G6",
+        "behind a new session nobody consumes, and nobody looks",
+        "src/cimcare/hub/intake/listening.py",
+        "        self._forget(is_durable=is_durable)\n        within = ",
+        "        if any(one.is_durable is is_durable and one.subscription for one in self._consumers):\n"
+        "            return\n        within = ",
+        (_LISTENING + "test_a_message_under_way_when_the_session_breaks_comes_again",),
+    ),
+    Break(
+        "G6",
+        "a consumer that gets nothing is believed",
+        "src/cimcare/hub/intake/listening.py",
+        "            (self._topics if consumer.is_durable else self._queues).give_up(reason)\n",
+        "",
+        (_LISTENING + "test_a_consumer_that_gets_nothing_is_attached_anew",),
     ),
     Break(
         "G4",

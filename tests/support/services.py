@@ -18,8 +18,9 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from xml.sax.saxutils import escape
 
-__all__ = ["BROKERS", "ActiveMQ", "Broker", "NotInstalledError", "RabbitMQ"]
+__all__ = ["BROKERS", "ActiveMQ", "Broker", "NotInstalledError", "RabbitMQ", "SmallActiveMQ"]
 
 _START_SECONDS = 60
 _STOP_SECONDS = 20
@@ -27,6 +28,8 @@ _POLL_SECONDS = 0.02
 _STATE = "broker.json"
 _ACTIVEMQ = Path("/usr/share/activemq")
 _RABBITMQ = Path("/usr/lib/rabbitmq/bin")
+_TLS = Path(__file__).parent / "tls"
+_CERTIFICATE = "certificate.pem"
 _LOG4J = """\
 log4j.rootLogger=WARN, console
 log4j.appender.console=org.apache.log4j.ConsoleAppender
@@ -59,7 +62,7 @@ class Broker:
 
     def url(self, scheme: str) -> str:
         """Address of a listener, such as `stomp://127.0.0.1:20123`."""
-        port = self.ports["amqp" if scheme == "amqp10" else scheme]
+        port = self.ports[scheme.replace("amqp10", "amqp")]
         return f"{scheme}://127.0.0.1:{port}"
 
     @property
@@ -181,16 +184,49 @@ class ActiveMQ(Broker):
             *(f"-Dactivemq.home={_ACTIVEMQ}", f"-Dactivemq.base={self.folder}", f"-Dactivemq.data={data}"),
             f"-Dlog4j.configuration=file:{self.folder / 'log4j.properties'}",
             *("-cp", f"{_ACTIVEMQ}/lib/*:{_ACTIVEMQ}/lib/optional/*", "org.apache.activemq.console.Main", "start"),
-            f"broker:({listeners})?useJmx=false&persistent=true&dataDirectory={data}&brokerName=tests",
+            self._configuration(listeners, data),
         ]
         return command, {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "TZ": "UTC"}
 
+    def _configuration(self, listeners: str, data: Path) -> str:
+        return f"broker:({listeners})?useJmx=false&persistent=true&dataDirectory={data}&brokerName=tests"
+
+
+class SmallActiveMQ(ActiveMQ):
+    """ActiveMQ whose store is soon full, like a disk. It then keeps senders waiting, or with `says_so` refuses."""
+
+    def __init__(self, folder: Path, *, watched: bool = True, says_so: bool = False) -> None:
+        super().__init__(folder, watched=watched)
+        self._says_so = says_so
+
+    def _configuration(self, listeners: str, data: Path) -> str:
+        connectors = "".join(
+            f'<transportConnector name="c{number}" uri="{escape(uri)}"/>'
+            for number, uri in enumerate(listeners.split(","))
+        )
+        (self.folder / "activemq.xml").write_text(
+            f"""<beans xmlns="http://www.springframework.org/schema/beans"
+ xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:schemaLocation="http://www.springframework.org/schema/beans
+ http://www.springframework.org/schema/beans/spring-beans.xsd
+ http://activemq.apache.org/schema/core http://activemq.apache.org/schema/core/activemq-core.xsd">
+<broker xmlns="http://activemq.apache.org/schema/core" useJmx="false" brokerName="tests" dataDirectory="{data}">
+<persistenceAdapter><kahaDB directory="{data}/kahadb" journalMaxFileLength="256kb" cleanupInterval="300"/>
+</persistenceAdapter>
+<systemUsage><systemUsage sendFailIfNoSpace="{str(self._says_so).lower()}">
+<storeUsage><storeUsage limit="2 mb"/></storeUsage></systemUsage></systemUsage>
+<transportConnectors>{connectors}</transportConnectors></broker></beans>"""
+        )
+        return f"xbean:file:{self.folder / 'activemq.xml'}"
+
 
 class RabbitMQ(Broker):
-    """RabbitMQ: AMQP 0-9-1 and, by plugins, AMQP 1.0 on the same port and STOMP; user and password are guest."""
+    """RabbitMQ: AMQP 0-9-1 and, by plugins, AMQP 1.0 on the same port and STOMP; user and password are guest.
+
+    All three also over TLS, with the certificate that `present` names; it asks for ours, and takes none too.
+    """
 
     name = "rabbitmq"
-    schemes = ("amqp", "stomp", "distribution", "epmd")
+    schemes = ("amqp", "stomp", "amqps", "stomp+ssl", "distribution", "epmd")
 
     def __init__(self, folder: Path, *, watched: bool = True) -> None:
         super().__init__(folder, watched=watched)
@@ -206,6 +242,11 @@ class RabbitMQ(Broker):
         if self._mapper is not None:
             self._mapper.kill()
             self._await_end(self._mapper)
+
+    def present(self, file: str) -> None:
+        """Who connects over TLS from now on is shown the certificate in this file of `tests/support/tls`."""
+        shutil.copy(_TLS / file, self.folder / _CERTIFICATE)
+        self._control("eval", "ssl:clear_pem_cache().")
 
     def block(self) -> None:
         """Let it believe that its memory is full: it takes nothing more from those who publish."""
@@ -246,12 +287,16 @@ class RabbitMQ(Broker):
         epmd = shutil.which("epmd")
         if epmd is None or not (_RABBITMQ / "rabbitmq-server").exists():
             raise NotInstalledError("RabbitMQ is not installed")
-        listener = '{tcp_listeners, [{"127.0.0.1", %d}]}'
+        plain, ciphered = '{tcp_listeners, [{"127.0.0.1", %d}]}', '{ssl_listeners, [{"127.0.0.1", %d}]}'
+        shutil.copy(_TLS / "server.pem", self.folder / _CERTIFICATE)
+        own = self.folder / _CERTIFICATE
+        tls = f'{{cacertfile, "{_TLS / "ca.pem"}"}}, {{certfile, "{own}"}}, {{keyfile, "{own}"}}'
         # In Erlang's own terms, which saves a second of the start.
         (self.folder / "rabbitmq.config").write_text(
-            f"[{{rabbit, [{listener % self.ports['amqp']},"
+            f"[{{rabbit, [{plain % self.ports['amqp']}, {ciphered % self.ports['amqps']},"
+            f" {{ssl_options, [{tls}, {{verify, verify_peer}}, {{fail_if_no_peer_cert, false}}]}},"
             " {log, [{console, [{enabled, true}, {level, warning}]}, {file, [{file, false}]}]}]},"
-            f" {{rabbitmq_stomp, [{listener % self.ports['stomp']}]}}].\n"
+            f" {{rabbitmq_stomp, [{plain % self.ports['stomp']}, {ciphered % self.ports['stomp+ssl']}]}}].\n"
         )
         (self.folder / "enabled_plugins").write_text("[rabbitmq_amqp1_0,rabbitmq_stomp].\n")
         (self.folder / "environment").touch()

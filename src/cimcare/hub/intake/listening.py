@@ -252,6 +252,8 @@ class Listener:
         elif self._trouble[1] is None:
             # From when the first link was lost or the process began, not from when somebody looked.
             since = min((link.since for link in links if not link.is_open), default=self._clock())
+            if self._outlet.blocked is not None:
+                since = self._outlet.blocked.since
             self._trouble = (trouble, since)
         return BrokerState(
             name=self.broker.name,
@@ -264,6 +266,9 @@ class Listener:
         )
 
     def _trouble_of(self, links: Iterable[LinkState], consumers: Iterable[ConsumerState]) -> str:
+        blocked = self._outlet.blocked
+        if blocked is not None:
+            return f"blocked: the broker takes no messages, for want of memory or disk as it seems ({blocked.reason})"
         for link in links:
             if not link.is_open:
                 return f"no session for {link.purpose} ({link.reason or 'not yet tried'})"
@@ -362,6 +367,8 @@ class Listener:
         try:
             if not consumer.is_durable:
                 await self._outlet.probe(_probe_place(consumer.destination), message)
+            elif self._outlet.blocked is not None:
+                consumer.asked_at = None  # what publishes there would be blocked too, acknowledgements included
             elif (session := self._topics.session) is not None and self._loop is not None:
                 # Others listen to the topic too, and could make nothing of it: it goes round by a queue of the session.
                 await session.publish(self._loop, message, within=self.broker.confirm.total_seconds())

@@ -84,6 +84,15 @@ class _HeardReader(asyncio.StreamReader):
         super().feed_data(data)
 
 
+class _OnceClosedWriter(asyncio.StreamWriter):
+    """Over TLS a second `close` would keep `abort` from having any effect."""
+
+    def close(self) -> None:
+        """End it when all is written."""
+        if not self.is_closing():
+            super().close()
+
+
 class _Wire(aiormq.TransportFactory):
     """Makes the connection of a link, and keeps hold of it."""
 
@@ -104,7 +113,7 @@ class _Wire(aiormq.TransportFactory):
         )
         self._transport = cast("asyncio.WriteTransport", transport)  # that of uvloop is one, and no subclass
         reader.heard_at = loop.time()
-        return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
+        return reader, _OnceClosedWriter(transport, protocol, reader, loop)
 
     def cut(self) -> None:
         """End the connection without waiting for anybody."""
@@ -191,7 +200,8 @@ class Amqp091Session:
                 self._declared.discard(key)
                 raise self._error("NET-124", f"no queue {key}", "a queue that exists") from error
             except aiormq.DeliveryError as error:
-                raise self._error("NET-124", "the broker could not keep the message", "a broker that can") from error
+                found, accepted = "the broker could not keep the message", "a broker, and a queue, with room"
+                raise self._error("NET-130", found, accepted) from error
 
     async def _publisher(self) -> aiormq.Channel:
         """The channel that publishes; made anew when the broker has closed it over a message."""

@@ -49,6 +49,7 @@ __all__ = ["Amqp10Session", "open_session"]
 _CLOSE_SECONDS = 2.0
 _MOST_SENDERS = 200
 _DECLARED_OTHERWISE = "amqp:precondition-failed"
+_NO_ROOM = "amqp:resource-limit-exceeded"
 _CONTENT_TYPE = "application/xml"
 _FILTER = symbol("jms-selector")
 _SELECTOR = symbol("apache.org:selector-filter:string")
@@ -262,6 +263,8 @@ class Amqp10Session:
             raise self.lost.result() from error
         except LinkEndedError as error:
             found = f"the broker refused {what} ({error})"
+            if error.condition == _NO_ROOM:
+                raise self._error("NET-130", found, "a broker, and a queue, with room") from error
             raise self._error("NET-124", found, "what is there and its rules allow") from error
 
     def _next(self) -> str:

@@ -304,7 +304,7 @@ class Wire(asyncio.Protocol):
             self._ticking.cancel()
             self._ticking = None
         if self.lost.done():
-            self._tcp.close()
+            self._end()
         elif deadline:
             self._ticking = self._loop.call_at(deadline, self.pump)
 
@@ -377,7 +377,11 @@ class Wire(asyncio.Protocol):
         self._links.clear()
         if self._ticking is not None:
             self._ticking.cancel()
-        if self._tcp is not None:
+        self._end()
+
+    def _end(self) -> None:
+        """Let the connection of the system end. Over TLS a second `close` would keep `abort` from having any effect."""
+        if self._tcp is not None and not self._tcp.is_closing():
             self._tcp.close()
 
 

@@ -10,7 +10,7 @@ Source: IEC 61968-100:2013, JMS binding; guarantees G3, G5 and G11.
 import asyncio
 import random
 from collections.abc import Callable, Iterable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import msgspec
 import structlog
@@ -33,11 +33,19 @@ from cimcare.transport.broker.opening import OpenSession
 from cimcare.transport.broker.ports import Arrived, BrokerError, BrokerMessage, Destination, Session
 from cimcare.transport.calls import Outgoing
 
-__all__ = ["BrokerSender", "Outlet"]
+__all__ = ["Blocked", "BrokerSender", "Outlet"]
 
 CONTENT_TYPE = "application/xml"
 _ANSWERED = 200
 """Stands in the log where an answer came in the same exchange."""
+
+
+class Blocked(msgspec.Struct, frozen=True, kw_only=True):
+    """A broker that does not confirm: since when, when that was seen last, and in which words."""
+
+    since: datetime
+    last_at: datetime
+    reason: str
 
 
 class Outlet:
@@ -77,8 +85,16 @@ class Outlet:
         self.on_probe: Callable[[str], None] = lambda _: None
         """Told of probes that came back."""
         self._limits = limits
+        self._clock = clock
+        self._blocked: Blocked | None = None
+        self._confirmed = 0
         self._replies: Destination | None = None
         self._waiting: dict[str, tuple[asyncio.Future[BrokerMessage], Header]] = {}
+
+    @property
+    def blocked(self) -> Blocked | None:
+        """That the broker takes nothing more, or hardly anything: it is short of memory or disk. None if it does."""
+        return self._blocked
 
     async def publish(self, destination: Destination, message: BrokerMessage, *, within: float) -> None:
         """Publish, and return when the broker has confirmed it. Raises BrokerError, `within` seconds at the latest."""
@@ -139,9 +155,21 @@ class Outlet:
         try:
             await session.publish(destination, message, within=min(within, self.broker.confirm.total_seconds()))
         except BrokerError as error:
+            if error.code in _BLOCKED:
+                self._note_blocked(error)
             if error.code == "NET-122":
                 self.link.give_up(error.finding.found)
             raise
+        if self._blocked is not None:
+            # A blocked RabbitMQ takes the first message of each new connection over STOMP, and nothing behind it.
+            self._confirmed += 1
+            if self._confirmed > 1 or self._clock() - self._blocked.last_at > 2 * self.broker.confirm:
+                self._blocked = None
+
+    def _note_blocked(self, error: BrokerError) -> None:
+        now, self._confirmed = self._clock(), 0
+        since = self._blocked.since if self._blocked is not None else now
+        self._blocked = Blocked(since=since, last_at=now, reason=error.finding.found)
 
     async def _set_up(self, session: Session) -> None:
         within = self.broker.confirm.total_seconds()
@@ -288,6 +316,9 @@ class BrokerSender:
             is_reached=judged.is_reached,
         )
 
+
+_BLOCKED = frozenset({"NET-122", "NET-130"})
+"""Failures of a broker that is there and takes nothing."""
 
 _REACHED = frozenset({"NET-124"})
 """Failures by which a broker shows that it is there."""

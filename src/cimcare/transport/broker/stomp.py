@@ -15,6 +15,7 @@ import contextlib
 import logging
 import os
 import queue
+import re
 import socket
 import ssl
 import threading
@@ -68,6 +69,9 @@ _OWN = frozenset(
     }
 )
 """Headers of a MESSAGE frame that are no properties of the application."""
+
+_NO_ROOM = re.compile(r"\b(?:is full|usage manager|resource ?allocation)", re.IGNORECASE)
+"""What ActiveMQ says where it is told to refuse rather than to keep a sender waiting (`sendFailIfNoSpace`)."""
 
 _KINDS = {
     "queue": (DestinationKind.QUEUE, False),
@@ -348,7 +352,10 @@ class StompSession:
             return
         confirmed = self._receipts.get(headers.get("receipt-id", ""))
         if confirmed is not None and not confirmed.done():
-            confirmed.set_exception(self._error("NET-124", f"the broker refused ({told})", "what its rules allow"))
+            code, accepted = "NET-124", "what its rules allow"
+            if _NO_ROOM.search(told):
+                code, accepted = "NET-130", "a broker with room in its memory and store"
+            confirmed.set_exception(self._error(code, f"the broker refused ({told})", accepted))
         else:
             self.note_lost(f"the broker ended it ({told})")
 

@@ -292,7 +292,7 @@ async def test_a_reply_that_the_broker_refuses_is_let_go(house: House) -> None:
 
 async def test_a_reply_that_is_not_confirmed_is_sent_again_before_anything_is_acknowledged(house: House) -> None:
     """Else the asker would wait in vain for a reply that nobody has."""
-    codes = ["NET-122", "NET-123", ""]
+    codes = ["NET-122", "NET-123", "NET-130", ""]
     house.broker.refuses = lambda to: codes.pop(0) if to.name == "ANSWERS" else ""
     house.start()
     await house.attached()
