@@ -240,7 +240,7 @@ async def test_what_a_broker_brought_and_could_not_be_taken_in_is_one_of_them(he
     text = await page_of(held, f"/console/deliveries/preview?act=resend&number={number}")
     assert "came from jms:queue:IN" in text
     assert "it waits until there is one" not in text
-    assert "what a broker brought" in await page_of(held, "/console/partners/broker%20main")
+    assert "what a broker brought" in await page_of(held, "/console/partners/broker main")
     assert "for this hub" in await page_of(held, "/console/partners")
 
 
