@@ -32,6 +32,7 @@ _COMMANDS = {
     "notices": "cimcare.cli.calling",
     "outages": "cimcare.cli.outages",
     "record": "cimcare.cli.recording",
+    "report": "cimcare.cli.reporting",
     "sales": "cimcare.cli.sales",
     "sample": "cimcare.cli.documents",
     "schema": "cimcare.cli.schemas",

@@ -12,4 +12,5 @@ def seed(_: HubProcess) -> None:
 
 PAGES = {
     "history": Shown(path="/console/history?span=10m", told="Incidents as they stood"),
+    "report": Shown(path="/console/report", told="Restoration times"),
 }

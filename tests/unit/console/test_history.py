@@ -7,8 +7,8 @@ from urllib.parse import quote
 import pytest
 
 from cimcare.console.history.looking import Past, look_back
-from cimcare.console.history.window import SPANS, bars_of, read_window
-from cimcare.hub.operation.minutes import list_minutes
+from cimcare.console.history.window import SPANS, read_window
+from cimcare.hub.operation.minutes import bars_of, list_minutes
 from cimcare.hub.outgoing.halting import halt
 from cimcare.hub.rest.filters import FilterError
 from cimcare.model.nouns import Noun
@@ -154,7 +154,9 @@ async def test_the_curve_has_what_came_in_each_minute_and_gaps_where_no_hub_ran(
     await keep_minutes(held, 2)
     window = read_window([("span", "1h")], held.now)
     minutes = await list_minutes(held.inside.reader.records, window.since, window.until, limit=100)
-    received = [bar.received for bar in bars_of(minutes, window) if bar.received is not None]
+    bars, width = bars_of(minutes, since=window.since, until=window.until)
+    received = [bar.received for bar in bars if bar.received is not None]
+    assert (len(bars), width) == (60, timedelta(minutes=1))
     assert received == [0, 2, 0, 0]
 
 

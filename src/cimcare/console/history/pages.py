@@ -7,8 +7,9 @@ from starlette.responses import Response
 
 from cimcare.console.frame import Area, Frame, Page
 from cimcare.console.history.looking import look_back
-from cimcare.console.history.window import bars_of, read_window
-from cimcare.hub.operation.minutes import list_minutes
+from cimcare.console.history.window import read_window
+from cimcare.console.report.pages import report_pages
+from cimcare.hub.operation.minutes import bars_of, list_minutes
 
 __all__ = ["history_area"]
 
@@ -19,7 +20,12 @@ _MOST_MINUTES = 1500
 def history_area(frame: Frame) -> Area:
     """The past of a hub."""
     pages = _History(frame)
-    return Area(title="History", href="/console/history", pages=[Page("/history", pages.history)])
+    return Area(
+        title="History",
+        href="/console/history",
+        starts=("/console/report",),
+        pages=[Page("/history", pages.history), *report_pages(frame)],
+    )
 
 
 class _History:
@@ -32,11 +38,12 @@ class _History:
         window = read_window(request.query_params.multi_items(), now)
         past = await look_back(inside, window.at)
         minutes = await list_minutes(inside.reader.records, window.since - _MARGIN, window.until, limit=_MOST_MINUTES)
-        bars = bars_of(minutes, window)
+        bars, width = bars_of(minutes, since=window.since, until=window.until)
         values = {
             "window": window,
             "past": past,
             "bars": bars,
+            "width": width,
             "most": max((bar.received or 0 for bar in bars), default=0),
             "most_out": max((bar.customers or 0 for bar in bars), default=0),
             "has_bars": any(bar.received is not None for bar in bars),

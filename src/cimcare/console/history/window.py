@@ -1,19 +1,17 @@
-"""The stretch of time that a slider covers, where the knob is, and the curve of what came in, minute by minute.
+"""The stretch of time that a slider covers, and where the knob is.
 
 A stretch ends at a full step, so that its address shows the same again whenever it is opened.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
 from urllib.parse import urlencode
 
 import msgspec
 
-from cimcare.hub.operation.minutes import MinuteRecord, counted_between
 from cimcare.hub.rest.filters import MESSAGE_FILTERS, Parameter, read_table
 
-__all__ = ["SPANS", "Bar", "Window", "bars_of", "read_window", "window_at"]
+__all__ = ["SPANS", "Window", "read_window", "window_at"]
 
 SPANS = {"10m": timedelta(minutes=10), "1h": timedelta(hours=1), "6h": timedelta(hours=6), "24h": timedelta(hours=24)}
 """How long a stretch may be, by the word that names it in an address."""
@@ -31,9 +29,6 @@ _JUMPS = (
     ("10 min on", 10 * _MINUTE),
     ("1 h on", timedelta(hours=1)),
 )
-_MOST_BARS = 60
-_GAP = 3 * _MINUTE
-"""Longer than this between two minutes that are kept, no hub was running."""
 
 
 def _instant(field: str) -> Parameter:
@@ -105,15 +100,6 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
         return [(word, self.address(at=self.at, span=word), word == self.span) for word in SPANS]
 
 
-class Bar(msgspec.Struct, frozen=True, kw_only=True):
-    """What came in over a part of a stretch; None where no hub ran. `customers` were out at its end."""
-
-    at: datetime
-    received: int | None
-    refused: int
-    customers: int | None
-
-
 def read_window(given: Iterable[tuple[str, str]], now: datetime) -> Window:
     """The window of an address. Raises FilterError."""
     values = msgspec.convert(read_table(given, _PARAMETERS), _Asked)
@@ -139,32 +125,6 @@ def window_at(at: datetime, span: str, until: datetime | None, now: datetime) ->
         until = min(at + length / 2, now)
         until = max(_up_to(until, step), at)
     return Window(span=span, until=until, at=at)
-
-
-def bars_of(minutes: Sequence[MinuteRecord], window: Window) -> list[Bar]:
-    """What came in over each part of the stretch, by the minutes that are kept."""
-    width = max(SPANS[window.span] / _MOST_BARS, _MINUTE)
-    count = round(SPANS[window.span] / width)
-    received: list[int | None] = [None] * count
-    refused = [0] * count
-    customers: list[int | None] = [None] * count
-    for before, after in pairwise(minutes):
-        place = (before.at - window.since) // width
-        if not 0 <= place < count or after.at - before.at > _GAP:
-            continue
-        counted = counted_between(before.counted, after.counted, before.at)
-        received[place] = (received[place] or 0) + max(counted.received, 0)
-        refused[place] += max(counted.refused, 0)
-        customers[place] = after.customers
-    return [
-        Bar(
-            at=window.since + place * width,
-            received=received[place],
-            refused=refused[place],
-            customers=customers[place],
-        )
-        for place in range(count)
-    ]
 
 
 def _step_of(span: str) -> timedelta:

@@ -9,6 +9,7 @@ A minute in which no hub ran is not there, and no minute is made up for it.
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 import msgspec
 
@@ -26,11 +27,14 @@ from cimcare.systems.oms.standing import Standing, list_standings
 __all__ = [
     "MINUTES",
     "STANDINGS",
+    "Bar",
     "Counted",
     "MinuteRecord",
     "Pace",
     "StandingsRecord",
+    "bars_of",
     "counted_between",
+    "counted_of",
     "find_minute",
     "find_standings",
     "keep_minute",
@@ -41,6 +45,9 @@ __all__ = [
 
 _HOUR = timedelta(hours=1)
 _MINUTE = timedelta(minutes=1)
+_GAP = 3 * _MINUTE
+"""Longer than this between two minutes that are kept, no hub was running."""
+
 _MOST_PARTNERS = 200
 _MOST_STANDINGS = 200
 _LOOKED_BACK = 5
@@ -100,6 +107,15 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
     def per_hour(self) -> float:
         """As for a whole hour."""
         return self.received / (self.over / _HOUR)
+
+
+class Bar(msgspec.Struct, frozen=True, kw_only=True):
+    """What came in from `at` on over a part of a stretch; None where no hub ran. `customers` were out at its end."""
+
+    at: datetime
+    received: int | None = None
+    refused: int = 0
+    customers: int | None = None
 
 
 MINUTES: Collection[MinuteRecord] = Collection("hub.Minutes", MinuteRecord)
@@ -183,6 +199,30 @@ def counted_between(before: Sequence[Counted], after: Sequence[Counted], since: 
             },
         )
     return total
+
+
+def bars_of(
+    minutes: Sequence[MinuteRecord], *, since: datetime, until: datetime, most: int = 60
+) -> tuple[tuple[Bar, ...], timedelta]:
+    """What came in over each part of a stretch, by the minutes that are kept, and how long a part is.
+
+    There are at most `most` parts of at least a minute. What came in between two minutes belongs to the part of the
+    first of them.
+    """
+    width = max((until - since) / most, _MINUTE)
+    bars = [Bar(at=since + place * width) for place in range(max(round((until - since) / width), 1))]
+    for before, after in pairwise(minutes):
+        place = (before.at - since) // width
+        if not 0 <= place < len(bars) or after.at - before.at > _GAP:
+            continue
+        counted, bar = counted_between(before.counted, after.counted, before.at), bars[place]
+        bars[place] = Bar(
+            at=bar.at,
+            received=(bar.received or 0) + max(counted.received, 0),
+            refused=bar.refused + max(counted.refused, 0),
+            customers=after.customers,
+        )
+    return tuple(bars), width
 
 
 async def find_minute(records: Records, at: datetime) -> MinuteRecord | None:

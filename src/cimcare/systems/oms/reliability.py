@@ -3,7 +3,7 @@
 A report: it reads all interruptions of the period and of the years before it, and is not for the way of a message.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import TypeVar
 
@@ -11,7 +11,7 @@ import msgspec
 
 from cimcare.exchange.ports import Collection, Records, Selection, Stored
 from cimcare.model.identity import MRID
-from cimcare.systems.oms.accounts import EntryRecord, all_entries
+from cimcare.systems.oms.accounts import ENTRIES, EntryRecord, EntrySort, all_entries
 from cimcare.systems.oms.counting import outs_of
 from cimcare.systems.oms.devices import DEVICES
 from cimcare.systems.oms.estimates import Estimate, churn_of
@@ -27,16 +27,17 @@ from cimcare.systems.oms.indices import (
     major_days,
     threshold_of,
 )
-from cimcare.systems.oms.interruptions import Interval
+from cimcare.systems.oms.interruptions import Interval, clip, union
 from cimcare.systems.oms.kinds import EXTENTS
 from cimcare.systems.premises import PREMISES
 
-__all__ = ["Reliability", "count_customers", "load_reliability"]
+__all__ = ["Reliability", "Span", "count_customers", "load_reliability", "load_span"]
 
 BodyT = TypeVar("BodyT", bound=msgspec.Struct)
 
 _PAGE = 1000
 _YEAR = timedelta(days=365.25)
+_SAID_LATER = timedelta(days=2)
 
 
 class Reliability(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +56,17 @@ class Reliability(msgspec.Struct, frozen=True, kw_only=True):
     threshold: Threshold
     major_days: tuple[date, ...]
     changes: float | None
+
+
+class Span(msgspec.Struct, frozen=True, kw_only=True):
+    """Interruptions that began in a span of time. `minutes` are customer minutes by outage, planned ones included.
+
+    Where two outages had a point at the same time, its minutes count for each of them.
+    """
+
+    unplanned: tuple[Interruption, ...]
+    planned: tuple[Interruption, ...]
+    minutes: dict[MRID, float]
 
 
 async def count_customers(records: Records) -> int:
@@ -103,6 +115,52 @@ async def load_reliability(
         major_days=tuple(sorted(major)),
         changes=await _changes(records, since, until),
     )
+
+
+async def load_span(records: Records, *, since: datetime, until: datetime, now: datetime) -> Span:
+    """Interruptions that began from `since` on and before `until`, as `load_reliability` counts them.
+
+    Unlike that it reads nothing of the years before, so it knows of no major event days, and a point that was out by
+    another outage when the span began counts from then. What was said of single points more than `_SAID_LATER` after
+    the span is not looked at.
+    """
+    accounts: dict[str, list[EntryRecord]] = {}
+    async for stored in _all(records, ENTRIES, Selection(since=since, until=until + _SAID_LATER, limit=_PAGE)):
+        accounts.setdefault(stored.body.point, []).append(stored.body)
+    unplanned: dict[str, Sequence[Interval]] = {}
+    planned: dict[str, Sequence[Interval]] = {}
+    counts: dict[str, int] = {}
+    minutes: dict[MRID, float] = {}
+    for point, entries in accounts.items():
+        unplanned[point], planned[point] = outs_of(entries)
+        counts[point] = max(entry.customers for entry in entries)
+        out = [clip(one, now) for one in (*unplanned[point], *planned[point])]
+        for incident, spans in _spans_of(entries).items():
+            shared = sum((_shared(clip(own, now), one) for own in spans for one in out), timedelta())
+            minutes[incident] = minutes.get(incident, 0.0) + counts[point] * (shared / timedelta(minutes=1))
+    return Span(
+        unplanned=tuple(_within(interruptions_of(unplanned, counts, until=now), since, until)),
+        planned=tuple(_within(interruptions_of(planned, counts, until=now), since, until)),
+        minutes=minutes,
+    )
+
+
+def _spans_of(entries: Iterable[EntryRecord]) -> dict[MRID, tuple[Interval, ...]]:
+    """When each outage had the point of these entries."""
+    found: dict[MRID, list[Interval]] = {}
+    for entry in entries:
+        if entry.outage is not None:
+            start = min(entry.at, entry.outage.started_at) if entry.sort is EntrySort.CALL else entry.at
+            end = max(entry.until or entry.outage.ended_at, start)
+            found.setdefault(entry.outage.incident, []).append(Interval(start, end))
+    return {incident: tuple(union(own)) for incident, own in found.items()}
+
+
+def _shared(one: Interval, other: Interval) -> timedelta:
+    """How long two intervals with ends are the same time."""
+    assert one.end is not None
+    assert other.end is not None
+    return max(min(one.end, other.end) - max(one.start, other.start), timedelta())
 
 
 def _within(interruptions: tuple[Interruption, ...], since: datetime, until: datetime) -> list[Interruption]:
