@@ -2,7 +2,8 @@
 
 Nobody has been sent to fuse F-121, where a wire is down. A crew is at F-113; F-124 is back in part, and one of those
 who were said to be back calls again; F-122 is over. At TX-1105 an estimate was withdrawn, TX-1115 is planned work, one
-house is out alone, one call came from a place that the network model does not know, and one was a false alarm.
+house is out alone, one call came from a place that the network model does not know, and one was a false alarm. All
+called more than two hours ago: whoever calls now is of another cluster, and changes nothing of this.
 """
 
 import json
@@ -177,43 +178,43 @@ def seed(hub: HubProcess) -> None:
     _end_mill_street(evening)
     _serve_cooper_street(evening)
     _restore_birch_avenue(evening)
-    for index, minutes in ((101, -48), (106, -44), (103, -43), (111, -39), (117, -36)):
+    for index, minutes in ((101, -173), (106, -169), (103, -168), (111, -164), (117, -161)):
         evening.call(index, minutes, hazards=(wire,) if index == 106 else ())
-    evening.call(21, -305)
-    transformer = evening.call(23, -298).incident
+    evening.call(21, -430)
+    transformer = evening.call(23, -423).incident
     evening.estimate(transformer, 40, "operator Ana Ruiz", 0.5)
     evening.withdraw(transformer, "operator Ana Ruiz")
     planned = evening.plan("TX-1115", -20, 120)
     evening.send_crew(planned, "CREW-21", WorkStatusKind.onSite)
-    evening.call(15, -14, trouble_code="partialPower")
+    evening.call(15, -139, trouble_code="partialPower")
     place = ServiceLocationIdentity(names=(Name(name="Old ferry quay"),))
     evening.report(
         TroubleTicket(
             mrid=MRID(str(uuid4())),
-            date_time_of_report=evening.at(-95),
+            date_time_of_report=evening.at(-220),
             reporting_kind=TroubleReportingKind.call,
             trouble_code="noPower",
             comment="the lamps on the quay are dark",
             service_location=place,
         )
     )
-    evening.cancel(evening.call(11, -460).ticket)
+    evening.cancel(evening.call(11, -585).ticket)
 
 
 def _end_mill_street(evening: Evening) -> None:
     """F-122 was out for more than two hours and is back."""
-    for index, minutes in ((121, -190), (126, -186), (131, -185), (128, -180)):
+    for index, minutes in ((121, -315), (126, -311), (131, -310), (128, -305)):
         incident = evening.call(index, minutes).incident
     evening.confirm(incident, "F-122")
     evening.send_crew(incident, "CREW-12", WorkStatusKind.dispatched)
     evening.estimate(incident, 30, "crew CREW-12", 0.7)
     evening.say(Verb.CHANGE, Incident(mrid=incident, cause="tree on the line"))
-    evening.restore(incident, -25, "crew CREW-12")
+    evening.restore(incident, -150, "crew CREW-12")
 
 
 def _serve_cooper_street(evening: Evening) -> None:
     """A crew is at F-113; what the control room had estimated was replaced by what the crew has seen."""
-    for index, minutes in ((41, -130), (46, -127), (52, -122), (57, -101)):
+    for index, minutes in ((41, -255), (46, -252), (52, -247), (57, -226)):
         incident = evening.call(index, minutes).incident
     evening.send_crew(incident, "CREW-11", WorkStatusKind.dispatched)
     evening.estimate(incident, 180, "operator Ana Ruiz", 0.4)
@@ -225,13 +226,13 @@ def _serve_cooper_street(evening: Evening) -> None:
 
 def _restore_birch_avenue(evening: Evening) -> None:
     """Half of F-124 is back; one of those who were said to be back is not."""
-    for index, minutes in ((161, -110), (168, -108), (173, -104), (176, -103)):
+    for index, minutes in ((161, -235), (168, -233), (173, -229), (176, -228)):
         incident = evening.call(index, minutes).incident
     evening.confirm(incident, "F-124")
     evening.send_crew(incident, "CREW-22", WorkStatusKind.enroute)
     evening.estimate(incident, 95, "operator Ana Ruiz", 0.6)
-    evening.restore(incident, -12, "crew CREW-22", tuple(range(160, 170)))
-    evening.call(168, -4, comment="it was said to be back, and all is dark here")
+    evening.restore(incident, -137, "crew CREW-22", tuple(range(160, 170)))
+    evening.call(168, -129, comment="it was said to be back, and all is dark here")
 
 
 def find_incident(device: str) -> Callable[[HubProcess], str]:
@@ -248,6 +249,9 @@ def find_incident(device: str) -> Callable[[HubProcess], str]:
 
 PAGES = {
     "incidents": Shown(path="/console/incidents", told="Nobody is working on these"),
+    "map": Shown(path="/console/map", told="Out here"),
+    "map-places": Shown(path="/console/map?as=places", told="fuse F-113", is_pictured=False),
+    "map-feeder": Shown(path="/console/map?feeder=NL-12", told="fuse F-124", is_pictured=False),
     "incident": Shown(path=find_incident("F-113"), told="What was said of its end"),
     "incident-part": Shown(path=find_incident("F-124"), told="was said to be back"),
     "incident-over": Shown(path=find_incident("F-122"), told="tree on the line", is_pictured=False),

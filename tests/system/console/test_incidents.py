@@ -58,3 +58,17 @@ def test_a_part_is_restored_by_ticking_it(page: Page, town: HubProcess) -> None:
     part.get_by_label("Who says it").fill("CREW-12")
     part.get_by_role("button").click()
     expect(page.get_by_role("status")).to_contain_text("1 of 5 customers are known to have supply again")
+
+
+def test_from_the_map_to_an_incident_and_back(page: Page, town: HubProcess) -> None:
+    """Where it is, what it is, and what else hangs on it."""
+    page.goto(f"{town.address}/console/map")
+    page.get_by_role("link", name="fuse F-121, out, suspected").click()
+    expect(page.locator("h1")).to_contain_text("fuse F-121")
+    page.get_by_role("link", name="On the map").click()
+    expect(page.locator("svg.town").last).to_be_visible()
+    page.get_by_text("as a list").click()
+    expect(page.get_by_role("row", name="transformer TX-1221")).to_contain_text("out, suspected")
+    page.get_by_role("link", name="CB-12").click()
+    page.get_by_role("link", name="Places").click()
+    expect(page.get_by_role("link", name="fuse F-124, out, confirmed")).to_be_visible()

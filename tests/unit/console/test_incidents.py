@@ -1,7 +1,11 @@
 """The outage board, the page of one incident, and what a dispatcher says there."""
 
+import itertools
+import math
 import random
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from urllib.parse import urlencode
 
 import msgspec
@@ -16,20 +20,26 @@ from cimcare.console.incidents.board import (
     select_rows,
     total,
 )
+from cimcare.console.incidents.layout import Layout, has_places, lay_out
+from cimcare.console.incidents.mapping import MOST_DEVICES, look_at_map
 from cimcare.console.incidents.reading import find_incident, reckon
 from cimcare.console.incidents.saying import read_instant
+from cimcare.console.pages import console_pages
 from cimcare.exchange.audit import Action
+from cimcare.exchange.ports import Collection, Records, Selection
 from cimcare.exchange.store import StoreError
 from cimcare.hub.operation.trail import list_rows
 from cimcare.model.enumerations import TroubleReportingKind, WorkStatusKind
 from cimcare.model.envelope import Header, Payload, RequestMessage, ResponseMessage, Result
 from cimcare.model.identity import MRID, MessageID
 from cimcare.model.incident import IncidentHazard
+from cimcare.model.network import Device, DeviceKind, Network, ServicePoint
 from cimcare.model.nouns import Noun
 from cimcare.model.trouble_ticket import ServiceLocationIdentity, TroubleTicket, TroubleTickets
 from cimcare.model.verbs import Verb
 from cimcare.samples.northlake import find_premises
 from cimcare.systems.oms.estimates import NOTHING_SAID
+from cimcare.systems.oms.importing import import_network
 from cimcare.systems.oms.kinds import INCIDENTS, OPEN
 from cimcare.systems.oms.restored import EvidenceKind, InterruptionRecord
 from cimcare.systems.oms.sayings import Saying, build_confirmation, build_dispatch, build_restoration
@@ -431,3 +441,129 @@ def test_instants_are_read_as_people_type_them(text: str, ahead: str | None, ago
     for is_ahead, wanted in ((True, ahead), (False, ago)):
         found = read_instant(text, now, is_ahead=is_ahead)
         assert found == (None if wanted is None else datetime.fromisoformat(wanted))
+
+
+# --------------------------------------------------------------------------------------------------------------- map
+
+
+async def test_the_map_shows_each_outage_and_says_the_same_in_words(held: HeldHub) -> None:
+    """Shapes for who sees, lists for who does not."""
+    incident = await fuse_out(held)
+    await report(held, 15)
+    text = await page_of(held, "/console/map")
+    assert f'<a href="/console/incidents/{incident}" aria-label="fuse F-113, out, suspected">' in text
+    assert f"{find_premises(41).location}: out, suspected, somebody has called" in text
+    assert f"{find_premises(15).location}: reported, somebody has called" in text
+    assert f"{find_premises(190).location}: supplied" in text
+    listed = text.partition("as a list")[2]
+    assert "5 out, suspected" in listed
+    assert "1 reported; 4 supplied" in listed
+
+
+async def test_the_map_shows_who_is_back(held: HeldHub) -> None:
+    """What is confirmed looks other than what is suspected."""
+    incident = await fuse_out(held)
+    await tell(held, build_confirmation(incident, device="F-113", kind=EvidenceKind.CREW, who="7"))
+    point = find_premises(41).mrid("usage_point")
+    at = held.clock() - timedelta(minutes=1)
+    await tell(held, build_restoration(incident, at=at, kind=EvidenceKind.CREW, who="7", points=[point]))
+    text = await page_of(held, "/console/map?root=F-113")
+    assert 'aria-label="fuse F-113, out, confirmed"' in text
+    assert f"{find_premises(41).location}: back again" in text
+    assert "CB-11" in text.partition("<h1>")[0]  # the way up
+    assert "F-121" not in text
+
+
+@pytest.mark.parametrize("query", ["feeder=NL-11", "feeder=NL-12", "as=places", "as=scheme", "root=CB-12&as=places"])
+async def test_parts_of_the_network_can_be_drawn(held: HeldHub, query: str) -> None:
+    """By feeder, from a device down, by scheme and by place."""
+    text = await page_of(held, f"/console/map?{query}")
+    assert ("F-121" in text) is (query != "feeder=NL-11")
+    assert ("F-111" in text) is (query not in ("feeder=NL-12", "root=CB-12&as=places"))
+    assert "Nothing that is drawn is out" in text
+
+
+@pytest.mark.parametrize("query", ["feeder=nowhere", f"root={HOSTILE}"])
+async def test_what_is_not_in_the_network_is_said_so(held: HeldHub, query: str) -> None:
+    """With what would do."""
+    text = await page_of(held, f"/console/map?{query}", 404)
+    assert "REF-130" in text
+    assert HOSTILE not in text
+
+
+async def test_without_a_network_the_map_says_how_to_get_one(tmp_path: Path) -> None:
+    """And is no error."""
+    held = HeldHub()
+    await held.open(tmp_path, pages=console_pages)
+    assert "cimcare network import" in await page_of(held, "/console/map")
+    await held.hub.close()
+
+
+async def a_country(held: HeldHub) -> None:
+    """A network of forty feeders with fifty transformers each, of odd names, in the place of the town."""
+    devices = [Device(mrid=MRID("S"), name="S", kind=DeviceKind.SOURCE, nodes=("s",))]
+    points = []
+    for feeder in range(40):
+        top = f"B{feeder} {HOSTILE}"
+        devices.append(Device(mrid=MRID(top), name=top, kind=DeviceKind.BREAKER, nodes=("s", top), feeder=f"N{feeder}"))
+        for number in range(50):
+            name = f"T{feeder}-{number}"
+            devices.append(
+                Device(mrid=MRID(name), name=name, kind=DeviceKind.TRANSFORMER, nodes=(top, name), feeder=f"N{feeder}")
+            )
+            points.append(ServicePoint(mrid=MRID(f"P{name}"), name=f"P{name}", node=name, customers=30))
+    async with held.store.transaction() as transaction:
+        await import_network(transaction.records, Network(devices=tuple(devices), points=tuple(points)), NOON)
+
+
+class Counted:
+    """Records that count how often they are asked, and for how many objects at most."""
+
+    def __init__(self, records: Records) -> None:
+        self.asked = 0
+        self.given = 0
+        self._records = records
+
+    async def select(self, collection: Collection[msgspec.Struct], wanted: Selection) -> Sequence[object]:
+        found = await self._records.select(collection, wanted)
+        self.asked += 1
+        self.given += len(found)
+        return found
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._records, name)
+
+
+async def test_a_big_network_is_drawn_in_parts_and_what_is_out_is_in_it(held: HeldHub) -> None:
+    """Sixty thousand customers: the drawing is bounded, and so is what it reads."""
+    await a_country(held)
+    row = a_row(device=MRID("T39-49"), above=(MRID(f"B39 {HOSTILE}"), MRID("S")))
+    counted = Counted(held.store.reader.records)
+    town = await look_at_map(counted, (row,))  # type: ignore[arg-type]
+    assert town is not None
+    nodes = town.nodes()
+    assert len(nodes) == MOST_DEVICES
+    assert any(node.row == row for node in nodes)
+    assert sum(node.hidden for node in nodes) > 0
+    assert counted.asked < 12
+    assert counted.given < 3 * 1000
+    assert all(spot.number == 30 for node in nodes for spot in node.spots)
+    text = await page_of(held, "/console/map")
+    assert HOSTILE not in text
+    assert "are not drawn" in text
+    assert "/console/map?root=" in text
+
+
+@pytest.mark.parametrize("layout", list(Layout))
+async def test_no_two_things_stand_at_one_place(held: HeldHub, layout: Layout) -> None:
+    """Whatever the model says of where they are; and the same network gives the same drawing."""
+    town = await look_at_map(held.store.reader.records, ())
+    assert town is not None
+    assert has_places(town.roots)
+    drawn = lay_out(town.roots, layout)
+    assert drawn == lay_out(town.roots, layout)
+    places = [(one.x, one.y) for one in drawn.placed] + [(x, y) for one in drawn.placed for _, x, y in one.spots]
+    assert len(places) == 56 + 200
+    nearest = min(math.dist(one, other) for one, other in itertools.combinations(places, 2))
+    assert nearest > 8
+    assert all(0 < x < drawn.width and 0 < y < drawn.height for x, y in places)

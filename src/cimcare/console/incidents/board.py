@@ -4,6 +4,7 @@ One look reads open incidents alone, at most `MOST_OPEN` of them; how many were 
 """
 
 import asyncio
+import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -25,6 +26,7 @@ from cimcare.systems.oms.kinds import CLOSED, EXTENTS, INCIDENTS, OPEN, ExtentRe
 from cimcare.systems.oms.restored import is_planned, start_of
 from cimcare.systems.oms.works import WORKS
 from cimcare.systems.premises import PREMISES, PremisesRecord
+from cimcare.systems.wms.crews import CREWS, name_of_crew
 
 __all__ = [
     "MOST_OPEN",
@@ -47,6 +49,9 @@ MOST_OPEN = 2000
 """Open incidents that one look reads, those that began first; with more of them the page says so."""
 
 _PAGE = 250
+_SCHEME = re.compile(r" \(\w+\)\Z")
+"""The type of a name, as it stands behind it in the key of a place that nobody knows."""
+
 _MOST_ENDED = 12
 _ENDED_WITHIN = timedelta(hours=24)
 
@@ -208,7 +213,9 @@ async def rows_of(records: Records, incidents: Iterable[Stored[Incident]]) -> tu
     services = (MRID(one.service) for one in extents.values() if one.device is None and one.service)
     homes = await _find_all(records, PREMISES, services)
     orders = await _find_all(records, WORKS, (work.mrid for one in every for work in one.body.works if work.mrid))
-    names = {mrid: order.crew for mrid, order in orders.items()}
+    crews = await _find_all(records, CREWS, (MRID(one.crew) for one in orders.values() if one.crew))
+    called = {mrid: name_of_crew(crew) for mrid, crew in crews.items()}
+    names = {mrid: called.get(MRID(order.crew), order.crew) for mrid, order in orders.items()}
     return tuple(_row(one, extents.get(one.mrid, ExtentRecord()), devices, homes, names) for one in every)
 
 
@@ -278,7 +285,7 @@ def _place_of(body: Incident, extent: ExtentRecord, home: PremisesRecord | None)
     if home is not None:
         return shown_address(home.address) or "One premises"
     named = _name_of(labels_of(body.location)) if body.location is not None else ""
-    return named or extent.service.partition(":")[2] or "Place not named"
+    return named or _SCHEME.sub("", extent.service.partition(":")[2]) or "Place not named"
 
 
 def _name_of(labels: Iterable[Label]) -> str:

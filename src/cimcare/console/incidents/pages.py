@@ -9,6 +9,9 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from cimcare.console.frame import Area, Frame, Page, Sent, read_sent
 from cimcare.console.incidents.answers import Said, find_said
 from cimcare.console.incidents.board import Board, Certainty, Filters, Progress, look_at_board, select_rows, total
+from cimcare.console.incidents.drawing import draw_sign, draw_town
+from cimcare.console.incidents.layout import Layout, has_places, lay_out
+from cimcare.console.incidents.mapping import Supply, look_at_map
 from cimcare.console.incidents.reading import MOST_LISTED, MOST_POINTS, Seen, find_incident
 from cimcare.console.incidents.saying import Typed, saying_of
 from cimcare.console.overview.live import Live
@@ -58,6 +61,7 @@ def incidents_area(frame: Frame) -> Area:
             Page("/incidents/live", pages.live),
             Page("/incidents/part", pages.part),
             Page("/incidents/storm", pages.switch_storm, takes_form=True),
+            Page("/map", pages.map),
             Page("/incidents/{mrid}", pages.incident),
             Page("/incidents/{mrid}", pages.say, takes_form=True),
         ],
@@ -149,6 +153,35 @@ class _Incidents:
         changes = {"storm": StormMode(given)}
         await alter_estimate_rules(inside.store, changes, actor=actor_of(request), now=inside.clock())
         return RedirectResponse("/console/incidents", 303)
+
+    async def map(self, request: Request) -> Response:
+        """The network, from the sources or a device down, with what is out."""
+        given = request.query_params
+        board = await self._looks.board()
+        root, feeder = given.get("root", "").strip(), given.get("feeder", "").strip()
+        rows = select_rows(board.rows, Filters())
+        town = await look_at_map(self._frame.inside.reader.records, rows, root=root, feeder=feeder)
+        if town is None:
+            found = f"no device {root}" if root else f"no feeder {feeder}"
+            finding = finding_of("REF-130", request.url.path, found, "a device or feeder of the network model")
+            return self._frame.problem(request, finding, 404)
+        knows = has_places(town.roots)
+        layout = Layout.PLACES if knows and given.get("as", "") == Layout.PLACES else Layout.SCHEME
+        nodes = town.nodes()
+        names = {node.device.mrid: node.device.name for node in nodes}
+        out = sum(row.out for row in town.rows)
+        values = {
+            "town": town,
+            "now": board.at,
+            "layout": layout.value,
+            "has_places": knows,
+            "drawing": draw_town(lay_out(town.roots, layout), f"{len(nodes)} devices, {out} customers out"),
+            "legend": [(supply.value, draw_sign(supply, 9, 9, 6)) for supply in Supply],
+            "nodes": [(node, names.get(node.device.upstream) if node.device.upstream else None) for node in nodes],
+            "hidden": sum(node.hidden for node in nodes),
+            "feeders": sorted({node.device.feeder for node in nodes if node.device.feeder}),
+        }
+        return self._frame.show(request, "incidents/map.html", values)
 
     async def incident(self, request: Request) -> Response:
         """One incident."""
