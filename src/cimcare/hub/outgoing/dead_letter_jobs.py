@@ -194,6 +194,7 @@ class Jobs:
             failure = str(error)
         finally:
             teller.cancel()
+            await asyncio.wait({teller})  # so that what it says does not come after the end
         with contextlib.suppress(CimcareError):  # what was done is done; the job is seen to be lost
             await self._tell(job.id, tally, ended_at=self._clock(), failure=failure)
 
