@@ -272,7 +272,7 @@ def find_reported(hub: HubProcess) -> str:
 
 
 PAGES = {
-    "tickets": Shown(path="/console/tickets", told="Latest tickets"),
+    "tickets": Shown(path=f"/console/tickets?q={find_premises(REPORTED_HOME).account}", told="reported already"),
     "ticket": Shown(path=find_reported, told="the freezer is thawing"),
     "ticket-taken": Shown(path=lambda hub: f"{find_reported(hub)}?taken=known", told="is reported already"),
     "callbacks": Shown(path="/console/tickets/callbacks", told="To be called"),

@@ -140,6 +140,8 @@ async def test_tickets_and_sales_stand_on_the_page(held: HeldHub) -> None:
     assert ticket.headers["location"].partition("?")[0] in text
     assert "R-1" in text
     assert "20 USD" in text
+    intake = text.split('class="button" href="')[1].split('"')[0]
+    assert "reported already" in await page_of(held, intake)
 
 
 async def test_hostile_text_is_text(held: HeldHub) -> None:

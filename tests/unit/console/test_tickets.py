@@ -82,6 +82,9 @@ async def test_who_calls_again_hears_the_incident_at_once(held: HeldHub) -> None
     assert "is reported already; your call is noted" in text
     assert "the freezer is thawing" in text
     assert len(await held.log(noun="TroubleTickets", verb="create")) == 1
+    messages = text.split('id="messages-head"')[1]
+    assert "<b>create</b> TroubleTickets" in messages
+    assert "<b>change</b> TroubleTickets" in messages
 
 
 async def test_danger_needs_nobody_and_is_told_first(held: HeldHub) -> None:

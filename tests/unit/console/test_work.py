@@ -4,6 +4,7 @@ from urllib.parse import unquote
 
 import pytest
 
+from cimcare.exchange.log import Direction
 from cimcare.model import service_order, service_request
 from cimcare.model.enumerations import WorkKind, WorkStatusKind
 from cimcare.model.envelope import Header, Payload, RequestMessage, ResponseMessage, Result
@@ -77,9 +78,15 @@ async def test_an_order_goes_across_the_board_by_the_buttons(held: HeldHub) -> N
     assert "as left" in text
     assert "41007" in text
     assert await stages(held) == {Stage.DONE: ["so-1"]}
-    await do(held, path, "close")
+    text = await do(held, path, "close")
+    steps = [one.split("</a>")[0] for one in text.split('id="history-head"')[1].split("</ol>")[0].split('">')[2:]]
+    said = [one for one in steps if one and not one.startswith("20")]
+    assert said == ["created", f"dispatched ({METERS.name})", "enroute", "onSite", "completed", "closed"]
+    assert "<b>close</b> ServiceOrders" in text
     told = [
-        one.verb for one in await held.log(noun="ServiceOrders", direction="out") if one.archetype == "EventMessage"
+        one.verb
+        for one in await held.log(noun="ServiceOrders", direction=Direction.OUT)
+        if one.archetype == "EventMessage"
     ]
     assert told == ["created", "changed", "changed", "changed", "changed", "closed"]
 

@@ -5,6 +5,7 @@ from urllib.parse import quote, urlencode
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from cimcare.console.about import messages_about
 from cimcare.console.frame import Area, Frame, Page, Sent, read_sent
 from cimcare.console.masking import mask_contact
 from cimcare.console.overview.live import Live
@@ -67,7 +68,8 @@ class _Tickets:
         return {"latest": self._frame.rendering.fragment("tickets/_latest.html", {"latest": latest, "label": "Latest"})}
 
     async def intake(self, request: Request) -> Response:
-        return await self._form(request, Sent({}), None)
+        """The form, with whom another page has in hand."""
+        return await self._form(request, Sent({"q": request.query_params.getlist("q")}), None)
 
     async def take(self, request: Request) -> Response:
         """Take a call, or look who may be calling; whatever is wrong, what was typed stays."""
@@ -100,7 +102,8 @@ class _Tickets:
         if shown is None:
             found = finding_of("REF-103", request.url.path, "no such ticket", "the mRID of a ticket of the list")
             return self._frame.problem(request, found, 404)
-        values = {"shown": shown, "taken": taken, "mask": mask_contact}
+        about = await messages_about(self._frame.inside, mrid)
+        values = {"shown": shown, "taken": taken, "mask": mask_contact, "about": about}
         return self._frame.show(request, "tickets/ticket.html", values)
 
     async def _form(

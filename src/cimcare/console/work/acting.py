@@ -30,7 +30,7 @@ def message_for(deed: str, work: WorkView, sent: Sent) -> tuple[Verb, Role, Payl
     if deed in (Deed.CANCEL, Deed.CLOSE):
         verb = Verb.CANCEL if deed == Deed.CANCEL else Verb.CLOSE
         return verb, Role.CIS, Payload(content=(_identity_of(work),))
-    task = _task_for(deed, sent)
+    task = _task_for(deed, work, sent)
     order = service_order.Work(
         mrid=work.mrid, status_kind=_REPORTED[deed], work_tasks=(task,) if task is not None else ()
     )
@@ -47,10 +47,11 @@ def _identity_of(
     return work_request.WorkRequests(work=(work_request.Work(mrid=work.mrid),))
 
 
-def _task_for(deed: str, sent: Sent) -> service_order.WorkTask | None:
+def _task_for(deed: str, work: WorkView, sent: Sent) -> service_order.WorkTask | None:
     crew, reason = sent.one("crew"), sent.one("reason")
     if deed == Deed.DISPATCH and crew:
-        return service_order.WorkTask(crews=(Crew(mrid=MRID(crew)),))
+        names = next((one.names for one in work.able if one.mrid == crew), ())
+        return service_order.WorkTask(crews=(Crew(mrid=MRID(crew), names=names),))
     if deed == Deed.INCOMPLETE and reason:
         return service_order.WorkTask(work_location=service_order.ServiceLocation(site_access_problem=reason))
     if deed == Deed.COMPLETE:

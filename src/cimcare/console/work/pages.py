@@ -6,11 +6,13 @@ from urllib.parse import quote
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from cimcare.console.about import messages_about
 from cimcare.console.frame import Area, Frame, Page, Sent, read_sent
 from cimcare.console.overview.live import Live
 from cimcare.console.overview.pages import MOST_WATCHERS
 from cimcare.console.owned import service_orders
 from cimcare.console.work.acting import message_for
+from cimcare.console.work.history import history_of
 from cimcare.console.work.looking import find_work
 from cimcare.errors import Finding, finding_of
 from cimcare.exchange.ports import Records
@@ -125,7 +127,16 @@ class _Work:
         work = await find_work(self._frame.inside, MRID(request.path_params["mrid"]))
         if work is None:
             return self._missing(request)
-        values = {"work": work, "sent": sent, "problem": problem, "done": request.query_params.get("done", "")}
+        inside = self._frame.inside
+        about = await messages_about(inside, work.mrid)
+        values = {
+            "work": work,
+            "sent": sent,
+            "problem": problem,
+            "done": request.query_params.get("done", ""),
+            "about": about,
+            "steps": await history_of(inside.reader, work.noun, work.mrid, about.entries),
+        }
         return self._frame.show(request, "work/work.html", values, status=200 if problem is None else 409)
 
     def _missing(self, request: Request) -> Response:
