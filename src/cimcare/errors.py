@@ -278,6 +278,7 @@ _TABLE = (
     _row("NET-128", "broker message holds no text", "1.8"),
     _row("NET-129", "consumer not attached", "5.3", 503, soap="Server", acts="operator"),
     _row("NET-130", "broker has no room for messages", "4.1", 504, soap="Server", acts="operator"),
+    _row("NET-131", "message begun too often without an end", "4.1", 504, soap="Server", acts="operator"),
     # SIM-111 to SIM-119: storms
     _row("SIM-111", "profile of a storm cannot be used", "1.8", acts="operator"),
     _row("SIM-112", "storm cannot begin", "4.1", 504, soap="Server", acts="operator"),

@@ -31,6 +31,7 @@ from cimcare.hub.intake.listening import BrokerState, Listener
 from cimcare.hub.intake.passing import Circuits, Passing
 from cimcare.hub.intake.pipeline import Pipeline
 from cimcare.hub.intake.setup import setup_of
+from cimcare.hub.intake.suspects import StoredSuspects
 from cimcare.hub.metrics import Metrics
 from cimcare.hub.operation.doctor import Doctor, metrics_of
 from cimcare.hub.operation.readiness_facts import Gatherer
@@ -252,6 +253,7 @@ class Hub:
                 new_id=new_id,
                 chance=chance,
                 logger=logger,
+                suspects=StoredSuspects(store, clock),
                 on_taken=metrics.count_broker_message,
             )
             for outlet in outlets

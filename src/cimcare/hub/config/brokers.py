@@ -89,6 +89,15 @@ class BrokerKeys(msgspec.Struct, frozen=True, kw_only=True):
     prefetch: Annotated[
         int, described("Most messages of one queue or topic that are here unsettled.", least=1, most=10000)
     ] = 50
+    redelivery_limit: Annotated[
+        int,
+        described(
+            "How often a message that comes again may have been begun and not ended, since the hub died each time,"
+            " before it becomes a dead letter; 0 for ever.",
+            least=0,
+            most=1000,
+        ),
+    ] = 5
     connect_seconds: Annotated[
         float, described("How long one waits for a connection.", unit="seconds", least=0.1, most=600)
     ] = 10.0
@@ -186,6 +195,7 @@ def build_broker(name: str, values: Mapping[str, object], context: str, note: No
         listen=listen,
         replies=replies,
         prefetch=keys.prefetch,
+        redelivery_limit=keys.redelivery_limit,
         connect=timedelta(seconds=keys.connect_seconds),
         confirm=timedelta(seconds=keys.confirm_seconds),
         reconnect=Retry(
@@ -301,6 +311,7 @@ def broker_keys(broker: Broker) -> dict[str, Plain]:
         "listen": tuple(str(each) for each in broker.listen) or ("none",),
         "replies": str(broker.replies),
         "prefetch": broker.prefetch,
+        "redelivery_limit": broker.redelivery_limit,
         "connect_seconds": broker.connect.total_seconds(),
         "confirm_seconds": broker.confirm.total_seconds(),
         "heart_beat_seconds": broker.heart_beat.seconds,

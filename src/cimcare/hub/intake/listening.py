@@ -23,6 +23,7 @@ from cimcare.codec.limits import Limits
 from cimcare.errors import Finding, finding_of
 from cimcare.exchange.ports import Clock, NewID
 from cimcare.exchange.store import StoreError
+from cimcare.hub.intake.suspects import Suspects
 from cimcare.transport.broker.brokers import Broker, Consumed
 from cimcare.transport.broker.channel import BrokerChannel
 from cimcare.transport.broker.life import Link, LinkState
@@ -47,7 +48,7 @@ from cimcare.transport.broker.ports import (
     Subscription,
 )
 from cimcare.transport.broker.sender import CONTENT_TYPE, Outlet
-from cimcare.transport.channel import Answer, Receive, Received
+from cimcare.transport.channel import Answer, Origin, Receive, Received
 
 __all__ = ["BrokerCounts", "BrokerState", "ConsumerState", "Listener", "Taken"]
 
@@ -144,6 +145,7 @@ class Listener:
         new_id: New identifiers.
         chance: Jitter.
         logger: Where it is noted what failed.
+        suspects: What remembers over a death of the process what was begun.
         on_taken: Told what became of each message: the name of the broker, and a word.
     """
 
@@ -159,6 +161,7 @@ class Listener:
         new_id: NewID,
         chance: random.Random,
         logger: structlog.typing.FilteringBoundLogger,
+        suspects: Suspects,
         on_taken: Callable[[str, str], None] = lambda _, __: None,
     ) -> None:
         self.broker: Broker = outlet.broker
@@ -172,6 +175,8 @@ class Listener:
         self._chance = chance
         self._log = logger
         self._on_taken = on_taken
+        self._suspects = suspects
+        self._alone = asyncio.Lock()
         self._process = new_id()
         self._consumers = tuple(_Consumer(each) for each in sorted(self.broker.consumed, key=_is_of_topic))
         self._has_turn = False
@@ -452,7 +457,8 @@ class Listener:
             if await self._offer(session, arrived, aside=finding) is not None:  # who gave it up waits for no answer
                 await self._end(session, arrived, Taken.EXPIRED, finding)
             return
-        offered = await self._offer(session, arrived)
+        offer = self._offer_again if message.redeliveries else self._offer
+        offered = await offer(session, arrived)
         if offered is None:
             return  # it comes again
         channel, answer = offered
@@ -471,6 +477,37 @@ class Listener:
                 message_id=arrived.message.message_id,
             )
         await self._acknowledge(session, arrived)
+
+    async def _offer_again(self, session: Session, arrived: Arrived) -> tuple[BrokerChannel, Answer] | None:
+        """As `_offer`, of what was handed out before: it may be what the hub died of.
+
+        What was begun once without an end is begun alone among its like: the next death is not blamed on others.
+        """
+        origin = origin_of(arrived.message, arrived.destination, self.broker.name)
+        limit, times = self.broker.redelivery_limit, 0
+        with contextlib.suppress(StoreError):  # then nothing can be kept either, and it waits for that
+            times = await self._suspects.times(origin)
+        if limit and times >= limit:
+            found = f"a message begun {times} times and never ended, handed out {origin.redeliveries} times before"
+            accepted = "one that the hub outlives; setting redelivery_limit of the broker"
+            finding = finding_of("NET-131", str(arrived.destination), found, accepted, "guarantee G6")
+            offered = await self._offer(session, arrived, aside=finding)
+            if offered is not None:
+                await self._forget_suspect(origin)
+            return offered
+        async with contextlib.AsyncExitStack() as stack:
+            if times:
+                await stack.enter_async_context(self._alone)
+            with contextlib.suppress(StoreError):
+                await self._suspects.begin(origin)
+            try:
+                return await self._offer(session, arrived)
+            finally:
+                await self._forget_suspect(origin)
+
+    async def _forget_suspect(self, origin: Origin) -> None:
+        with contextlib.suppress(StoreError):
+            await self._suspects.end(origin)
 
     async def _offer(
         self, session: Session, arrived: Arrived, *, aside: Finding | None = None

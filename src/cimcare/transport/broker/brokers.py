@@ -32,7 +32,8 @@ class Broker(msgspec.Struct, frozen=True, kw_only=True):
     consumes, those of topics durably; `replies` where partners send later replies. Of each of `listen` at most
     `prefetch` messages are here at once. A connection is to be there within `connect`, and a message confirmed
     within `confirm`. `watch` is how often it is proved that consumers are attached (0: never). With `expires` a
-    request is not served any more when we have ceased to wait for its reply.
+    request is not served any more when we have ceased to wait for its reply. What comes again and was begun
+    `redelivery_limit` times without an end is not begun once more (0: it is).
     """
 
     name: str
@@ -46,6 +47,7 @@ class Broker(msgspec.Struct, frozen=True, kw_only=True):
     listen: tuple[Consumed, ...] = ()
     replies: Destination
     prefetch: int = 50
+    redelivery_limit: int = 5
     connect: timedelta = timedelta(seconds=10)
     confirm: timedelta = timedelta(seconds=10)
     reconnect: Retry = RECONNECT

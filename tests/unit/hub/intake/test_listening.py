@@ -13,8 +13,10 @@ from cimcare.exchange.partners import Retry
 from cimcare.exchange.patterns import build_fault
 from cimcare.exchange.store import StoreError
 from cimcare.hub.intake.listening import Listener, Taken
+from cimcare.hub.intake.suspects import StoredSuspects
+from cimcare.store.memory import MemoryStore
 from cimcare.transport.broker.brokers import Broker, Consumed
-from cimcare.transport.broker.mapping import HUB, PROBE
+from cimcare.transport.broker.mapping import HUB, PROBE, origin_of
 from cimcare.transport.broker.ports import BrokerMessage
 from cimcare.transport.broker.sender import Outlet
 from cimcare.transport.channel import Answer, Received
@@ -65,6 +67,7 @@ class House:
         self.pipeline = Pipeline()
         self.now = datetime.now(UTC)
         self.has_turn = True
+        self.store = MemoryStore()
         self.ids = 0
         self.events: list[structlog.typing.EventDict] = []
         self.listener: Listener
@@ -113,7 +116,12 @@ class House:
         }
         self.outlet = Outlet(settings, **common)
         self.listener = Listener(
-            self.outlet, receive=self.pipeline, hold_turn=self.hold_turn, new_id=self.new_id, **common
+            self.outlet,
+            receive=self.pipeline,
+            hold_turn=self.hold_turn,
+            new_id=self.new_id,
+            suspects=StoredSuspects(self.store, self.clock),
+            **common,
         )
         self.outlet.link.start()
         self.listener.start()
@@ -266,6 +274,59 @@ async def test_what_cannot_be_put_aside_now_is_not_acknowledged(house: House) ->
     house.broker.put(QUEUE, asked(b"", message_id="ID:1"))
     await house.until(lambda: house.count(Taken.HELD) == 3 and house.count(Taken.UNREADABLE) == 1)
     assert not house.pipeline.answers
+
+
+async def test_what_the_hub_died_of_again_and_again_is_put_aside(house: House) -> None:
+    """One message must not keep the hub from living; how often it was begun is known to the store alone."""
+    suspects = StoredSuspects(house.store, house.clock)
+    killer = asked(an_envelope("killer", object_id="k"), message_id="ID:k", redeliveries=7)
+    origin = origin_of(killer, a_place(QUEUE), "main")
+    for _ in range(5):
+        await suspects.begin(origin)
+    house.start()
+    await house.attached()
+    house.broker.put(QUEUE, asked(an_envelope("other"), message_id="ID:o", redeliveries=7))
+    house.broker.put(QUEUE, killer)
+    await house.until(lambda: house.count(Taken.UNREADABLE) == 1 and house.count(Taken.SERVED) == 1)
+    (aside,) = [one.aside for one in house.pipeline.received if one.aside is not None]
+    assert (aside.code, aside.found) == (
+        "NET-131",
+        "a message begun 5 times and never ended, handed out 7 times before",
+    )
+    assert len(house.pipeline.commits) == 1
+    assert await suspects.times(origin) == 0  # an operator who sends it again begins anew
+
+
+async def test_what_may_kill_is_begun_alone_and_not_blamed_once_it_has_ended(house: House) -> None:
+    """Fifty that were under way at a death would else be put aside with the one that was its cause."""
+    suspects = StoredSuspects(house.store, house.clock)
+    messages = [asked(an_envelope(f"m{n}", object_id=f"t{n}"), message_id=f"ID:{n}", redeliveries=1) for n in range(3)]
+    origins = [origin_of(one, a_place(QUEUE), "main") for one in messages]
+    for origin in origins:
+        await suspects.begin(origin)
+    gate = house.pipeline.gates[b"<MessageID>m"] = asyncio.Event()
+    house.start()
+    await house.attached()
+    for message in messages:
+        house.broker.put(QUEUE, message)
+    await house.until(lambda: bool(house.pipeline.received))
+    await asyncio.sleep(0.05)
+    assert len(house.pipeline.received) == 1
+    assert sorted([await suspects.times(origin) for origin in origins]) == [1, 1, 2]
+    gate.set()
+    await house.until(lambda: house.count(Taken.SERVED) == 3)
+    assert [await suspects.times(origin) for origin in origins] == [0, 0, 0]
+
+
+async def test_a_message_that_cannot_be_kept_now_is_no_suspect(house: House) -> None:
+    """That the store is away is not its fault, however often the broker hands it out meanwhile."""
+    house.pipeline.answers = [Answer(status=503, is_kept=False)] * 2
+    house.start()
+    await house.attached()
+    message = asked(an_envelope(), message_id="ID:1", redeliveries=30)
+    house.broker.put(QUEUE, message)
+    await house.until(lambda: house.count(Taken.SERVED) == 1)
+    assert await StoredSuspects(house.store, house.clock).times(origin_of(message, a_place(QUEUE), "main")) == 0
 
 
 async def test_a_selector_goes_to_the_broker_and_lets_our_own_probes_pass(house: House) -> None:
