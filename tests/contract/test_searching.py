@@ -198,9 +198,9 @@ async def test_a_search_says_how_far_it_has_looked(store: Store, monkeypatch: py
 
 
 def _modules_with_look() -> list[object]:
-    from cimcare.store import postgres_log
+    from cimcare.store import postgres_log, sqlite_log
 
-    return [postgres_log]
+    return [postgres_log, sqlite_log]
 
 
 async def test_a_rare_thing_is_found_however_far_back(store: Store) -> None:

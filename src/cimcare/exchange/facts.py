@@ -199,21 +199,20 @@ class Subjects(msgspec.Struct, frozen=True, kw_only=True):
     """What a message is searched by: mRIDs and names, as they stand in it.
 
     `premises` are service locations and usage points; `accounts` customers, their accounts and agreements; `objects`
-    stand directly in the payload; `references` are IDs in request, reply and payload.
+    stand directly in the payload, each with all that it is called, those without identity left out; `references` are
+    IDs in request, reply and payload.
     """
 
     premises: frozenset[str] = frozenset()
     accounts: frozenset[str] = frozenset()
-    objects: tuple[str, ...] = ()
+    objects: tuple[tuple[str, ...], ...] = ()
     references: tuple[str, ...] = ()
 
 
 def subjects_of(message: RequestMessage | EventMessage | ResponseMessage) -> Subjects:
     """What a message is searched by."""
     contents = _contents(message.payload)
-    objects = [
-        name for root in contents for value in getattr(root, _ITEM_OF[type(root)]) for name in _identity_of(value)
-    ]
+    objects = [tuple(_identity_of(value)) for root in contents for value in getattr(root, _ITEM_OF[type(root)])]
     premises: set[str] = set()
     accounts: set[str] = set()
     for subject in _walk(contents, _TO_SUBJECTS, _SUBJECT_TYPES):
@@ -221,7 +220,7 @@ def subjects_of(message: RequestMessage | EventMessage | ResponseMessage) -> Sub
     return Subjects(
         premises=frozenset(premises),
         accounts=frozenset(accounts),
-        objects=tuple(objects),
+        objects=tuple(filter(None, objects)),
         references=tuple(identifier.value for identifier in _ids_of(message)),
     )
 

@@ -16,6 +16,7 @@ import re
 from enum import StrEnum
 from functools import lru_cache
 from hashlib import blake2b
+from itertools import chain
 
 from cimcare.errors import CimcareError
 from cimcare.exchange.facts import fold, subjects_of
@@ -35,7 +36,7 @@ __all__ = [
     "words_of",
 ]
 
-LOOK = 5000
+LOOK = 1000
 """Messages that one search looks at, at most, where no index knows the answer by itself."""
 
 MOST_WORDS = 500
@@ -123,7 +124,7 @@ def terms_of(entry: LogEntry, raw: bytes, about: Content | None) -> tuple[int, .
         for subject, values in (
             ("p", subjects.premises),
             ("a", subjects.accounts),
-            ("o", subjects.objects),
+            ("o", tuple(chain.from_iterable(subjects.objects))),
             ("r", subjects.references),
         ):
             if values:

@@ -18,7 +18,7 @@ from cimcare.exchange.log import (
     Outcome,
     Transport,
 )
-from cimcare.exchange.searching import outcome_term, terms_of
+from cimcare.exchange.searching import LOOK, outcome_term, terms_of
 from cimcare.store.instants import from_micros, to_micros
 from cimcare.store.pending import Pending
 from cimcare.store.sealing import Sealing
@@ -50,6 +50,7 @@ _IS_NEEDED = (
 _PUT_TERMS = "INSERT INTO message_terms (rowid, terms) VALUES (?, ?)"
 _TAKE_TERMS = "INSERT INTO message_terms (message_terms, rowid, terms) VALUES ('delete', ?, ?)"
 _MATCH = "SELECT rowid FROM message_terms WHERE message_terms MATCH ? AND rowid BETWEEN ? AND ? ORDER BY rowid"
+_LOOKED_AT_TOGETHER = 200
 _WALKED_TOGETHER = 1000
 """Rows of one step of a long walk, between which others get to work."""
 
@@ -159,14 +160,29 @@ class SqliteLogReader:
         furthest = "min" if stretch.newest_first else "max"
         count, last = self._session.one(
             f"SELECT count(*), {furthest}(rowid) FROM ({_MATCH}{_order_of(stretch)} LIMIT ?)",  # noqa: S608
-            (_match_of([group]), stretch.low, stretch.high, limit),
+            (_match_of(group), stretch.low, stretch.high, limit),
         )
         return count, last or 0
 
     async def matching(self, groups: Sequence[Group], stretch: Stretch, limit: int) -> Sequence[int]:
-        """Messages of a stretch with a term of each group, in its order."""
-        values = (_match_of(groups), stretch.low, stretch.high, limit)
-        return [row[0] for row in self._session.all(f"{_MATCH}{_order_of(stretch)} LIMIT ?", values)]
+        """Messages of a stretch with a term of each group, in its order.
+
+        The index alone could do it, but while it finds none that has all of them it goes on beyond the stretch, to the
+        end of the log. So the rarest is read off the index, and the terms of those messages are looked at.
+        """
+        first, *rest = groups
+        values = (_match_of(first), stretch.low, stretch.high, LOOK if rest else limit)
+        candidates = [row[0] for row in self._session.all(f"{_MATCH}{_order_of(stretch)} LIMIT ?", values)]
+        if not rest:
+            return candidates
+        found: list[int] = []
+        for at in range(0, len(candidates), _LOOKED_AT_TOGETHER):
+            together = candidates[at : at + _LOOKED_AT_TOGETHER]
+            terms = await self.terms(together)
+            found += [each for each in together if each in terms and not any(map(terms[each].isdisjoint, rest))]
+            if len(found) >= limit:
+                break
+        return found[:limit]
 
     async def entries(self, sequences: Sequence[int]) -> Sequence[LogEntry]:
         """Entries of messages."""
@@ -338,9 +354,9 @@ def _text_of(terms: Iterable[int]) -> str:
     return " ".join([f"{term:x}" for term in terms])
 
 
-def _match_of(groups: Iterable[Group]) -> str:
-    """What the index is asked: one of each group."""
-    return " AND ".join("(" + " OR ".join(f'"{term:x}"' for term in sorted(group)) + ")" for group in groups)
+def _match_of(group: Group) -> str:
+    """What the index is asked: one of these terms."""
+    return " OR ".join(f'"{term:x}"' for term in sorted(group))
 
 
 def _order_of(stretch: Stretch) -> str:

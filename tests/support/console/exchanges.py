@@ -22,6 +22,12 @@ def find_conversation(hub: HubProcess) -> str:
         return f"/console/conversations/{json.load(answer)['items'][0]['correlationId']}"
 
 
+def find_change(hub: HubProcess) -> str:
+    """The last event that tells of a change: what it says otherwise than the message before it about the object."""
+    with urlopen(f"{hub.address}/api/v1/messages?verb=changed&order=newest&limit=1") as answer:
+        return f"/console/messages/{json.load(answer)['items'][0]['sequence']}?as=changes"
+
+
 PAGES = {
     "overview": Shown(path="/console/", told="All is well"),
     "messages": Shown(path="/console/messages", told="TroubleTickets", whole=False),
@@ -30,6 +36,8 @@ PAGES = {
     "message-refused": Shown(path="/console/messages/20", told="BUS-105"),
     "message-source": Shown(path="/console/messages/20?as=source", told="Envelope"),
     "message-json": Shown(path="/console/messages/1?as=json", told='"RequestMessage"'),
+    "messages-found": Shown(path="/console/messages?premises=SL-30021&text=no_supply", told="TroubleTickets"),
+    "message-changes": Shown(path=find_change, told="changed"),
     "conversation": Shown(path=find_conversation, told="create ServiceRequests"),
     "readiness": Shown(path="/console/readiness", told="this hub"),
     "nothing": Shown(path="/console/nothing-of-the-kind", told="NET-103", is_pictured=False),

@@ -40,6 +40,23 @@ def test_the_list_goes_back_page_by_page_to_the_first_message(page: Page, town: 
     assert seen == list(range(seen[0], 0, -1))
 
 
+def test_what_was_said_of_premises_is_found_and_compared(page: Page, town: HubProcess) -> None:
+    """A caller names the house and a word of it; what changed since lies on the table."""
+    page.goto(f"{town.address}/console/messages")
+    page.get_by_label("Premises").fill("sl-30021")
+    page.get_by_label("Text").fill("NO_SUPPLY")
+    page.get_by_role("button", name="Search").click()
+    rows = page.locator("tbody tr")
+    expect(rows.first).to_contain_text("TroubleTickets")
+    rows.last.get_by_role("link").first.click()
+    expect(page.locator(".beside")).to_contain_text("Its reply")
+    page.goto(f"{town.address}/console/messages?verb=changed")
+    page.locator("tbody tr").first.get_by_role("link").first.click()
+    page.get_by_role("link", name="Changes", exact=True).click()
+    expect(page.locator(".diff .new, .diff .gone").first).to_be_visible()
+    expect(page.locator("main")).to_contain_text("changed")
+
+
 def test_a_wrong_filter_says_what_would_do(page: Page, town: HubProcess) -> None:
     """As every error of the hub does."""
     response = page.goto(f"{town.address}/console/messages?since=yesterday")

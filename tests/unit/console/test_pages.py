@@ -4,6 +4,7 @@ import asyncio
 import html
 import re
 
+import msgspec
 import pytest
 import structlog
 
@@ -12,7 +13,10 @@ from cimcare.exchange.ports import Selection
 from cimcare.exchange.store import StoreError
 from cimcare.hub.rest.audience import HELLO, Audience
 from cimcare.hub.rest.queries import MessageFilter
+from cimcare.model.envelope import RequestMessage
+from cimcare.model.identity import MessageID
 from cimcare.model.nouns import Noun
+from cimcare.model.trouble_ticket import TroubleTickets
 from cimcare.model.verbs import Verb
 from cimcare.samples import build_message
 from cimcare.store import searching
@@ -214,3 +218,66 @@ async def test_pages_lead_back_to_where_one_came_from(held: HeldHub) -> None:
     again = await page_of(held, html.unescape(newer[1]))
     rows = re.compile(r'<td class="num"><a href="/console/messages/(\d+)"')
     assert rows.findall(again) == rows.findall(first)[::-1]
+
+
+def a_change(cause: str) -> RequestMessage:
+    """A change of the ticket of `build_message`, whose comment it replaces."""
+    message = build_message(Noun.TROUBLE_TICKETS, Verb.CREATE)
+    assert isinstance(message, RequestMessage)
+    assert message.payload is not None
+    (root,) = message.payload.content
+    assert isinstance(root, TroubleTickets)
+    (ticket,) = root.trouble_ticket
+    root = TroubleTickets(trouble_ticket=(msgspec.structs.replace(ticket, comment=cause),))
+    header = msgspec.structs.replace(message.header, verb=Verb.CHANGE, message_id=MessageID("changed"))
+    payload = msgspec.structs.replace(message.payload, content=(root,))
+    return msgspec.structs.replace(message, header=header, payload=payload)
+
+
+async def test_what_changed_since_the_message_before_is_shown_line_by_line(held: HeldHub) -> None:
+    """Else one lies two trees beside one another and looks."""
+    await held.post(build_message(Noun.TROUBLE_TICKETS, Verb.CREATE))
+    before = max(entry.sequence for entry in await held.log(noun="TroubleTickets") if entry.archetype == "EventMessage")
+    await held.post(a_change("the <b>pole</b> leans"), CHANNELS["rest-json"])
+    (change,) = await held.log(verb="change")
+    text = await page_of(held, f"/console/messages/{change.sequence}?as=changes")
+    assert f'href="/console/messages/{before}"' in text
+    assert "lines the same" in text
+    new = re.findall(r'<li class="new d\d+">.*?</li>', text)
+    gone = re.findall(r'<li class="gone d\d+">.*?</li>', text)
+    assert any("the &lt;b&gt;pole&lt;/b&gt; leans" in line and "now:" in line for line in new)
+    assert gone
+    assert "<b>pole" not in text
+
+
+async def test_the_first_message_of_an_object_has_nothing_before_it(held: HeldHub) -> None:
+    """It says so, and does not compare it with another object."""
+    await held.post(build_message(Noun.SERVICE_REQUESTS, Verb.CREATE))
+    await held.post(build_message(Noun.TROUBLE_TICKETS, Verb.CREATE))
+    (created,) = await held.log(verb="create", noun="TroubleTickets")
+    assert "No earlier message holds" in await page_of(held, f"/console/messages/{created.sequence}?as=changes")
+    (reply,) = [one for one in await held.log(answer_to=created.sequence) if one.archetype == "ResponseMessage"]
+    assert "no object" in await page_of(held, f"/console/messages/{reply.sequence}?as=changes")
+
+
+async def test_what_is_no_message_has_no_changes(held: HeldHub) -> None:
+    """The page still opens."""
+    await call(held.hub.app, "/messages", b"<RequestMessage", headers={"content-type": "application/xml"})
+    assert "no object" in await page_of(held, "/console/messages/1?as=changes")
+
+
+async def test_a_reply_stands_beside_what_it_answers(held: HeldHub) -> None:
+    """Question and answer are read together."""
+    await held.post(build_message(Noun.TROUBLE_TICKETS, Verb.CREATE))
+    text = await page_of(held, "/console/messages/1")
+    (reply,) = [one for one in await held.log(answer_to=1) if one.archetype == "ResponseMessage"]
+    assert f'Its reply <a href="/console/messages/{reply.sequence}">' in text
+    assert "Reply as a tree" in text
+    assert "Its reply" not in await page_of(held, f"/console/messages/{reply.sequence}")
+
+
+async def test_an_instant_may_be_written_without_seconds(held: HeldHub) -> None:
+    """As the form shows it."""
+    await held.post(build_message(Noun.TROUBLE_TICKETS, Verb.CREATE))
+    assert "create" in await page_of(held, "/console/messages?since=2030-06-01T12:00Z&until=2030-06-01T14:00%2B02:00")
+    assert "No message matches" in await page_of(held, "/console/messages?until=2030-06-01T11:59Z")

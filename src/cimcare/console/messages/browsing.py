@@ -9,30 +9,37 @@ import msgspec
 
 from cimcare.codec.limits import Limits
 from cimcare.codec.outline import OutlineLine, as_json, outline
+from cimcare.console.messages.changes import Changes, find_changes
 from cimcare.errors import Finding, InputError
-from cimcare.exchange.log import LogEntry, LogSelection, Transport
+from cimcare.exchange.log import Direction, LogEntry, LogSelection, MessageReader, Transport
 from cimcare.exchange.outbox import Delivery, DeliverySelection
 from cimcare.hub.rest.filters import read_message_filters
 from cimcare.hub.rest.inside import Inside
 from cimcare.validation import judge
 
-__all__ = ["MOST_LINES", "Form", "Line", "MessagePage", "ShownMessage", "find_message", "list_messages"]
+__all__ = ["MOST_BESIDE", "MOST_LINES", "Form", "Line", "MessagePage", "ShownMessage", "find_message", "list_messages"]
 
 _PER_PAGE = 50
 _MOST_RELATED = 50
 _LIMITS = Limits(max_bytes=2**31, max_elements=2**31, max_attributes=2**31, max_unpacked_bytes=2**31)
 """For what is kept already."""
 
+_ANSWERS = frozenset({"ResponseMessage", "FaultMessage"})
+
+MOST_BESIDE = 60
+"""Lines of a reply that stand beside what it answers."""
+
 MOST_LINES = 2000
 """Lines of a message that a page shows; the rest is in the file."""
 
 
 class Form(StrEnum):
-    """How a message is shown."""
+    """How a message is shown. `changes` is what it says otherwise than the one before it about the same object."""
 
     TREE = "tree"
     SOURCE = "source"
     JSON = "json"
+    CHANGES = "changes"
 
 
 class MessagePage(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,7 +72,8 @@ class ShownMessage(msgspec.Struct, frozen=True, kw_only=True):
     """One message with all that belongs to it.
 
     `problem` says why it cannot be shown in the form that was asked for. `loose` are findings without a line of their
-    own. `judged` says as what it was taken, and `checked` what was looked at.
+    own. `changes` are there in their form alone. `reply` is what was answered, with its tree beside it, where the
+    message came in or was sent to a partner. `judged` says as what it was taken, and `checked` what was looked at.
     """
 
     entry: LogEntry
@@ -79,6 +87,9 @@ class ShownMessage(msgspec.Struct, frozen=True, kw_only=True):
     checked: tuple[str, ...]
     answers: tuple[LogEntry, ...]
     deliveries: tuple[Delivery, ...]
+    changes: Changes | None
+    reply: LogEntry | None
+    reply_lines: tuple[OutlineLine, ...]
     newer: int | None
     older: int | None
 
@@ -137,6 +148,7 @@ async def find_message(inside: Inside, sequence: int, form: Form) -> ShownMessag
     beside = {id(finding) for line in lines for finding in line.findings}
     answers = await log.select(LogSelection(answer_to=sequence, limit=_MOST_RELATED))
     deliveries = await inside.reader.outbox.select(DeliverySelection(message=sequence, limit=_MOST_RELATED))
+    reply = await _reply_of(log, entry, answers)
     newer = await log.select(LogSelection(after=sequence, limit=1))
     older = await log.select(LogSelection(after=sequence, limit=1, newest_first=True))
     return ShownMessage(
@@ -151,14 +163,39 @@ async def find_message(inside: Inside, sequence: int, form: Form) -> ShownMessag
         checked=judged.checked if judged is not None else (),
         answers=answers,
         deliveries=deliveries,
+        changes=await find_changes(log, entry, raw) if form is Form.CHANGES else None,
+        reply=reply,
+        reply_lines=_tree_beside(await log.find_raw(reply.sequence) or b"") if reply is not None else (),
         newer=newer[0].sequence if newer else None,
         older=older[0].sequence if older else None,
     )
 
 
+async def _reply_of(log: MessageReader, entry: LogEntry, answers: Iterable[LogEntry]) -> LogEntry | None:
+    """What was answered to it: the reply that was sent, or else the first that came."""
+    if entry.archetype in _ANSWERS:
+        return None
+    sent = await log.find_answer(entry.sequence) if entry.direction is Direction.IN else None
+    return sent or next((one for one in answers if one.archetype in _ANSWERS), None)
+
+
+def _tree_beside(raw: bytes) -> tuple[OutlineLine, ...]:
+    """A reply as it is shown beside what it answers: what it says, without its header."""
+    try:
+        lines = outline(raw, _LIMITS)
+    except InputError:
+        return ()
+    start = next((at for at, line in enumerate(lines) if line.name in ("Reply", "Fault")), 0)
+    top = lines[start].depth if lines else 0
+    shown = lines[start : start + MOST_BESIDE + 1]
+    return tuple(msgspec.structs.replace(line, depth=max(line.depth - top, 0)) for line in shown)
+
+
 def _lines_of(raw: bytes, form: Form, findings: Iterable[Finding]) -> tuple[tuple[Line, ...], str]:
     """The lines of a form, and why there are none of the form that was asked for."""
     try:
+        if form is Form.CHANGES:
+            return (), ""
         if form is Form.TREE:
             return _tree_of(raw, tuple(findings)), ""
         if form is Form.JSON:

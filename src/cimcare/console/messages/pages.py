@@ -4,7 +4,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from cimcare.console.frame import Area, Frame, Page
-from cimcare.console.messages.browsing import Form, find_message, list_messages
+from cimcare.console.messages.browsing import MOST_BESIDE, Form, find_message, list_messages
 from cimcare.console.messages.conversation import Conversation, find_conversation
 from cimcare.console.messages.drawing import draw_mermaid, draw_svg
 from cimcare.console.rendering import SAFE
@@ -56,7 +56,7 @@ class _Messages:
         if shown is None:
             found = finding_of("REF-103", request.url.path, "no such message", "number of a message of the log")
             return self._frame.problem(request, found, 404)
-        return self._frame.show(request, "messages/message.html", {"shown": shown})
+        return self._frame.show(request, "messages/message.html", {"shown": shown, "most_beside": MOST_BESIDE})
 
     async def conversation(self, request: Request) -> Response:
         found = await self._find(request)

@@ -1,5 +1,6 @@
 """Query parameters of the REST interface: one table for reading them and for describing them."""
 
+import re
 from collections.abc import Callable, Iterable
 from datetime import datetime
 
@@ -157,9 +158,13 @@ def _read_text(text: str) -> str:
     return text
 
 
+_WITHOUT_SECONDS = re.compile(r"^(\d{4}-\d\d-\d\dT\d\d:\d\d)(?=Z$|[+-])")
+
+
 def _read_instant(text: str) -> datetime:
     # A plus sign in a query is a blank; nobody who writes an offset by hand thinks of that.
-    instant = msgspec.convert(text.replace(" ", "+"), datetime)
+    text = _WITHOUT_SECONDS.sub(r"\1:00", text.replace(" ", "+"))
+    instant = msgspec.convert(text, datetime)
     if instant.tzinfo is None:
         raise ValueError(text)
     return instant
