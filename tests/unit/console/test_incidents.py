@@ -258,6 +258,17 @@ async def test_the_page_of_an_incident_tells_all_that_is_known(held: HeldHub) ->
     assert f"Premises {find_premises(46).location} joins" in text
 
 
+async def test_the_messages_about_an_incident_lie_on_its_page(held: HeldHub) -> None:
+    """From what is known to who said it."""
+    incident = await fuse_out(held)
+    await tell(held, build_dispatch(incident, crew="7", state=WorkStatusKind.dispatched))
+    text = await page_of(held, f"/console/incidents/{incident}")
+    listed = text.partition('id="messages-head"')[2]
+    entry = (await held.log(verb="change", noun="Incidents"))[0]
+    assert f'<a href="/console/messages/{entry.sequence}"><b>change</b> Incidents</a>' in listed
+    assert f"/console/messages?object={incident}" in listed
+
+
 @pytest.mark.parametrize("path", ["/console/incidents/none", "/console/incidents/%3Cscript%3E"])
 async def test_an_incident_that_is_not_there_is_said_so(held: HeldHub, path: str) -> None:
     """With the code, and what would do."""

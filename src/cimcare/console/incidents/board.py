@@ -215,7 +215,7 @@ async def rows_of(records: Records, incidents: Iterable[Stored[Incident]]) -> tu
     orders = await _find_all(records, WORKS, (work.mrid for one in every for work in one.body.works if work.mrid))
     crews = await _find_all(records, CREWS, (MRID(one.crew) for one in orders.values() if one.crew))
     called = {mrid: name_of_crew(crew) for mrid, crew in crews.items()}
-    names = {mrid: called.get(MRID(order.crew), order.crew) for mrid, order in orders.items()}
+    names = called | {mrid: called.get(MRID(order.crew), order.crew) for mrid, order in orders.items()}
     return tuple(_row(one, extents.get(one.mrid, ExtentRecord()), devices, homes, names) for one in every)
 
 
@@ -251,6 +251,7 @@ def _row(
         )
         for work in body.works
     )
+    estimate = estimate_shown(body)
     period = body.outage.actual_period if body.outage is not None else None
     return Row(
         mrid=stored.mrid,
@@ -270,7 +271,7 @@ def _row(
         is_planned=is_planned(stored),
         certainty=_certainty(extent),
         progress=_progress(stored.state, crews),
-        estimate=estimate_shown(body),
+        estimate=msgspec.structs.replace(estimate, who=names.get(MRID(estimate.who), estimate.who)),
         crews=crews,
         cause=body.cause or "",
         why=body.comment or "",

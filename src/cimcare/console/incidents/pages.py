@@ -14,6 +14,7 @@ from cimcare.console.incidents.layout import Layout, has_places, lay_out
 from cimcare.console.incidents.mapping import Supply, look_at_map
 from cimcare.console.incidents.reading import MOST_LISTED, MOST_POINTS, Seen, find_incident
 from cimcare.console.incidents.saying import Typed, saying_of
+from cimcare.console.messages.browsing import list_messages
 from cimcare.console.overview.live import Live
 from cimcare.console.overview.pages import MOST_WATCHERS
 from cimcare.console.rendering import SAFE
@@ -35,6 +36,7 @@ __all__ = ["incidents_area"]
 _MOST_ROWS = 200
 """Rows of one table of the board; what is worst is among them."""
 
+_MOST_MESSAGES = 15
 _LOOK_SECONDS = 3.0
 _MOST_FRAGMENTS = 64
 
@@ -237,7 +239,9 @@ class _Incidents:
     ) -> Response:
         inside = self._frame.inside
         crews = await load_crews(inside.reader.records)
+        about = [("object", seen.row.mrid), ("limit", str(_MOST_MESSAGES))]
         values = {
+            "messages": (await list_messages(inside, about)).items,
             "seen": seen,
             "said": said,
             "typed": sent or Sent({}),
