@@ -355,7 +355,7 @@ async def test_a_selector_that_the_broker_cannot_read_is_told(scene: Scene) -> N
         await until(lambda: running.hub.listeners[0].state().links[1].failures > 0)
         trouble = running.hub.listeners[0].state().trouble
     assert "NET-12" in trouble
-    assert "selector" in trouble.lower()
+    assert "Noun == 'A' AND" in trouble
 
 
 # ------------------------------------------------------------------------------------------------------- who owns
