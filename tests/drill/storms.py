@@ -455,7 +455,9 @@ class Storm:
         found, seen = [], set()
         restored: dict[str, int] = {}
         for one in self.desk.phones.sent:
-            known = (one.notice.address, one.notice.incident, one.notice.trigger, one.notice.text)
+            is_back = one.notice.trigger == "powerRestored"  # whatever the incidents are of which that was said
+            incident = "" if is_back else one.notice.incident
+            known = (one.notice.address, incident, one.notice.trigger, one.notice.text)
             if known in seen:
                 found.append(f"{one.notice.address} was told twice: {one.notice.text}")
             seen.add(known)

@@ -241,3 +241,25 @@ async def test_the_word_of_a_meter_holds_in_an_outage_that_is_found_later() -> N
     await room.tick()
     (row,) = await room.interruptions("UP11-1")
     assert row.interval == Interval(MONDAY, MONDAY + timedelta(minutes=10))
+
+
+async def test_of_a_table_every_meter_that_has_supply_again_is_told() -> None:
+    """Each of them lights a house whose people want to hear it; also where they came back one after another."""
+    room = ControlRoom()
+    await room.open()
+    await room.outage("I", "F1")
+    room.pass_time(minutes=20)
+    events = tuple(
+        MeterEvent(point=point, is_off=False, at=room.minutes(minute))
+        for point, minute in (("UP11-1", 10), ("UP11-2", 10), ("UP12-1", 15))
+    )
+    served = await take_meter_events(events, context_of(room))
+    assert restored_points(served) == {"UP11-1", "UP11-2", "UP12-1"}
+    ends = {
+        (point.mrid, incident.outage.actual_period.end)
+        for event in served.events
+        for incident in getattr(event.payload, "incident", ())
+        if incident.outage is not None and incident.outage.actual_period is not None
+        for point in incident.outage.usage_points
+    }
+    assert ends == {("UP11-1", room.minutes(10)), ("UP11-2", room.minutes(10)), ("UP12-1", room.minutes(15))}

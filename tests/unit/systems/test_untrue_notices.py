@@ -7,14 +7,18 @@ import pytest
 
 from cimcare.exchange.ports import Selection, Served
 from cimcare.model.enumerations import NotificationTriggerKind
+from cimcare.model.envelope import Header
 from cimcare.model.incident import Incident, TroubleTicketIdentity
+from cimcare.model.network import MeterEvent
 from cimcare.model.nouns import Noun
 from cimcare.model.trouble_ticket import CustomerNotification, ServiceLocationIdentity, TroubleTicket
 from cimcare.model.verbs import Verb
-from cimcare.systems import cis
+from cimcare.samples.northlake import find_premises
+from cimcare.samples.northlake_network import build_network
+from cimcare.systems import cis, oms
 from cimcare.systems.cis.notices import NOTICES
 from tests.unit.systems.outages import ControlRoom
-from tests.unit.systems.utility import mrid
+from tests.unit.systems.utility import MONDAY, mrid
 
 TT, INC = Noun.TROUBLE_TICKETS, Noun.INCIDENTS
 
@@ -132,3 +136,21 @@ async def test_what_is_refused_is_told_to_nobody(house: House) -> None:
     await house.close("F", kind="meter", points=("UP11-1",))
     await house.tick()
     assert await house.told() == set()
+
+
+async def test_one_word_about_a_house_is_told_once_however_many_outages_had_it() -> None:
+    """Its meter has supply again: that is one thing to hear, and not one for the fuse and one for the breaker."""
+    town = House()
+    await town.open(build_network())
+    await cis.seed_town(town.records, MONDAY)
+    for incident, device in (("B", "CB-11"), ("F", "F-112"), ("T", "TX-1107")):
+        await town.outage(incident, device)
+    town.pass_time(minutes=20)
+    event = MeterEvent(point=find_premises(32).usage_point, is_off=False, at=town.now)
+    header = Header(verb=Verb.EXECUTE, noun=INC, source="HES")
+    served = await oms.take_meter_events((event,), town._context(header))
+    await town.pass_on(cis.LISTENS, served.events)
+    await town.tick()
+    found = await town.records.select(NOTICES, Selection())
+    restored = [one.body for one in found if one.body.trigger is NotificationTriggerKind.powerRestored]
+    assert len(restored) == 1

@@ -173,7 +173,7 @@ def _told_at(notice: Stored[NoticeRecord]) -> datetime:
 async def plan_notice(
     records: Records, wish: Wish, member: Stored[Member], planned: Planned, now: datetime, *, time_zone: str = ""
 ) -> Stored[NoticeRecord] | None:
-    """Plan a notice, unless it was planned before or its hours are over.
+    """Plan a notice, unless it was planned before (also as the same word in another incident) or its hours are over.
 
     One that was withdrawn without having been sent may come again. None if nothing new was planned.
     """
@@ -182,6 +182,13 @@ async def plan_notice(
     known = await records.find(NOTICES, mrid)
     if known is not None and known.state != NoticeState.WITHDRAWN:
         return None
+    keys = {Key("incident", body.incident), Key("place", body.place)}
+    if planned.restored_at is not None:
+        # One word that supply is back is told once, however many incidents it was said of.
+        word = Key("restored", f"{contact.key} {body.place} {planned.restored_at.isoformat()}")
+        if any(one.state != NoticeState.WITHDRAWN for one in await records.find_by_key(NOTICES, word)):
+            return None
+        keys.add(word)
     due = next_allowed(wish.hours, await notice_zone(records, time_zone), now)
     record = NoticeRecord(
         kind=contact.kind,
@@ -202,7 +209,6 @@ async def plan_notice(
         reason="" if due is not None else _HOURS_OVER,
         ended_at=None if due is not None else now,
     )
-    keys = {Key("incident", body.incident), Key("place", body.place)}
     if planned.trigger in ETR_TRIGGERS:
         keys.add(Key("told", f"{contact.key} {body.place}"))
     if body.customer is not None:

@@ -58,7 +58,7 @@ class Shelf:
         self._extents: dict[MRID, ExtentRecord] = {}
         self._named: dict[MRID, dict[MRID, TroubleTicketIdentity]] = {}
         self._moved: dict[MRID, TroubleTicket] = {}
-        self._restored: dict[MRID, tuple[datetime, tuple[UsagePointIdentity, ...]]] = {}
+        self._restored: dict[MRID, dict[datetime, tuple[UsagePointIdentity, ...]]] = {}
 
     async def find(self, mrid: MRID) -> Stored[Incident] | None:
         """The incident; None if there is none."""
@@ -97,7 +97,8 @@ class Shelf:
 
     def tell_restored(self, mrid: MRID, at: datetime, points: tuple[UsagePointIdentity, ...]) -> None:
         """Points of an incident have supply again since an instant. It is told, and not kept in the incident."""
-        self._restored[mrid] = (at, points)
+        said = self._restored.setdefault(mrid, {})
+        said[at] = (*said.get(at, ()), *points)
 
     async def write(
         self, incident: Stored[Incident], body: Incident, extent: ExtentRecord, state: str | None = None
@@ -158,8 +159,13 @@ class Shelf:
                 shown: Incident | None = INCIDENTS.identity_only(stored.body)
             else:
                 shown = difference(before.body, stored.body) if stored is not before else None
-                if mrid in self._restored:
-                    shown = _with_points(shown or INCIDENTS.identity_only(stored.body), *self._restored[mrid])
+                said = sorted(self._restored.get(mrid, {}).items())
+                for number, (at, points) in enumerate(said, 1):
+                    if number == len(said) and _end_of(stored.body) in (None, at):
+                        shown = _with_points(shown or INCIDENTS.identity_only(stored.body), at, points)
+                    else:  # one message about an incident tells of one instant
+                        earlier = _with_points(INCIDENTS.identity_only(stored.body), at, points)
+                        told[Verb.CHANGED].append(INCIDENTS.told(earlier, stored.body))
                 if tickets:
                     shown = msgspec.structs.replace(
                         shown or INCIDENTS.identity_only(stored.body), trouble_tickets=tickets
@@ -176,6 +182,12 @@ class Shelf:
         # Who hears that an incident has ended has heard before which tickets are no longer of it.
         events[Verb.CHANGED] += moved
         return tuple(event for own in events.values() for event in own)
+
+
+def _end_of(body: Incident) -> datetime | None:
+    """When the outage was over; None while it goes on."""
+    outage = body.outage
+    return outage.actual_period.end if outage is not None and outage.actual_period is not None else None
 
 
 def _with_points(shown: Incident, at: datetime, points: tuple[UsagePointIdentity, ...]) -> Incident:
