@@ -36,7 +36,7 @@ __all__ = [
     "words_of",
 ]
 
-LOOK = 1000
+LOOK = 500
 """Messages that one search looks at, at most, where no index knows the answer by itself."""
 
 MOST_WORDS = 500
