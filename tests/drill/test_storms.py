@@ -14,9 +14,7 @@ from tests.drill.storms import ALL_KINDS, KINDS, Move, Storm
 from tests.drill.world import World
 
 PLACES = Northlake()
-MOVES = st.lists(
-    st.builds(Move, st.sampled_from(ALL_KINDS), st.integers(0, 999), st.integers(1, 40)), min_size=5, max_size=60
-)
+MOVE = st.builds(Move, st.sampled_from(ALL_KINDS), st.integers(0, 999), st.integers(1, 40))
 
 
 async def check(storm: Storm, desk: Desk) -> None:
@@ -44,7 +42,7 @@ async def check(storm: Storm, desk: Desk) -> None:
 
 
 @settings(max_examples=settings.default.max_examples // 3)
-@given(moves=MOVES)
+@given(moves=st.lists(MOVE, min_size=40, max_size=60))
 async def test_any_storm_ends_without_a_lie_of_the_utility_and_each_minute_counts_once(moves: list[Move]) -> None:
     """What no scenario of the table has thought of."""
     async with open_desk(settings_of("memory:"), instant("06:00")) as desk:
@@ -94,7 +92,7 @@ async def test_what_meters_and_crews_say_in_between_is_counted_as_it_was(seed: i
 
 
 @settings(max_examples=settings.default.max_examples // 10)
-@given(moves=MOVES, every=st.integers(2, 6))
+@given(moves=st.lists(MOVE, min_size=5, max_size=40), every=st.integers(2, 6))
 async def test_a_hub_that_is_begun_anew_amid_the_storm_does_not_lose_the_thread(
     tmp_path_factory: pytest.TempPathFactory, moves: list[Move], every: int
 ) -> None:
