@@ -18,7 +18,7 @@ from cimcare.model.envelope import Header, Payload, RequestMessage, ResponseMess
 from cimcare.model.identity import MRID, MessageID, Name, NameType
 from cimcare.model.incident import Incident, IncidentOutage, Incidents
 from cimcare.model.nouns import Noun, PayloadRoot
-from cimcare.model.values import DateTimeInterval, Status
+from cimcare.model.values import DateTimeInterval, Status, StreetDetail
 from cimcare.model.verbs import Verb
 from cimcare.model.work import Appointment, Crew, MeterReading, Reading, ReadingType, TownDetail
 from cimcare.samples.northlake import CREWS, find_premises, name_of
@@ -103,7 +103,7 @@ class Desk:
             mrid=premises.mrid("location"),
             access_method="key at the neighbour's",
             main_address=service_order.StreetAddress(
-                street_detail=service_order.StreetDetail(
+                street_detail=StreetDetail(
                     number=premises.house_number, name=premises.street, type=premises.street_type
                 ),
                 town_detail=TownDetail(name="Northlake", section=premises.section),

@@ -88,6 +88,10 @@ class Evening:
         )
         return self.report(msgspec.structs.replace(ticket, **members))
 
+    def calls(self, *calls: tuple[int, float]) -> MRID:
+        """Some of them, one after another: the incident in which the last one is."""
+        return [self.call(index, minutes) for index, minutes in calls][-1].incident
+
     def report(self, ticket: TroubleTicket) -> Reported:
         """A ticket comes in."""
         reply = self._send(Verb.CREATE, Noun.TROUBLE_TICKETS, TroubleTickets(trouble_ticket=(ticket,)), "CIS")
@@ -203,8 +207,7 @@ def seed(hub: HubProcess) -> None:
 
 def _end_mill_street(evening: Evening) -> None:
     """F-122 was out for more than two hours and is back."""
-    for index, minutes in ((121, -315), (126, -311), (131, -310), (128, -305)):
-        incident = evening.call(index, minutes).incident
+    incident = evening.calls((121, -315), (126, -311), (131, -310), (128, -305))
     evening.confirm(incident, "F-122")
     evening.send_crew(incident, "CREW-12", WorkStatusKind.dispatched)
     evening.estimate(incident, 30, "crew CREW-12", 0.7)
@@ -214,8 +217,7 @@ def _end_mill_street(evening: Evening) -> None:
 
 def _serve_cooper_street(evening: Evening) -> None:
     """A crew is at F-113; what the control room had estimated was replaced by what the crew has seen."""
-    for index, minutes in ((41, -255), (46, -252), (52, -247), (57, -226)):
-        incident = evening.call(index, minutes).incident
+    incident = evening.calls((41, -255), (46, -252), (52, -247), (57, -226))
     evening.send_crew(incident, "CREW-11", WorkStatusKind.dispatched)
     evening.estimate(incident, 180, "operator Ana Ruiz", 0.4)
     evening.confirm(incident, "F-113")
@@ -226,8 +228,7 @@ def _serve_cooper_street(evening: Evening) -> None:
 
 def _restore_birch_avenue(evening: Evening) -> None:
     """Half of F-124 is back; one of those who were said to be back is not."""
-    for index, minutes in ((161, -235), (168, -233), (173, -229), (176, -228)):
-        incident = evening.call(index, minutes).incident
+    incident = evening.calls((161, -235), (168, -233), (173, -229), (176, -228))
     evening.confirm(incident, "F-124")
     evening.send_crew(incident, "CREW-22", WorkStatusKind.enroute)
     evening.estimate(incident, 95, "operator Ana Ruiz", 0.6)
