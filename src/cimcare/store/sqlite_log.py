@@ -175,11 +175,16 @@ class SqliteLogReader:
         candidates = [row[0] for row in self._session.all(f"{_MATCH}{_order_of(stretch)} LIMIT ?", values)]
         if not rest:
             return candidates
+        wanted = [frozenset(_text_of(group).split()) for group in rest]  # as they are kept, so that none is read
         found: list[int] = []
         for at in range(0, len(candidates), _LOOKED_AT_TOGETHER):
             together = candidates[at : at + _LOOKED_AT_TOGETHER]
-            terms = await self.terms(together)
-            found += [each for each in together if each in terms and not any(map(terms[each].isdisjoint, rest))]
+            kept = self._kept_terms(together)
+            found += [
+                each
+                for each in together
+                if each in kept and not any(group.isdisjoint(kept[each].split()) for group in wanted)
+            ]
             if len(found) >= limit:
                 break
         return found[:limit]
@@ -195,12 +200,16 @@ class SqliteLogReader:
 
     async def terms(self, sequences: Sequence[int]) -> dict[int, frozenset[int]]:
         """Terms of messages."""
+        kept = self._kept_terms(sequences)
+        return {sequence: frozenset(int(each, 16) for each in terms.split()) for sequence, terms in kept.items()}
+
+    def _kept_terms(self, sequences: Sequence[int]) -> dict[int, str]:
         marks = ", ".join("?" * len(sequences))
-        rows = self._session.all(
+        rows: list[tuple[int, str | None]] = self._session.all(
             f"SELECT sequence, terms FROM messages WHERE sequence IN ({marks})",  # noqa: S608 - constants only
             tuple(sequences),
         )
-        return {sequence: frozenset(int(each, 16) for each in (terms or "").split()) for sequence, terms in rows}
+        return {sequence: terms or "" for sequence, terms in rows}
 
     def _select(self, selection: LogSelection, stretch: Stretch | None = None) -> tuple[LogEntry, ...]:
         conditions: list[str] = []

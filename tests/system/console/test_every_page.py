@@ -10,8 +10,7 @@ from tests.support.console.day import PAGES
 from tests.support.hub import HubProcess
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 768])
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (768, "dark")])
 @pytest.mark.parametrize("name", PAGES)
 def test_every_page_fits_and_everybody_can_use_it(
     browser: Browser, town: HubProcess, name: str, width: int, scheme: str
