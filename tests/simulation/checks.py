@@ -300,10 +300,12 @@ def _check_order(evidence: Evidence) -> Iterator[str]:
         if evidence.plan.resends and partner in evidence.plan.struck_by(TroubleKind.ABANDON):
             continue  # what never was tried may have been a dead letter
         last: dict[str, tuple[Delivery, list[int]]] = {}
+        counted: set[int] = set()
         for delivery in sorted(deliveries, key=lambda one: one.number):
             known = _known(evidence, delivery)
-            if known is None:
-                continue
+            if known is None or id(known) in counted:
+                continue  # an owner that is asked again repeats a reply, which has arrived by an older delivery
+            counted.add(id(known))
             arrivals = known.arrivals
             for key in sorted(_objects_of(known.message)):
                 if key in last:

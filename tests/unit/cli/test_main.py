@@ -32,6 +32,7 @@ NAMED = [
     "notices",
     "outages",
     "record",
+    "report",
     "sales",
     "sample",
     "schema",

@@ -13,13 +13,14 @@ from datetime import datetime
 import msgspec
 
 from cimcare.exchange.audit import Action, Note
-from cimcare.exchange.booking import book_abandoned
-from cimcare.exchange.outbox import Delivery, DeliverySelection, DeliveryState, OutboxReader
+from cimcare.exchange.booking import book_abandoned, book_settled
+from cimcare.exchange.outbox import Delivery, DeliveryKind, DeliverySelection, DeliveryState, OutboxReader
 from cimcare.exchange.ports import Clock, NewID
 from cimcare.exchange.removal import describe_runs
 from cimcare.exchange.routing import Routes
 from cimcare.exchange.store import Store, Transaction
 from cimcare.hub.config.configuration import in_force
+from cimcare.hub.intake.later import has_last_reply
 from cimcare.hub.outgoing.given_up import tell_given_up
 
 __all__ = ["Abandonable", "abandon", "count_abandonable"]
@@ -111,9 +112,16 @@ async def abandon(
 
 
 async def _tell(transaction: Transaction, batch: tuple[Delivery, ...], now: datetime, new_id: NewID) -> None:
-    """Whoever waits for a later reply to one of these hears that none will come."""
+    """Whoever waits for a later reply to one of these hears that none will come.
+
+    A request whose reply has come by itself, while it waited for its next attempt, is delivered: it was passed on.
+    """
     routes = Routes((await in_force(transaction.records)).partners, (), {})
     for delivery in batch:
+        is_request = delivery.kind is DeliveryKind.REQUEST
+        if is_request and await has_last_reply(transaction.log, delivery.message, by_itself=True):
+            await book_settled(transaction, delivery, now=now)
+            continue
         owner = routes.partner(delivery.partner)
         await tell_given_up(
             transaction, delivery, "NET-105", delivery.reason, routes=routes, owner=owner, now=now, new_id=new_id

@@ -39,6 +39,7 @@ def test_every_setting_is_read_from_file_and_environment(setting: object) -> Non
     default = setting.default
     other: dict[str, object] = {
         "hub.log_level": "debug",
+        "console.acts": "never",
         "hub.address": "http://hub.example",
         "notices.time_zone": "Europe/Berlin",
         "notices.smtp.security": "tls",

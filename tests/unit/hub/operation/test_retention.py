@@ -125,7 +125,7 @@ async def empty(url: str) -> None:
     try:
         if await connection.fetchval("SELECT to_regclass('messages')"):
             tables = ", ".join(METADATA.tables)
-            await connection.execute(f"TRUNCATE {tables} RESTART IDENTITY")
+            await connection.execute(f"TRUNCATE {tables}, message_terms RESTART IDENTITY")
     finally:
         await connection.close()
 
