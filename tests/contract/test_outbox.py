@@ -608,9 +608,7 @@ async def test_any_course_of_events_keeps_the_order(outbox: Outbox, seed: int) -
         match chance.randrange(10):
             case 0 | 1 | 2:
                 keys = tuple(chance.choices("abcd", k=chance.randrange(4)))
-                new = a_delivery(
-                    priority=chance.choice(list(Priority)), kind=chance.choice(CARRIED), created_at=now
-                )
+                new = a_delivery(priority=chance.choice(list(Priority)), kind=chance.choice(CARRIED), created_at=now)
                 partner = chance.choice(["GIS", "CRM"])
                 await outbox.enqueue(msgspec.structs.replace(new, object_keys=keys, partner=partner))
             case 3 | 4:

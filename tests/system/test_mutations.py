@@ -11,7 +11,7 @@ import pytest
 
 from cimcare.codec.envelope import parse_message, render_message
 from cimcare.codec.json_body import render_json
-from cimcare.exchange.log import LogEntry
+from cimcare.exchange.log import Direction, LogEntry
 from cimcare.model.envelope import EventMessage, FaultMessage, ResponseMessage, Result
 from cimcare.model.nouns import NOUNS, Noun, PayloadRoot
 from cimcare.model.verbs import EVENT_OF, Verb
@@ -255,5 +255,5 @@ async def test_answer_repeats_nothing_that_xml_cannot_carry(held: HeldHub, field
     answer = answer_of(channel, response)
     assert answer.reply.result is Result.FAILED
     assert render_message(answer)
-    (received,) = await held.log(direction="in")
+    (received,) = await held.log(direction=Direction.IN)
     assert "\x00" not in f"{received.noun}{received.partner}{received.message_id}{received.correlation_id}"

@@ -8,6 +8,7 @@ import schemathesis
 from hypothesis import HealthCheck, given, settings
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
+from cimcare.exchange.searching import words_of
 from cimcare.hub.outgoing.halting import halt
 from cimcare.store.opening import open_store
 from tests.support.dead_letters import put, put_dead
@@ -57,8 +58,10 @@ def test_everything_behaves_as_described(described: schemathesis.BaseSchema) -> 
         @given(case=operation.as_strategy())
         @settings(max_examples=MANY, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
         def check(case: schemathesis.Case) -> None:
-            # That a message fits the description does not mean that it is sensible, so it may be refused.
-            excluded = [positive_data_acceptance] if case.method in ("POST", "PUT") else []
+            # That a message fits the description does not mean that it is sensible, so it may be refused. And that a
+            # text has a word is more than a schema can say in all languages.
+            is_wordless = "text" in case.query and not words_of(str(case.query["text"]))
+            excluded = [positive_data_acceptance] if case.method in ("POST", "PUT") or is_wordless else []
             case.call_and_validate(timeout=30, excluded_checks=excluded)
 
         check()
