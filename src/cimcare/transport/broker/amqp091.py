@@ -372,7 +372,8 @@ class Amqp091Session:
             await _quietly(connection.close())
         for wire in self._wires:
             wire.cut()
-        await asyncio.gather(*self._watches, return_exceptions=True)
+        if self._watches:  # an end that waits for the library may wait for ever
+            await asyncio.wait(self._watches, timeout=_CLOSE_SECONDS)
 
     def _require(self) -> None:
         if self.lost.done():
