@@ -85,16 +85,19 @@ class Link:
         self._error: BrokerError | None = None
         self._given_up = ""
         self._dropped = asyncio.Event()
+        self._is_stopping = False
 
     def start(self) -> None:
         """Begin."""
         if self._task is None:
+            self._is_stopping = False
             self._task = asyncio.create_task(self._run())
 
     async def stop(self) -> None:
         """End the session for good."""
         task, self._task = self._task, None
         if task is not None:
+            self._is_stopping = True
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
@@ -135,6 +138,10 @@ class Link:
         tries = 0
         while True:
             session = await self._open()
+            if self._is_stopping:  # a library may swallow that we were cancelled while it opened
+                if session is not None:
+                    await session.close()
+                return
             if session is None:
                 pause = grown_pause(self._broker.reconnect, tries, self._chance)
                 tries += 1

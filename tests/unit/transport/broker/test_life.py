@@ -70,6 +70,27 @@ async def house() -> AsyncIterator[House]:
     assert not made.broker.sessions
 
 
+@pytest.mark.parametrize("fails", [False, True])
+async def test_it_ends_though_a_library_swallows_that_it_is_to(house: House, fails: bool) -> None:
+    """Found as a hub that did not stop: an answer of the broker came at the very moment of the cancellation."""
+    begun = asyncio.Event()
+
+    async def swallow(session: Session) -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            if fails:
+                raise BrokerError("NET-124", "here", "the channel is closed", "an open one") from None
+
+    house.on_open = swallow  # type: ignore[method-assign]
+    house.start(first=60)
+    await begun.wait()
+    async with asyncio.timeout(5):
+        await house.link.stop()
+    assert not house.broker.sessions
+
+
 async def test_the_next_address_is_tried_where_one_does_not_answer(house: House) -> None:
     """Fail-over: a pair of brokers is one to whoever uses it."""
     house.start()
