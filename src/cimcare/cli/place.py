@@ -22,7 +22,7 @@ F = TypeVar("F", bound=Callable[..., object])
 NUMBER = click.IntRange(0, 2**63 - 1)
 """Numbers that a database gives."""
 
-INSTANT = click.DateTime(["%Y-%m-%dT%H:%M:%S%z"])
+INSTANT = click.DateTime(["%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M%z"])
 """An instant with offset."""
 
 

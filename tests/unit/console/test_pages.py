@@ -8,7 +8,7 @@ import msgspec
 import pytest
 import structlog
 
-from cimcare.console.overview.live import Live
+from cimcare.console.live import Live
 from cimcare.exchange.ports import Selection
 from cimcare.exchange.store import StoreError
 from cimcare.hub.rest.audience import HELLO, Audience

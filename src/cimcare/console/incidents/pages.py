@@ -14,15 +14,14 @@ from cimcare.console.incidents.layout import Layout, has_places, lay_out
 from cimcare.console.incidents.mapping import Supply, look_at_map
 from cimcare.console.incidents.reading import MOST_LISTED, MOST_POINTS, Seen, find_incident
 from cimcare.console.incidents.saying import Typed, saying_of
+from cimcare.console.live import Live
 from cimcare.console.messages.browsing import list_messages
-from cimcare.console.overview.live import Live
 from cimcare.console.overview.pages import MOST_WATCHERS
 from cimcare.console.rendering import SAFE
 from cimcare.errors import Finding, InputError, finding_of
 from cimcare.exchange.store import StoreError
 from cimcare.hub.acts.asking import MessageRefusedError
 from cimcare.hub.acts.estimate_rules import alter_estimate_rules
-from cimcare.hub.rest.audience import TooManyStreamsError
 from cimcare.hub.rest.bodies import actor_of
 from cimcare.model.identity import MRID, MessageID
 from cimcare.model.nouns import Noun, Role
@@ -135,10 +134,7 @@ class _Incidents:
         return self._frame.show(request, "incidents/board.html", values)
 
     async def live(self, _: Request) -> Response:
-        try:
-            return self._live.audience.admit(self._live.frames(), SAFE)
-        except TooManyStreamsError as error:
-            return Response(str(error), 503, headers={**SAFE, "retry-after": "30"}, media_type="text/plain")
+        return self._live.answer()
 
     async def part(self, request: Request) -> Response:
         """The filtered board, for those who look at a part of it."""

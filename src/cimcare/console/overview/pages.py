@@ -4,7 +4,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from cimcare.console.frame import Area, Frame, Page
-from cimcare.console.overview.live import Live
+from cimcare.console.live import Live
 from cimcare.console.overview.looking import YARDSTICK_PER_HOUR, look_over
 from cimcare.exchange.store import StoreError
 from cimcare.hub.rest.bodies import actor_of

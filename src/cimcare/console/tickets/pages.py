@@ -7,8 +7,8 @@ from starlette.responses import RedirectResponse, Response
 
 from cimcare.console.about import messages_about
 from cimcare.console.frame import Area, Frame, Page, Sent, read_sent
+from cimcare.console.live import Live
 from cimcare.console.masking import mask_contact
-from cimcare.console.overview.live import Live
 from cimcare.console.overview.pages import MOST_WATCHERS
 from cimcare.console.tickets.calling_back import ANSWERS, look_at_list
 from cimcare.console.tickets.intake import DANGERS, TRIGGERS, TROUBLES, WAYS, call_in

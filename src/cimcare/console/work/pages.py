@@ -8,7 +8,7 @@ from starlette.responses import RedirectResponse, Response
 
 from cimcare.console.about import messages_about
 from cimcare.console.frame import Area, Frame, Page, Sent, read_sent
-from cimcare.console.overview.live import Live
+from cimcare.console.live import Live
 from cimcare.console.overview.pages import MOST_WATCHERS
 from cimcare.console.owned import service_orders
 from cimcare.console.work.acting import message_for
