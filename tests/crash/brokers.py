@@ -26,7 +26,7 @@ from tests.crash.bus import HEARD, OWNER, Bus
 from tests.crash.judging import Report, is_told, judge, log_of, until_empty, until_less
 from tests.crash.sending import SOURCE, Sending
 from tests.support.hub import HubProcess, hub_process
-from tests.support.listening import broker_table, declare
+from tests.support.listening import broker_table, declare, until_attached
 from tests.support.services import Broker
 
 __all__ = ["VICTIMS", "OpenBus", "run_broker_cycles"]
@@ -126,6 +126,7 @@ async def run_broker_cycles(
     await declare(broker, scheme, context)
     with hubs:
         hubs.start()
+        await until_attached(hubs.address)  # the first time: what a topic brings before is nobody's
         async with open_bus(folder) as bus:
             for _ in range(cycles):
                 is_over = asyncio.Event()
@@ -157,6 +158,11 @@ class _Hubs:
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
+
+    @property
+    def address(self) -> str:
+        assert self._hub is not None
+        return self._hub.address
 
     def start(self) -> None:
         self._hub = self._stack.enter_context(hub_process(self._folder, self._settings, database=self._url))

@@ -37,7 +37,9 @@ async def until_attached(address: str) -> None:
         while True:
             async with session.get(f"{address}/api/v1/brokers") as response:
                 seen = (await response.json())["items"]
-            if seen and not any(one["broker"]["trouble"] for one in seen):
+            # A consumer that waits for its turn is no trouble, and not attached either.
+            consumers = [consumer for one in seen for consumer in one["broker"]["consumers"]]
+            if consumers and all(consumer["attached"] for consumer in consumers):
                 return
             await asyncio.sleep(0.02)
 

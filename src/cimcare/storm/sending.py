@@ -294,6 +294,8 @@ class Sending:
                 line = await self._connect()
         except (OSError, TimeoutError) as error:
             self._settle(number, Outcome.UNREACHABLE, type(error).__name__)
+            self._opening.discard(asyncio.current_task())
+            self._use_room()
             return
         # What has waited longer goes first.
         if self._waiting:

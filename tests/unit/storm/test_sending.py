@@ -105,6 +105,14 @@ async def test_who_is_not_there_any_more_is_counted_and_ends_nothing() -> None:
     assert tally.total(Outcome.UNREACHABLE) > 20
 
 
+async def test_nobody_waits_for_a_connection_that_nobody_opens() -> None:
+    """Where nobody listens each message is offered, though more are due at once than there may be connections."""
+    plan = a_plan()
+    tally = await play(plan, "http://127.0.0.1:9", Pace(speed=1_000_000, connections=1))
+
+    assert tally.total(Outcome.UNREACHABLE) == tally.settled == len(plan.at)
+
+
 async def test_an_answer_that_breaks_off_is_no_answer() -> None:
     """Half of an OK is nothing to rely on."""
     plan = a_plan().cut(30)
