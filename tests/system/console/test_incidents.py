@@ -72,3 +72,16 @@ def test_from_the_map_to_an_incident_and_back(page: Page, town: HubProcess) -> N
     page.get_by_role("link", name="CB-12").click()
     page.get_by_role("link", name="Places").click()
     expect(page.get_by_role("link", name="fuse F-124, out, confirmed")).to_be_visible()
+
+
+def test_the_map_shows_what_comes_without_being_asked_again(page: Page, town: HubProcess) -> None:
+    """Who keeps it open during a storm sees outages appear, where they had looked, with the list still open."""
+    page.goto(f"{town.address}/console/map")
+    page.get_by_text("as a list").click()
+    page.evaluate("window.isSame = true")
+    evening = Evening(town)
+    incident = evening.call(155, -900).incident
+    evening.confirm(incident, "TX-1232")
+    expect(page.locator(f".places a[href='/console/incidents/{incident}']")).to_be_visible(timeout=30_000)
+    expect(page.locator(f"#devices a[href='/console/incidents/{incident}']")).to_be_visible()
+    assert page.evaluate("window.isSame")

@@ -171,6 +171,7 @@ class _Incidents:
         values = {
             "town": town,
             "now": board.at,
+            "address": str(request.url.query),
             "layout": layout.value,
             "has_places": knows,
             "drawing": draw_town(lay_out(town.roots, layout), f"{len(nodes)} devices, {out} customers out"),
