@@ -7,7 +7,7 @@ import pytest
 from cimcare.errors import Level
 from cimcare.model.enumerations import TroubleReportingKind, WorkKind, WorkStatusKind
 from cimcare.model.envelope import IDKind, ObjectID, Result
-from cimcare.model.incident import CustomerIdentity, IncidentIdentity
+from cimcare.model.incident import CustomerIdentity, Incident, IncidentIdentity
 from cimcare.model.nouns import NOUNS, Noun
 from cimcare.model.queries import (
     CrewIdentity,
@@ -244,6 +244,25 @@ async def test_a_get_of_incidents_names_a_bounded_number_of_tickets(
     cut = await utility.ask(Verb.GET, Noun.INCIDENTS)
     named = [[one.mrid for one in incident.trouble_tickets] for incident in items_of(cut.payload)]  # type: ignore[attr-defined]
     assert (cut.result, codes_of(cut), named) == (Result.PARTIAL, ["EXC-112"], [["t-1", "t-2"], []])
+
+
+@pytest.mark.parametrize(
+    ("query", "named"),
+    [
+        (GetIncidents(trouble_ticket=(TroubleTicketFilter(mrid=mrid("t-2")),)), ["t-2"]),
+        (GetIncidents(customer=(CustomerIdentity(names=names("C-2", scheme="Customer")),)), ["t-2"]),
+        (GetIncidents(incident=(IncidentFilter(state="open"),)), ["t-1", "t-2"]),
+    ],
+    ids=["by a ticket", "by a customer", "by its state"],
+)
+async def test_an_incident_names_the_tickets_by_which_it_was_asked_for(
+    utility: Utility, query: GetIncidents, named: list[str]
+) -> None:
+    """How far it is with one call must not cost as much as all calls together, nor tell of them."""
+    served = await utility.ask(Verb.GET, Noun.INCIDENTS, query=query)
+    (incident,) = items_of(served.payload)
+    assert isinstance(incident, Incident)
+    assert (served.result, [one.mrid for one in incident.trouble_tickets]) == (Result.OK, named)
 
 
 async def test_incidents_by_ids_of_what_their_tickets_refer_to(utility: Utility) -> None:
