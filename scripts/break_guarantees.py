@@ -155,7 +155,8 @@ BREAKS: tuple[Break, ...] = (
         "G8",
         "everybody is let in",
         "src/cimcare/hub/intake/admission.py",
-        "        return before < self._limit and before * self._seconds_of_ordinary() <= self._wait_seconds\n",
+        "        return taken < max(1.0, self._limit * share) and"
+        " before * self._seconds_of(rank) <= self._wait_seconds * share\n",
         "        return before >= 0\n",
         (_PIPELINE + "test_too_many_at_once_are_told_to_come_again",),
     ),
@@ -163,9 +164,17 @@ BREAKS: tuple[Break, ...] = (
         "G8",
         "who came first is first, whatever it is about",
         "src/cimcare/hub/intake/admission.py",
-        "heappush(self._line, (-priority, number, since, begun))",
+        "heappush(self._line, (-rank, number, since, begun))",
         "heappush(self._line, (0, number, since, begun))",
         ("tests/unit/hub/intake/test_admission.py::test_hazards_go_before_life_support_and_both_before_all_others",),
+    ),
+    Break(
+        "G8",
+        "a question is as good as a report",
+        "src/cimcare/hub/intake/admission.py",
+        "        rank = _QUESTION if any(sign in raw for sign in _SIGNS_OF_QUESTION) else Priority.NORMAL\n",
+        "        rank = Priority.NORMAL\n",
+        ("tests/unit/hub/intake/test_admission.py::test_questions_leave_half_of_the_places_to_reports",),
     ),
     Break(
         "G10",

@@ -103,7 +103,12 @@ class HubSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         int, described("How long a message is known again when it is repeated.", unit="days", least=0, most=3650)
     ] = 7
     queue_limit: Annotated[
-        int, described("Most messages in work at once; more are answered with code 5.1 and status 503.", least=1)
+        int,
+        described(
+            "Most messages in work at once; more are answered with code 5.1 and status 503. Questions (the verb get)"
+            " may take half of the places.",
+            least=1,
+        ),
     ] = 1000
     retry_after_seconds: Annotated[
         int, described("When a sender that met an overload may come again.", unit="seconds", least=1, most=3600)
@@ -115,7 +120,8 @@ class HubSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     wait_seconds: Annotated[
         float,
         described(
-            "A message that would wait longer than this for its turn is refused with code 5.1.",
+            "A message that would wait longer than this for its turn is refused with code 5.1, a question (the verb"
+            " get) that would wait longer than half of it.",
             unit="seconds",
             least=0.1,
             most=3600,

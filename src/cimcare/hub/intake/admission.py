@@ -4,11 +4,13 @@ A message is counted the moment it has arrived. What cannot be begun at once wai
 round of the event loop begins a slice of the line and no more, so that between two slices whoever arrives is counted
 too, and is refused or put in his place: nobody waits where nobody counts him. Decision 0051 has the reasons.
 
+Whoever only asks how far it is goes behind whoever reports, and leaves half of the room to them (decision 0118).
+
 Source: guarantee G8.
 """
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from heapq import heappop, heappush
 from itertools import count
@@ -19,6 +21,15 @@ __all__ = ["Admission", "Pace", "Place"]
 
 _SIGNS = ((b"azard", Priority.HAZARD), (b"pecialNeed", Priority.LIFE_SUPPORT))
 """What the content of every urgent message holds somewhere; others may hold it too."""
+
+_QUESTION = Priority.NORMAL - 1
+"""Rank of a message that only asks. All others are ranked by their priority."""
+
+_SIGNS_OF_QUESTION = (b">get<", b'"get"')
+"""What every message with the verb get holds, in XML and in JSON."""
+
+_SHARE_OF_QUESTIONS = 0.5
+"""Of places and of waiting."""
 
 _SLICE_SECONDS = 0.025
 """What one round of the event loop may take on: half of what a transaction of the store may last."""
@@ -93,11 +104,13 @@ class Admission:
         self._wait_seconds = wait_seconds
         self._now = now
         self._pace = Pace()
-        self._urgent = deque[bool](maxlen=_REMEMBERED)
-        self._urgent_done = 0
+        self._done = deque[int](maxlen=_REMEMBERED)
+        self._done_by_rank = Counter[int]()
         self._numbers = count()
         self._line: list[tuple[int, int, float, asyncio.Future[bool]]] = []
+        self._questions: deque[tuple[float, asyncio.Future[bool]]] = deque()
         self._waiting = 0
+        self._questions_waiting = 0
         self._begun_in_round = 0
         self._is_round_due = False
         self.in_work = 0
@@ -105,19 +118,23 @@ class Admission:
 
     def enter(self, raw: bytes) -> "Place | None":
         """A place for a message that has arrived; None if there is none. Who looks urgent has the reserve besides."""
+        rank = _QUESTION if any(sign in raw for sign in _SIGNS_OF_QUESTION) else Priority.NORMAL
         for sign, priority in _SIGNS:
             if sign in raw:
                 has_place = self.in_work < self._limit + self._reserve
-                return Place(self, next(self._numbers), priority, self._now()) if has_place else None
-        return Place(self, next(self._numbers), Priority.NORMAL, self._now()) if self.is_free() else None
+                return Place(self, next(self._numbers), priority, rank, self._now()) if has_place else None
+        return Place(self, next(self._numbers), rank, rank, self._now()) if self.is_free(rank) else None
 
-    def is_free(self, *, besides: int = 0) -> bool:
-        """Whether an ordinary message would get a place and its answer in time, `besides` places not counted.
+    def is_free(self, rank: int, *, besides: int = 0) -> bool:
+        """Whether a message that is not urgent would get a place and its answer in time, `besides` places not counted.
 
-        Urgent ones that are still to come go before it, as many as there were of late.
+        Those of a higher rank that are still to come go before it, as many as there were of late. Questions that wait
+        are before none but questions, which have a part of the places and of the time alone.
         """
-        before = self.in_work - besides
-        return before < self._limit and before * self._seconds_of_ordinary() <= self._wait_seconds
+        taken = self.in_work - besides
+        share = _SHARE_OF_QUESTIONS if rank == _QUESTION else 1.0
+        before = taken if rank == _QUESTION else taken - self._questions_waiting
+        return taken < max(1.0, self._limit * share) and before * self._seconds_of(rank) <= self._wait_seconds * share
 
     def is_crowded(self, *, besides: int = 0) -> bool:
         """Whether more than half of the ordinary places are taken, `besides` places not counted."""
@@ -129,17 +146,18 @@ class Admission:
         if self._waiting and self._has_room():
             self._want_round()
 
-    def note(self, priority: Priority) -> None:
+    def note(self, rank: int) -> None:
         """One is done, as far as those who wait are concerned."""
         self._pace.note(self._now())
-        is_urgent = priority is not Priority.NORMAL
-        self._urgent_done += is_urgent - (self._urgent[0] if len(self._urgent) == _REMEMBERED else 0)
-        self._urgent.append(is_urgent)
+        if len(self._done) == _REMEMBERED:
+            self._done_by_rank[self._done[0]] -= 1
+        self._done.append(rank)
+        self._done_by_rank[rank] += 1
 
-    async def turn(self, priority: Priority, number: int, since: float) -> bool:
-        """Wait until a message may be begun: at once if nobody waits, else behind the more urgent and the earlier.
+    async def turn(self, rank: int, number: int, since: float) -> bool:
+        """Wait until a message may be begun: at once if nobody waits, else behind the higher in rank and the earlier.
 
-        False if an ordinary message that has waited since then would have its answer much too late.
+        False if one that is not urgent and has waited since then would have its answer much too late.
         """
         if not self._waiting and self._has_room() and self._begun_in_round < self._slice():
             self._begun_in_round += 1
@@ -148,7 +166,11 @@ class Admission:
         if not self._waiting:
             self._pace.start(self._now())
         begun: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        heappush(self._line, (-priority, number, since, begun))
+        if rank == _QUESTION:
+            self._questions.append((since, begun))
+            self._questions_waiting += 1
+        else:
+            heappush(self._line, (-rank, number, since, begun))
         self._waiting += 1
         if self._has_room():
             self._want_round()
@@ -156,7 +178,7 @@ class Admission:
             return await begun
         except asyncio.CancelledError:
             if begun.cancelled():  # else it was its turn in the same moment
-                self._leave_line()
+                self._leave_line(rank)
             raise
 
     # -------------------------------------------------------------------------------------------------- rounds
@@ -164,10 +186,11 @@ class Admission:
     def _has_room(self) -> bool:
         return self.in_work - self._waiting < _TOGETHER
 
-    def _seconds_of_ordinary(self) -> float:
-        """Seconds for one ordinary message, those included in which urgent ones are done."""
-        done = max(len(self._urgent), 1)
-        return self._pace.seconds(self._now()) * done / max(done - self._urgent_done, 1)
+    def _seconds_of(self, rank: int) -> float:
+        """Seconds for one message of a rank or below, those included in which higher ones are done."""
+        done = max(len(self._done), 1)
+        higher = sum(number for one, number in self._done_by_rank.items() if one > rank)
+        return self._pace.seconds(self._now()) * done / max(done - higher, 1)
 
     def _slice(self) -> int:
         """How many may be begun in one round."""
@@ -186,16 +209,26 @@ class Admission:
         most = self._slice()
         refused = 0
         while self._waiting and self._has_room() and self._begun_in_round < most and refused < _TOGETHER:
-            priority, _, since, begun = heappop(self._line)
+            rank, since, begun = self._next()
             if begun.done():  # its message is gone
                 continue
-            is_late = priority == -Priority.NORMAL and self._is_late(since)
+            is_late = rank <= Priority.NORMAL and self._is_late(since)
             refused += is_late
             self._begun_in_round += not is_late
-            self._leave_line()
+            self._leave_line(rank)
             begun.set_result(not is_late)
         if self._begun_in_round or refused:
             self._want_round()
+
+    def _next(self) -> tuple[int, float, "asyncio.Future[bool]"]:
+        """Who is next of those who wait: rank, since when, and what it waits for.
+
+        A question that is too late for an answer is told so, however many reports come.
+        """
+        if self._questions and (not self._line or self._questions[0][1].done() or self._is_late(self._questions[0][0])):
+            return (_QUESTION, *self._questions.popleft())
+        negative, _, since, begun = heappop(self._line)
+        return -negative, since, begun
 
     def _is_late(self, since: float) -> bool:
         """Whether who waits since then would wait too long, with those before it that are begun and not done."""
@@ -203,36 +236,40 @@ class Admission:
         begun = self.in_work - self._waiting
         return now - since + begun * self._pace.seconds(now) > _PATIENCE * self._wait_seconds
 
-    def _leave_line(self) -> None:
+    def _leave_line(self, rank: int) -> None:
         self._waiting -= 1
+        self._questions_waiting -= rank == _QUESTION
         if not self._waiting:
             self._line.clear()
+            self._questions.clear()
             self._pace.stop()
 
 
 class Place:
     """The place of one message, from its arrival until it is answered."""
 
-    def __init__(self, admission: Admission, number: int, assumed: Priority, now: float) -> None:
+    def __init__(self, admission: Admission, number: int, rank: int, without: int, now: float) -> None:
+        """`rank` is what the message seems to have, `without` what it has if it is not urgent."""
         self._admission = admission
         self._since = now
         self._number = number
-        self._assumed = assumed
+        self._rank = rank
+        self._without = without
         self._is_noted = False
         admission.count(1)
 
     async def turn(self) -> bool:
         """Wait until the message may be looked at. False if by now it is too late for it."""
-        return await self._admission.turn(self._assumed, self._number, self._since)
+        return await self._admission.turn(self._rank, self._number, self._since)
 
     async def keep(self, priority: Priority) -> bool:
         """Whether the message may stay now that it was read. Who only looked urgent goes back to its place."""
-        if priority is not Priority.NORMAL or self._assumed is Priority.NORMAL:
+        if priority is not Priority.NORMAL or self._rank == self._without:
             return True
-        self._assumed = priority
-        if not self._admission.is_free(besides=1):
+        self._rank = self._without
+        if not self._admission.is_free(self._rank, besides=1):
             return False
-        return await self._admission.turn(priority, self._number, self._since)
+        return await self._admission.turn(self._rank, self._number, self._since)
 
     @property
     def is_crowded(self) -> bool:
@@ -257,4 +294,4 @@ class Place:
         """Its turn is over. Once, however often it waits: what is left to do takes time, and is no further message."""
         if not self._is_noted:
             self._is_noted = True
-            self._admission.note(self._assumed)
+            self._admission.note(self._rank)

@@ -10,6 +10,7 @@ from cimcare.hub.intake.admission import Admission, Pace, Place
 PLAIN = b"<RequestMessage/>"
 DANGER = b"<Hazards><type>wire down</type></Hazards>"
 NEED = b"<specialNeed>dialysis</specialNeed>"
+QUESTION = b"<RequestMessage><Header><Verb>get</Verb></Header></RequestMessage>"
 TOGETHER = 64
 """How many may be begun and not done."""
 
@@ -89,6 +90,27 @@ def test_what_looks_urgent_has_places_of_its_own(raw: bytes) -> None:
     assert admission.enter(PLAIN) is None
     assert admission.enter(raw) is not None
     assert admission.enter(raw) is None, "the reserve is used up"
+
+
+@pytest.mark.parametrize(
+    "question", [QUESTION, b'{"RequestMessage":{"Header":{"Verb":"get"}}}', b"<x:Verb>get</x:Verb>"]
+)
+def test_questions_leave_half_of_the_places_to_reports(question: bytes) -> None:
+    """For each who reports ten ask how far it is; a question is asked again, a call may be lost."""
+    admission = an_admission(Time(), limit=4)
+    first, _ = entered(admission, question), entered(admission, question)
+    assert admission.enter(question) is None
+    assert [admission.enter(PLAIN) is not None for _ in range(3)] == [True, True, False]
+    first.leave()
+    assert admission.enter(question) is None, "three places of four are taken"
+
+
+def test_a_hub_with_one_place_answers_questions_too() -> None:
+    """Half of one is one."""
+    admission = an_admission(Time(), limit=1)
+    entered(admission, QUESTION).leave()
+    entered(admission)
+    assert admission.enter(QUESTION) is None
 
 
 def test_half_of_the_places_taken_by_others_is_a_crowd() -> None:
@@ -216,6 +238,50 @@ async def test_nobody_is_let_in_to_wait_for_too_long() -> None:
     assert admission.enter(DANGER) is not None, "whoever is urgent is first in the line, and waits for none of them"
     await work.finish()
     assert admission.enter(PLAIN) is not None
+
+
+async def test_questions_are_refused_at_half_of_the_wait_and_reports_are_not() -> None:
+    """A report waits for no question, and so is let in where a question is told to come again."""
+    time = Time()
+    admission = an_admission(time, limit=1000, wait_seconds=10.0)
+    work = Work(admission)
+    for number in range(TOGETHER + 16):
+        work.come(str(number))
+    for number in range(40):
+        work.come(f"question {number}", QUESTION)
+    await rounds(40)
+    for place in [entered(admission) for _ in range(16)]:
+        time.seconds += 0.1
+        place.leave()
+    assert admission.in_work == 120
+    assert admission.enter(QUESTION) is None, "120 at a tenth of a second each are 12 seconds, of which it may wait 5"
+    assert admission.enter(PLAIN) is not None, "80 go before it"
+    await work.finish()
+
+
+async def test_a_question_that_is_too_late_is_told_so_while_reports_keep_coming() -> None:
+    """Behind an endless line of reports it would wait until its sender has forgotten it."""
+    time = Time()
+    admission = an_admission(time, limit=1000, wait_seconds=10.0)
+    places = [entered(admission) for _ in range(TOGETHER)]
+    question = asyncio.create_task(entered(admission, QUESTION).turn())
+    work = Work(admission)
+    for number in range(100):
+        work.come(str(number))
+    await rounds()
+    for place in places[:20]:
+        time.seconds += 0.1
+        place.leave()
+        await rounds()
+    assert not question.done()
+    assert len(work.begun) == 20
+    for place in places[20:]:
+        time.seconds += 0.1
+        place.leave()
+        await rounds()
+    assert question.done(), "it has waited for 6 seconds, and 64 are begun at a tenth of a second each"
+    assert await question is False
+    await work.finish()
 
 
 async def test_a_long_wait_for_a_partner_is_not_taken_for_slowness() -> None:
@@ -351,6 +417,49 @@ async def test_hazards_go_before_life_support_and_both_before_all_others() -> No
     await rounds(5)
     assert work.begun == ["danger", "need", "first", "second", "third"]
     await work.finish()
+
+
+async def test_questions_go_behind_reports_in_the_order_in_which_they_came() -> None:
+    """A call that is not taken is lost; a question is asked again."""
+    admission = an_admission(Time(), limit=1000)
+    work = Work(admission)
+    places = [entered(admission) for _ in range(TOGETHER)]
+    for name, raw in (("ask", QUESTION), ("first", PLAIN), ("ask again", QUESTION), ("second", PLAIN)):
+        work.come(name, raw)
+    gone = work.come("gone", QUESTION)
+    await rounds()
+    gone.cancel()
+    await asyncio.gather(gone, return_exceptions=True)
+    work.tasks.remove(gone)
+    for place in places:
+        place.leave()
+    await rounds(5)
+    assert work.begun == ["first", "second", "ask", "ask again"]
+    await work.finish()
+    assert admission.in_work == 0
+
+
+async def test_a_question_that_only_looked_urgent_goes_back_behind_reports() -> None:
+    """A question about hazards is a question."""
+    admission = an_admission(Time(), limit=1000)
+    begun = []
+
+    async def one(name: str, place: Place) -> None:
+        await place.turn()
+        assert await place.keep(Priority.NORMAL)
+        begun.append(name)
+        place.leave()
+
+    places = [entered(admission) for _ in range(TOGETHER)]
+    tasks = [asyncio.create_task(one("question", entered(admission, QUESTION + DANGER)))]
+    tasks += [asyncio.create_task(one(name, entered(admission))) for name in ("first", "second")]
+    await rounds()
+    places[0].leave()
+    await rounds(20)
+    for place in places[1:]:
+        place.leave()
+    await asyncio.gather(*tasks)
+    assert begun == ["first", "second", "question"]
 
 
 async def test_who_only_looked_urgent_goes_back_to_where_it_belongs() -> None:
