@@ -29,7 +29,7 @@ demo: $(STAMP) ## Run a whole utility on this machine (ARGS="--once --json" for 
 	@$(BIN)/cimcare demo $(ARGS)
 
 storm: $(STAMP) ## Play the worst hour of a storm against a utility on this machine (ARGS="--scale 0.01 --speed 4" for a small one)
-	@$(BIN)/cimcare storm --profile isaias --here --report storm.html --out storm.json $(ARGS)
+	@$(BIN)/cimcare storm --profile isaias --here --workers 2 --report storm.html --out storm.json $(ARGS)
 
 million: $(STAMP) ## Send a million tickets an hour for five minutes (ARGS="--minutes 60" for the hour)
 	@$(BIN)/cimcare storm --profile million --minutes 5 --here --workers 2 --report million.html --out million.json $(ARGS)
