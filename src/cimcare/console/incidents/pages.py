@@ -70,12 +70,13 @@ def incidents_area(frame: Frame) -> Area:
 
 
 class _Looks:
-    """One look at the board for all who ask within a few seconds, and its fragments by what they filter."""
+    """One look at the board for all who ask within a few seconds: fragments by what they filter, maps by address."""
 
     def __init__(self, frame: Frame) -> None:
         self._frame = frame
         self._board: Board | None = None
         self._fragments: dict[Filters, str] = {}
+        self._maps: dict[str, Response] = {}
 
     async def board(self) -> Board:
         """The board as it is now, or was a moment ago."""
@@ -83,6 +84,7 @@ class _Looks:
         if self._board is None or not timedelta() <= now - self._board.at < timedelta(seconds=_LOOK_SECONDS):
             self._board = await look_at_board(self._frame.inside.reader.records, now)
             self._fragments.clear()
+            self._maps.clear()
         return self._board
 
     async def fragment(self, wanted: Filters) -> str:
@@ -94,6 +96,15 @@ class _Looks:
             if len(self._fragments) < _MOST_FRAGMENTS:
                 self._fragments[wanted] = known
         return known
+
+    def known_map(self, address: str) -> Response | None:
+        """The map of an address, if somebody has had it of the same look."""
+        return self._maps.get(address)
+
+    def remember_map(self, address: str, page: Response) -> None:
+        """Keep a map for others who look at the same."""
+        if len(self._maps) < _MOST_FRAGMENTS:
+            self._maps[address] = page
 
 
 def _values(board: Board, wanted: Filters) -> dict[str, object]:
@@ -154,8 +165,10 @@ class _Incidents:
 
     async def map(self, request: Request) -> Response:
         """The network, from the sources or a device down, with what is out."""
-        given = request.query_params
+        given, address = request.query_params, str(request.url.query)
         board = await self._looks.board()
+        if (known := self._looks.known_map(address)) is not None:
+            return known
         root, feeder = given.get("root", "").strip(), given.get("feeder", "").strip()
         rows = select_rows(board.rows, Filters())
         town = await look_at_map(self._frame.inside.reader.records, rows, root=root, feeder=feeder)
@@ -171,7 +184,7 @@ class _Incidents:
         values = {
             "town": town,
             "now": board.at,
-            "address": str(request.url.query),
+            "address": address,
             "layout": layout.value,
             "has_places": knows,
             "drawing": draw_town(lay_out(town.roots, layout), f"{len(nodes)} devices, {out} customers out"),
@@ -180,7 +193,9 @@ class _Incidents:
             "hidden": sum(node.hidden for node in nodes),
             "feeders": sorted({node.device.feeder for node in nodes if node.device.feeder}),
         }
-        return self._frame.show(request, "incidents/map.html", values)
+        page = self._frame.show(request, "incidents/map.html", values)
+        self._looks.remember_map(address, page)
+        return page
 
     async def incident(self, request: Request) -> Response:
         """One incident."""
