@@ -175,16 +175,16 @@ class SqliteLogReader:
         candidates = [row[0] for row in self._session.all(f"{_MATCH}{_order_of(stretch)} LIMIT ?", values)]
         if not rest:
             return candidates
-        wanted = [frozenset(_text_of(group).split()) for group in rest]  # as they are kept, so that none is read
+        # As they are kept, so that none is read: a text of terms, one space between two.
+        wanted = [tuple(f" {term} " for term in _text_of(group).split()) for group in rest]
         found: list[int] = []
         for at in range(0, len(candidates), _LOOKED_AT_TOGETHER):
             together = candidates[at : at + _LOOKED_AT_TOGETHER]
             kept = self._kept_terms(together)
-            found += [
-                each
-                for each in together
-                if each in kept and not any(group.isdisjoint(kept[each].split()) for group in wanted)
-            ]
+            for each in together:
+                terms = f" {kept.get(each, '')} "
+                if all(any(term in terms for term in group) for group in wanted):
+                    found.append(each)
             if len(found) >= limit:
                 break
         return found[:limit]
