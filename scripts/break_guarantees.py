@@ -156,7 +156,7 @@ BREAKS: tuple[Break, ...] = (
         "everybody is let in",
         "src/cimcare/hub/intake/admission.py",
         "        return taken < max(1.0, self._limit * share) and"
-        " before * self._seconds_of(rank) <= self._wait_seconds * share\n",
+        " before * self._seconds_of(rank) <= self._wait_of(rank)\n",
         "        return before >= 0\n",
         (_PIPELINE + "test_too_many_at_once_are_told_to_come_again",),
     ),

@@ -70,6 +70,7 @@ def _settings(broker: Broker, scheme: str, context: str, folder: Path) -> str:
 [hub]
 queue_limit = 5000
 wait_seconds = 600
+question_wait_seconds = 600
 [delivery]
 lease_seconds = 2
 poll_seconds = 0.1

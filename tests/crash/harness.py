@@ -88,7 +88,10 @@ def _partners(folder: Path) -> Iterator[dict[str, SimulatedPartner]]:
 
 
 def _settings(partners: dict[str, SimulatedPartner]) -> str:
-    parts = ["[hub]\nqueue_limit = 5000\nwait_seconds = 600\n[delivery]\nlease_seconds = 1\npoll_seconds = 0.1\n"]
+    parts = [
+        "[hub]\nqueue_limit = 5000\nwait_seconds = 600\nquestion_wait_seconds = 600\n",
+        "[delivery]\nlease_seconds = 1\npoll_seconds = 0.1\n",
+    ]
     for name, partner in partners.items():
         owns = 'owns = ["WorkRequests"]\n' if name == "owner" else ""
         parts.append(f'[partners.{name}]\nurl = "{partner.address}/soap"\nsource = "{name.upper()}"\n{owns}{_QUICK}')

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from cimcare import __version__
+from cimcare.cli.open_files import allow_open_files
 
 __all__ = ["main"]
 
@@ -69,3 +70,4 @@ def main() -> None:
 
     Data is printed to stdout, everything else to stderr. Exit code 0: fine; 1: the answer is no; 2: wrong use.
     """
+    allow_open_files()

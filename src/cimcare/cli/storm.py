@@ -157,7 +157,7 @@ def _read_api(context: click.Context, parameter: click.Parameter, url: str) -> s
     help="Where requests are put at the broker.",
 )
 @click.option("--api", callback=_read_api, default="", help="Base of the hub's REST interface.  [default: beside --to]")
-@click.option("--connections", type=click.IntRange(1, 60_000), default=512, show_default=True, help="Most at once.")
+@click.option("--connections", type=click.IntRange(1, 60_000), default=4000, show_default=True, help="Most at once.")
 @click.option(
     "--timeout", type=click.FloatRange(0.1, 3600), default=30.0, show_default=True, help="Seconds for an answer."
 )

@@ -48,7 +48,7 @@ class Pace(NamedTuple):
     """
 
     speed: float = 1.0
-    connections: int = 512
+    connections: int = 4000
     timeout: float = 30.0
     resend: int = 0
     hazard_seconds: float = 1.0

@@ -109,7 +109,7 @@ class HubSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             " may take half of the places.",
             least=1,
         ),
-    ] = 1000
+    ] = 2000
     retry_after_seconds: Annotated[
         int, described("When a sender that met an overload may come again.", unit="seconds", least=1, most=3600)
     ] = 2
@@ -120,13 +120,22 @@ class HubSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     wait_seconds: Annotated[
         float,
         described(
-            "A message that would wait longer than this for its turn is refused with code 5.1, a question (the verb"
-            " get) that would wait longer than half of it.",
+            "A message that would wait longer than this for its turn is refused with code 5.1; senders should wait"
+            " longer than this for an answer.",
             unit="seconds",
             least=0.1,
             most=3600,
         ),
-    ] = 2.0
+    ] = 10.0
+    question_wait_seconds: Annotated[
+        float,
+        described(
+            "A question (the verb get) that would wait longer than this for its turn is refused with code 5.1.",
+            unit="seconds",
+            least=0.1,
+            most=3600,
+        ),
+    ] = 1.0
     hazard_reserve: Annotated[
         int, described("Places beyond `hub.queue_limit` that are kept for hazards and life support.", least=0)
     ] = 100

@@ -4,7 +4,8 @@ A message is counted the moment it has arrived. What cannot be begun at once wai
 round of the event loop begins a slice of the line and no more, so that between two slices whoever arrives is counted
 too, and is refused or put in his place: nobody waits where nobody counts him. Decision 0051 has the reasons.
 
-Whoever only asks how far it is goes behind whoever reports, and leaves half of the room to them (decision 0118).
+Whoever only asks how far it is goes behind whoever reports, has half of the places (decision 0118), and is told to come
+again much sooner (decision 0119).
 
 Source: guarantee G8.
 """
@@ -29,7 +30,7 @@ _SIGNS_OF_QUESTION = (b">get<", b'"get"')
 """What every message with the verb get holds, in XML and in JSON."""
 
 _SHARE_OF_QUESTIONS = 0.5
-"""Of places and of waiting."""
+"""Of the places."""
 
 _SLICE_SECONDS = 0.025
 """What one round of the event loop may take on: half of what a transaction of the store may last."""
@@ -95,13 +96,17 @@ class Admission:
         limit: Most messages in work at once, those that wait included.
         reserve: Places above that for the urgent.
         wait_seconds: A message that would wait longer is not let in.
+        question_wait_seconds: The same for one that only asks.
         now: A clock that only moves forward, in seconds.
     """
 
-    def __init__(self, *, limit: int, reserve: int, wait_seconds: float, now: Callable[[], float]) -> None:
+    def __init__(
+        self, *, limit: int, reserve: int, wait_seconds: float, question_wait_seconds: float, now: Callable[[], float]
+    ) -> None:
         self._limit = limit
         self._reserve = reserve
         self._wait_seconds = wait_seconds
+        self._question_wait_seconds = question_wait_seconds
         self._now = now
         self._pace = Pace()
         self._done = deque[int](maxlen=_REMEMBERED)
@@ -129,12 +134,12 @@ class Admission:
         """Whether a message that is not urgent would get a place and its answer in time, `besides` places not counted.
 
         Those of a higher rank that are still to come go before it, as many as there were of late. Questions that wait
-        are before none but questions, which have a part of the places and of the time alone.
+        are before none but questions, which have a part of the places alone.
         """
         taken = self.in_work - besides
         share = _SHARE_OF_QUESTIONS if rank == _QUESTION else 1.0
         before = taken if rank == _QUESTION else taken - self._questions_waiting
-        return taken < max(1.0, self._limit * share) and before * self._seconds_of(rank) <= self._wait_seconds * share
+        return taken < max(1.0, self._limit * share) and before * self._seconds_of(rank) <= self._wait_of(rank)
 
     def is_crowded(self, *, besides: int = 0) -> bool:
         """Whether more than half of the ordinary places are taken, `besides` places not counted."""
@@ -186,6 +191,9 @@ class Admission:
     def _has_room(self) -> bool:
         return self.in_work - self._waiting < _TOGETHER
 
+    def _wait_of(self, rank: int) -> float:
+        return self._question_wait_seconds if rank == _QUESTION else self._wait_seconds
+
     def _seconds_of(self, rank: int) -> float:
         """Seconds for one message of a rank or below, those included in which higher ones are done."""
         done = max(len(self._done), 1)
@@ -212,7 +220,7 @@ class Admission:
             rank, since, begun = self._next()
             if begun.done():  # its message is gone
                 continue
-            is_late = rank <= Priority.NORMAL and self._is_late(since)
+            is_late = rank <= Priority.NORMAL and self._is_late(rank, since)
             refused += is_late
             self._begun_in_round += not is_late
             self._leave_line(rank)
@@ -225,16 +233,18 @@ class Admission:
 
         A question that is too late for an answer is told so, however many reports come.
         """
-        if self._questions and (not self._line or self._questions[0][1].done() or self._is_late(self._questions[0][0])):
-            return (_QUESTION, *self._questions.popleft())
+        if self._questions:
+            since, begun = self._questions[0]
+            if not self._line or begun.done() or self._is_late(_QUESTION, since):
+                return (_QUESTION, *self._questions.popleft())
         negative, _, since, begun = heappop(self._line)
         return -negative, since, begun
 
-    def _is_late(self, since: float) -> bool:
-        """Whether who waits since then would wait too long, with those before it that are begun and not done."""
+    def _is_late(self, rank: int, since: float) -> bool:
+        """Whether one of this rank that waits since then waits too long, with those before it that are not done."""
         now = self._now()
         begun = self.in_work - self._waiting
-        return now - since + begun * self._pace.seconds(now) > _PATIENCE * self._wait_seconds
+        return now - since + begun * self._pace.seconds(now) > _PATIENCE * self._wait_of(rank)
 
     def _leave_line(self, rank: int) -> None:
         self._waiting -= 1

@@ -59,6 +59,7 @@ class Pipeline:
             limit=settings.hub.queue_limit,
             reserve=settings.hub.hazard_reserve,
             wait_seconds=settings.hub.wait_seconds,
+            question_wait_seconds=settings.hub.question_wait_seconds,
             now=lambda: asyncio.get_running_loop().time(),
         )
         self._refusals: dict[Hashable, Answer] = {}  # one for each form there is
