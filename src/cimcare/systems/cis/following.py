@@ -29,6 +29,7 @@ from cimcare.systems.cis.members import (
     Followed,
     Member,
     Spot,
+    find_member,
     load_followed,
     members_at,
     members_of_ticket,
@@ -209,7 +210,10 @@ class Following:
             ticket = await self._records.find(TICKETS.collection, mrid) if mrid is not None else None
             if ticket is None or ticket.state not in ("", TicketState.OPEN) or ticket.body.incident is None:
                 continue
-            if mrid_of(ticket.body.incident) == stored.mrid:
+            if mrid_of(ticket.body.incident) != stored.mrid:
+                continue
+            member = await find_member(self._records, stored.mrid, ticket.mrid)
+            if member is None or member.state != OUT:  # mostly the event of the ticket itself has come before
                 memberships = await members_of_ticket(self._records, ticket.mrid)
                 await self._join(stored.mrid, ticket, memberships, has_heard=False)
 

@@ -30,6 +30,7 @@ __all__ = [
     "Member",
     "Spot",
     "digest_of",
+    "find_member",
     "load_followed",
     "members_at",
     "members_of_ticket",
@@ -107,6 +108,11 @@ async def members_on(records: Records, incident: MRID, shelf: int) -> tuple[Stor
 async def members_at(records: Records, incident: MRID, place: str) -> tuple[Stored[Member], ...]:
     """Members of an incident at one place."""
     return await records.find_by_key(MEMBERS, Key("spot", f"{incident} {place}"))
+
+
+async def find_member(records: Records, incident: MRID, ticket: MRID) -> Stored[Member] | None:
+    """The membership of a ticket in one incident, past or present; None if it never was in it."""
+    return await records.find(MEMBERS, digest_of("member", incident, ticket))
 
 
 async def members_of_ticket(records: Records, ticket: MRID) -> tuple[Stored[Member], ...]:

@@ -16,6 +16,7 @@ from cimcare.systems.identity import Label, label_of, lookup_keys, stored_keys
 __all__ = [
     "DEVICES",
     "DEVICE_TYPE",
+    "PLACE_SORTS",
     "SERVICE_POINTS",
     "DeviceRecord",
     "ServicePointRecord",
@@ -25,6 +26,8 @@ __all__ = [
     "find_path",
     "find_point",
     "find_supply",
+    "find_supply_below",
+    "find_supply_of_place",
     "find_way",
     "names_of_device",
     "point_keys",
@@ -34,7 +37,7 @@ __all__ = [
 DEVICE_TYPE = "Device"
 """Type of the name of a device in messages."""
 
-_SORTS = ("usage-point", "service-location")
+PLACE_SORTS = ("usage-point", "service-location")
 """Keys of a place that name a point of supply, the more exact first."""
 
 _MOST_POINTS = 100
@@ -171,27 +174,40 @@ async def find_path(records: Records, device: DeviceRecord) -> tuple[DeviceRecor
 async def find_supply(records: Records, keys: Iterable[Key], transformer: str | None = None) -> Supply:
     """What supplies the place that these keys mean, failing that what is below the transformer of this name.
 
-    A place may have several points. Where they hang on several devices, the nearest device above all of them counts,
-    and no single point. At most four look-ups.
+    At most four look-ups.
 
     Args:
         records: Objects of the store.
         keys: Keys of one place: those of the sorts `usage-point` and `service-location` are looked at.
         transformer: Name of the transformer, from a directory that knows the place where the model does not.
     """
+    supply = await find_supply_of_place(records, keys)
+    if supply is None:
+        supply = await find_supply_below(records, transformer) if transformer else Supply()
+    return supply
+
+
+async def find_supply_of_place(records: Records, keys: Iterable[Key]) -> Supply | None:
+    """What supplies the place that these keys mean; None if the model does not know it.
+
+    A place may have several points. Where they hang on several devices, the nearest device above all of them counts,
+    and no single point.
+    """
     wanted = sorted(set(keys))
-    for sort in _SORTS:
+    for sort in PLACE_SORTS:
         group = tuple(key for key in wanted if key.sort == sort)
         if not group:
             continue
         found = await records.select(SERVICE_POINTS, Selection(keys=(group,), limit=_MOST_POINTS))
         if found:
             return await _supply_of(records, [stored.body for stored in found])
-    if transformer:
-        stored = await find_device(records, transformer)
-        if stored is not None:
-            return Supply(device=stored.body, path=await find_path(records, stored.body))
-    return Supply()
+    return None
+
+
+async def find_supply_below(records: Records, device: str) -> Supply:
+    """The supply of what is directly below the device of this name; empty if the model does not know it."""
+    stored = await find_device(records, device)
+    return Supply() if stored is None else Supply(device=stored.body, path=await find_path(records, stored.body))
 
 
 async def find_point(records: Records, name: str) -> ServicePointRecord | None:
@@ -206,9 +222,9 @@ async def find_point(records: Records, name: str) -> ServicePointRecord | None:
 
 async def find_way(records: Records, name: str) -> Supply:
     """What supplies whatever this names: a device, a usage point, a meter or a service location; empty if nothing."""
-    stored = await find_device(records, name)
-    if stored is not None:
-        return Supply(device=stored.body, path=await find_path(records, stored.body))
+    supply = await find_supply_below(records, name)
+    if supply.device is not None:
+        return supply
     point = await find_point(records, name)
     if point is not None:
         return await _supply_of(records, [point])

@@ -7,13 +7,21 @@ in the end. What has to be moved when a device becomes suspected, or is no longe
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 import msgspec
 
 from cimcare.exchange.ports import Key, Selection, ServingContext, Stored
 from cimcare.model.identity import MRID
 from cimcare.model.incident import Incident
-from cimcare.systems.oms.devices import DEVICES, DeviceRecord, Supply, find_device, find_path, find_supply
+from cimcare.systems.oms.devices import (
+    DEVICES,
+    PLACE_SORTS,
+    DeviceRecord,
+    Supply,
+    find_supply_below,
+    find_supply_of_place,
+)
 from cimcare.systems.oms.evidence import Evidence
 from cimcare.systems.oms.judgement import (
     DEFAULT_RULES,
@@ -32,6 +40,8 @@ from cimcare.systems.oms.rules import load_rules
 
 __all__ = ["Judge"]
 
+SupplyT = TypeVar("SupplyT", Supply, Supply | None)
+
 _MOST_PINNED = 100
 
 
@@ -45,7 +55,8 @@ class Judge:
         self._work = work
         self._evidence = Evidence(context.records, context.now)
         self._devices: dict[MRID, DeviceRecord] = {}
-        self._supplies: dict[tuple[frozenset[Key], str, str], Supply] = {}
+        self._places: dict[frozenset[Key], Supply | None] = {}
+        self._below: dict[str, Supply] = {}
         self._rules: GroupingRules | None = None
 
     async def rules(self) -> GroupingRules:
@@ -57,19 +68,25 @@ class Judge:
 
     async def find_supply(self, keys: frozenset[Key], transformer: str, stated: str) -> Supply:
         """What supplies a place: by its point of supply, by its transformer, failing both by the device it states."""
-        asked = (keys, transformer, stated)
-        if asked not in self._supplies:
-            self._supplies[asked] = await self._find_supply(keys, transformer, stated)
-        return self._supplies[asked]
-
-    async def _find_supply(self, keys: frozenset[Key], transformer: str, stated: str) -> Supply:
-        supply = await find_supply(self._records, keys, transformer or None)
+        place = frozenset(key for key in keys if key.sort in PLACE_SORTS)
+        if place not in self._places:
+            self._places[place] = self._known(await find_supply_of_place(self._records, place))
+        supply = self._places[place]
+        if supply is None:
+            supply = await self._supply_below(transformer) if transformer else Supply()
         if supply.device is None and stated:
-            stored = await find_device(self._records, stated)
-            if stated and stored is not None:
-                supply = Supply(device=stored.body, path=await find_path(self._records, stored.body))
-        for device in supply.path:
-            self._devices[device.mrid] = device
+            below = await self._supply_below(stated)
+            supply = below if below.device is not None else supply
+        return supply
+
+    async def _supply_below(self, device: str) -> Supply:
+        if device not in self._below:
+            self._below[device] = self._known(await find_supply_below(self._records, device))
+        return self._below[device]
+
+    def _known(self, supply: SupplyT) -> SupplyT:
+        if supply is not None:
+            self._devices |= {device.mrid: device for device in supply.path}
         return supply
 
     async def devices(self, mrids: Sequence[MRID]) -> tuple[DeviceRecord, ...]:
