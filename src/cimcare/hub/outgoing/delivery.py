@@ -305,10 +305,12 @@ class _Courier:
         self._is_more_expected = bool(free) and len(claimed) == free
         if partner is None:
             return bool(written)
+        messages = dict.fromkeys(delivery.message for delivery in claimed)
+        recalled = await house.recalling.recall(messages, whole=not partner.takes_kept) if claimed else {}
         for delivery in claimed:
             if partner.rate:
                 self._next_start = max(self._next_start, asyncio.get_running_loop().time()) + 1 / partner.rate
-            task = asyncio.create_task(self._deliver(delivery, partner))
+            task = asyncio.create_task(self._deliver(delivery, partner, recalled[delivery.message]))
             self._under_way[delivery.number, delivery.attempts] = (delivery, task)
         return bool(claimed or written)
 
@@ -369,11 +371,11 @@ class _Courier:
 
     # ------------------------------------------------------------------------------------------------ one delivery
 
-    async def _deliver(self, delivery: Delivery, partner: Partner) -> None:
+    async def _deliver(self, delivery: Delivery, partner: Partner, recalled: Recalled) -> None:
         """One attempt, and what follows from it."""
         is_delivered = False
         try:
-            is_delivered = await self._attempt(delivery, partner)
+            is_delivered = await self._attempt(delivery, partner, recalled)
         except StoreError as error:  # its lease runs out, and it is tried again
             self._note_trouble(error)
         except Exception as error:  # noqa: BLE001 - one of the places where everything is caught: a courier must go on
@@ -388,12 +390,11 @@ class _Courier:
                 del self._under_way[delivery.number, delivery.attempts]
             self._woken.set()
 
-    async def _attempt(self, delivery: Delivery, partner: Partner) -> bool:
+    async def _attempt(self, delivery: Delivery, partner: Partner, recalled: Recalled) -> bool:
         """Send it, and write what came of it. True if the partner has it, which is still to be written."""
         house = self._house
         if delivery.attempts > 1 and await self._settle_answered(delivery):
             return False
-        recalled = await house.recalling.recall(delivery.message)
         loaded = recalled.message
         if loaded is None:
             await self._bury(delivery, recalled.reason, b"", partner, None, None)
@@ -406,7 +407,9 @@ class _Courier:
         cause = await house.store.reader.log.find(delivery.cause) if delivery.kind is DeliveryKind.REPLY else None
         message = self._as_sent(loaded, delivery, partner, cause)
         kept = recalled.raw if message is recalled.message else b""
-        sent = await house.sender.send(_wire_of(partner, cause), message, address=delivery.address, kept=kept)
+        sent = await house.sender.send(
+            _wire_of(partner, cause), message, address=delivery.address, kept=kept, priority=delivery.priority
+        )
         now = house.clock()
         at_least = timedelta(seconds=sent.retry_after_seconds)
         house.circuits.of(partner).note(
@@ -433,7 +436,10 @@ class _Courier:
         if is_request and sent.reply is not None and not is_receipt:
             await self._take_answer(delivery, partner, message, sent, verdict)
         elif verdict.next is Next.BURY:
-            await self._bury(delivery, verdict.reason, sent.received, partner, message, sent)
+            content: Readable | None = message
+            if not recalled.is_whole:  # it is found by what it is about
+                content = (await house.recalling.recall([delivery.message]))[delivery.message].message
+            await self._bury(delivery, verdict.reason, sent.received, partner, content, sent)
         elif verdict.next is Next.AWAIT:
             await self._await_reply(delivery, partner)
         else:
