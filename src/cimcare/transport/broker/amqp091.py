@@ -511,7 +511,7 @@ def _arrived(delivered: DeliveredMessage, queue: str, token: _Token | None) -> A
             priority=min(properties.priority or 0, 9),
             persistent=properties.delivery_mode == 2,
             properties={name: text for name, text in headers.items() if isinstance(text, str)},
-            redeliveries=times if isinstance(times, int) else int(bool(delivered.redelivered)),
+            redeliveries=max(times, 0) if isinstance(times, int) else int(bool(delivered.redelivered)),
         ),
         destination=Destination(
             kind=DestinationKind.TOPIC if is_topic else DestinationKind.QUEUE,
