@@ -6,13 +6,16 @@ Source: STOMP 1.2.
 """
 
 import asyncio
+import re
 from collections.abc import Callable, Mapping
+from itertools import chain
 from typing import NamedTuple, cast
 
 __all__ = ["Frame", "FrameReader", "Wire", "render_frame"]
 
 _ESCAPES = str.maketrans({"\\": "\\\\", "\r": "\\r", "\n": "\\n", ":": "\\c"})
 _UNESCAPED = {"\\\\": "\\", "\\r": "\r", "\\n": "\n", "\\c": ":"}
+_SPECIAL = re.compile(r"[\\\r\n:]")
 _PLAIN = frozenset({"STOMP", "CONNECT", "CONNECTED"})
 """Commands whose headers are not escaped, for the sake of STOMP 1.0."""
 
@@ -29,7 +32,8 @@ class Frame(NamedTuple):
 
 def render_frame(command: str, headers: Mapping[str, str], body: bytes = b"") -> bytes:
     """A frame as bytes. It has no header `content-length` unless one is given; then the body must not contain NUL."""
-    if command in _PLAIN:
+    is_plain = command in _PLAIN or _SPECIAL.search("".join(chain.from_iterable(headers.items()))) is None
+    if is_plain:
         lines = [f"{name}:{text}\n" for name, text in headers.items()]
     else:
         lines = [f"{name.translate(_ESCAPES)}:{text.translate(_ESCAPES)}\n" for name, text in headers.items()]
