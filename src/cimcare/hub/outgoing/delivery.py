@@ -48,7 +48,7 @@ _OPEN = (DeliveryState.WAITING, DeliveryState.LEASED)
 _MOST_EXPIRED = 100
 _STORE_PAUSE_SECONDS = 1.0
 _STOP_SECONDS = 2.0
-_GATHER_SECONDS = 0.005
+_GATHER_SECONDS = 0.01
 """For so long what was delivered waits for the next one to end, so that one commit serves them."""
 _LONGEST_GATHER_SECONDS = 0.03
 _IDLE_LOOKS = 60
