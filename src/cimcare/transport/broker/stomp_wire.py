@@ -150,8 +150,8 @@ class Wire(asyncio.Protocol):
         self._on_lost("the connection broke off")
 
     def send(self, command: str, headers: Mapping[str, str], body: bytes = b"") -> None:
-        """Send a frame, behind all that was sent before."""
-        if self._transport is not None:
+        """Send a frame, behind all that was sent before; nothing if the connection is gone, as `on_lost` tells."""
+        if self._transport is not None and not self._transport.is_closing():
             self._has_written = True
             self._transport.write(render_frame(command, headers, body))
 
@@ -160,7 +160,7 @@ class Wire(asyncio.Protocol):
         self._beat = self._loop.call_later(seconds / 2, self._keep_beating, seconds)
 
     def _keep_beating(self, seconds: float) -> None:
-        if self._transport is not None and not self._has_written:
+        if self._transport is not None and not self._has_written and not self._transport.is_closing():
             self._transport.write(b"\n")
         self._has_written = False
         self.beat(seconds)
