@@ -79,7 +79,7 @@ lock: $(STAMP) ## Pin the dependencies again (ARGS=--upgrade for the newest of a
 # With what has to be compiled on Linux, and so is only installed where it can be (scripts/test-services).
 	$(PIP_COMPILE) --extra amqp --constraint requirements/dev.txt --output-file requirements/amqp.txt pyproject.toml
 
-EXTRAS = --extra postgresql --extra rabbitmq --extra stomp
+EXTRAS = --extra postgresql --extra rabbitmq
 
 PIP_COMPILE = CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet $(ARGS) --generate-hashes --strip-extras \
 	--allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host

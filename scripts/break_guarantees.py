@@ -90,10 +90,9 @@ BREAKS: tuple[Break, ...] = (
         "G3",
         "a delivery to a broker counts before the broker has confirmed it",
         "src/cimcare/transport/broker/sender.py",
-        "                await outlet.publish(destination, self._told(outlet, message, body), within=within)\n"
-        "                return sent\n",
+        "                await outlet.publish(destination, asked, within=within)\n                return sent\n",
         "                task = asyncio.ensure_future(\n"
-        "                    outlet.publish(destination, self._told(outlet, message, body), within=within)\n"
+        "                    outlet.publish(destination, asked, within=within)\n"
         "                )\n"
         "                task.add_done_callback(lambda done: done.cancelled() or done.exception())\n"
         "                return sent\n",

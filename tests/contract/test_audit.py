@@ -1,7 +1,7 @@
 """What every implementation of `AuditTrail` has to do, and what a store puts into it by itself."""
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
@@ -120,7 +120,7 @@ async def test_a_transaction_that_kept_messages_ends_with_their_row(store: Store
         received_at=NOON + timedelta(seconds=1), direction=Direction.OUT, transport=Transport.REST_JSON, partner="ä",
         archetype="ResponseMessage", verb="reply", noun="Incidents", message_id="m", correlation_id="c",
         context="TEST", outcome=Outcome.PARTIAL, codes=("0.2", "2.15"), answer_to=1, repeat_of=None,
-        digest=b"\x00\xff", content_type="application/json", status=200, truncated=True, size_bytes=9,
+        digest=b"\x00\xff", content_type="application/json", status=200, truncated=True, size_bytes=9, redeliveries=2,
     )  # fmt: skip
     async with store.transaction() as transaction:
         first = await transaction.log.append(an_entry(), b"<m/>")
@@ -132,6 +132,17 @@ async def test_a_transaction_that_kept_messages_ends_with_their_row(store: Store
     assert (row.action, row.at, row.actor) == (Action.MESSAGES, full.received_at, "")
     assert [sealed.sequence for sealed in row.messages] == [first, second]
     await assert_sealed(store.reader, row)
+
+
+def test_a_message_of_an_earlier_release_has_the_hash_that_it_had() -> None:
+    """A trail is verified for years, and a fact that messages did not have then must not count against them."""
+    entry = LogEntry(
+        received_at=datetime(2030, 6, 1, 12, tzinfo=UTC), direction=Direction.IN, transport=Transport.JMS,
+        sequence=7, partner="CIS", message_id="m", digest=b"d", size_bytes=1,
+    )  # fmt: skip
+    sealed = "2711f0616eb6889d0232497d8346b663e3d66cdbc73c9e6770468daa3346f306"
+    assert hash_of_message(entry, b"x") == sealed
+    assert hash_of_message(msgspec.structs.replace(entry, redeliveries=1), b"x") != sealed
 
 
 async def test_a_transaction_without_messages_gets_no_row(store: Store) -> None:

@@ -43,7 +43,7 @@ async def test_gives_back_what_it_was_given(written: Written) -> None:
         "archetype": "ResponseMessage", "verb": "reply", "noun": "TroubleTickets", "message_id": "m",
         "correlation_id": "c", "context": "TESTING", "outcome": Outcome.PARTIAL, "codes": ("0.2", "2.15"),
         "answer_to": 7, "repeat_of": 3, "digest": b"\x00\xff", "content_type": "text/xml", "status": 200,
-        "truncated": True, "size_bytes": 70_000,
+        "truncated": True, "size_bytes": 70_000, "redeliveries": 3,
     }  # fmt: skip
     async with written((entry, b"\x00raw"), ({}, b"")) as (log, sequence):
         assert await log.find(sequence) == an_entry(**entry, sequence=sequence)

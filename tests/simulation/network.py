@@ -8,8 +8,9 @@ import contextvars
 from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit
 
-from cimcare.codec.envelope import render_message
+from cimcare.codec.envelope import parse_message, render_message
 from cimcare.exchange.log import Transport
+from cimcare.exchange.outbox import Priority
 from cimcare.exchange.partners import DIRECT, Partner
 from cimcare.exchange.sending import Sent
 from cimcare.transport.channel import Answer
@@ -122,8 +123,25 @@ class Line:
         self._process = process
         self._tag = process.tag
 
-    async def send(self, partner: Partner, message: Sendable, *, address: str = "", kept: bytes = b"") -> Sent:
+    async def send(
+        self,
+        partner: Partner,
+        message: Sendable,
+        *,
+        address: str = "",
+        kept: bytes = b"",
+        priority: Priority | None = None,
+    ) -> Sent:
         """Send the message; a process that is gone sends nothing."""
         if self._process.tag != self._tag or not self._process.is_alive:
             raise asyncio.CancelledError
-        return await self._network.carry(self._process, partner, message, address)
+        return await self._network.carry(self._process, partner, _sent(message, partner, kept), address)
+
+
+def _sent(message: Sendable, partner: Partner, kept: bytes) -> Sendable:
+    """What goes out: an event that was kept comes with its header alone."""
+    if not kept or not partner.takes_kept:
+        return message
+    whole = parse_message(kept)
+    assert isinstance(whole, Sendable)
+    return whole

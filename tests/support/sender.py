@@ -6,9 +6,10 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from cimcare.codec.envelope import render_message
+from cimcare.codec.envelope import parse_message, render_message
 from cimcare.exchange.correlation import correlation_of
 from cimcare.exchange.log import Transport
+from cimcare.exchange.outbox import Priority
 from cimcare.exchange.partners import Partner
 from cimcare.exchange.sending import Sent
 from cimcare.model.envelope import (
@@ -38,6 +39,7 @@ class Given(msgspec.Struct, frozen=True):
     address: str
     wire: Partner
     kept: bytes = b""
+    priority: Priority | None = None
 
     @property
     def id(self) -> str:
@@ -56,8 +58,18 @@ class ScriptedSender:
         self.answers: dict[str, list[Answering]] = {}
         self.gates: dict[str, asyncio.Event] = {}
 
-    async def send(self, partner: Partner, message: Sendable, *, address: str = "", kept: bytes = b"") -> Sent:
-        given = Given(partner.name, message, address, partner, kept)
+    async def send(
+        self,
+        partner: Partner,
+        message: Sendable,
+        *,
+        address: str = "",
+        kept: bytes = b"",
+        priority: Priority | None = None,
+    ) -> Sent:
+        if kept and partner.takes_kept:  # that is what goes out
+            message = _as_kept(kept)
+        given = Given(partner.name, message, address, partner, kept, priority)
         self.given.append(given)
         if partner.name in self.gates:
             await self.gates[partner.name].wait()
@@ -68,6 +80,12 @@ class ScriptedSender:
     def to(self, partner: str) -> list[Given]:
         """What a partner was given so far."""
         return [given for given in self.given if given.partner == partner]
+
+
+def _as_kept(kept: bytes) -> Sendable:
+    message = parse_message(kept)
+    assert isinstance(message, Sendable)
+    return message
 
 
 def reply_to(

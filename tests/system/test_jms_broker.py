@@ -29,11 +29,9 @@ from cimcare.transport.broker.ports import (
     parse_address,
     parse_destination,
 )
-from tests.support.brokers import require_library
 from tests.support.hub import hub_process
 from tests.support.services import Broker
 
-require_library("stomp")
 SECONDS = 60.0
 MANY = 60
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from cimcare.exchange.log import Direction, LogEntry, LogSelection
 from cimcare.exchange.outbox import Delivery, DeliverySelection, DeliveryState
 from cimcare.model.identity import MessageID
 from cimcare.model.nouns import Noun
@@ -81,6 +82,10 @@ async def test_a_message_that_the_hub_died_of_becomes_a_dead_letter_and_others_a
     assert dead.message_id == "killer"
     assert "NET-131" in dead.reason
     assert "begun 1 times" in dead.reason
+    assert [entry.redeliveries for entry in await entries_of(tmp_path, "killer")] == [
+        0,
+        1,
+    ]  # over STOMP no more is said
     assert answer is not None
 
 
@@ -94,6 +99,12 @@ async def until_begun(folder: Path) -> None:
             if count:
                 return
             await asyncio.sleep(0.05)
+
+
+async def entries_of(folder: Path, message_id: str) -> list[LogEntry]:
+    """What the log has of a message, as it came each time."""
+    async with open_reader(f"sqlite:///{folder / 'hub.db'}") as reader:
+        return list(await reader.log.select(LogSelection(message_id=message_id, direction=Direction.IN)))
 
 
 async def dead_letters(folder: Path) -> list[Delivery]:

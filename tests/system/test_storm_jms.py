@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.brokers import require_library
 from tests.support.services import Broker
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -42,7 +41,6 @@ def _storm(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_a_storm_goes_through_a_broker(tmp_path: Path, activemq: Broker, broker_context: str) -> None:
     """Requests to the queues of the default scheme, replies to a temporary one; tickets asked for by messages."""
-    require_library("stomp")
     url = activemq.url("stomp")
     with _hub(tmp_path, url, broker_context, "guest") as address:
         common = ("--to", url, "--transport", "jms", "--context", broker_context, "--resend", "20", "--json")
@@ -64,7 +62,6 @@ def test_a_storm_goes_through_a_broker(tmp_path: Path, activemq: Broker, broker_
 
 def test_a_broker_that_dies_is_counted_and_ends_nothing(tmp_path: Path, activemq: Broker, broker_context: str) -> None:
     """What was under way got no answer, and the report is written."""
-    require_library("stomp")
     command = [
         *(sys.executable, "-m", "cimcare", "storm", "--profile", "gust", "--scale", "0.01", "--speed", "60"),
         *("--to", activemq.url("stomp"), "--context", broker_context, "--no-proof", "--json", "--timeout", "3"),

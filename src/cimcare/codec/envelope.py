@@ -34,6 +34,7 @@ __all__ = [
     "element_of",
     "glimpse_header",
     "parse_message",
+    "read_beginning",
     "read_message",
     "render_message",
     "write_element",
@@ -44,6 +45,9 @@ DRAFT_NAMESPACE = "http://www.iec.ch/TC57/2011/schema/message"
 """Namespace of the envelope in late drafts of edition 1; read by `lenient.forgive`."""
 
 _DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>\n'
+_BEGINNING_OF_EVENT = f'{_DECLARATION}<EventMessage xmlns="{MESSAGE_NAMESPACE}"><Header>'.encode()
+_END_OF_HEADER = b"</Header>"
+_END_OF_EVENT = b"</EventMessage>"
 _ROOTS: tuple[type[AnyMessage], ...] = (RequestMessage, ResponseMessage, EventMessage, FaultMessage, Message)
 _BINDING = Binding(
     MESSAGE_NAMESPACE,
@@ -98,6 +102,21 @@ def render_message(message: AnyMessage, *, namespace: str = MESSAGE_NAMESPACE) -
         InputError: XML-109 or COD-102, a value that XML cannot carry.
     """
     return (_DECLARATION + write_element(message, namespace=namespace)).encode()
+
+
+def read_beginning(document: bytes) -> EventMessage | None:
+    """The event of a document that `render_message` wrote, with its header and without its payload.
+
+    None if it is no such document, or its header cannot be told from the rest by sight.
+    """
+    head, end, _ = document.partition(_END_OF_HEADER)
+    if not end or not head.startswith(_BEGINNING_OF_EVENT):
+        return None
+    try:
+        message = parse_message(head + end + _END_OF_EVENT)
+    except InputError:  # a part of the header is called so too
+        return None
+    return message if isinstance(message, EventMessage) else None
 
 
 def element_of(document: bytes) -> str:

@@ -32,7 +32,10 @@ __all__ = [
     "seal",
 ]
 
-_FACTS = tuple(sorted(LogEntry.__struct_fields__))
+_ADDED = "redeliveries"
+"""A fact that came with a later release: where it says nothing the hash is what it was without."""
+
+_FACTS = tuple(sorted(set(LogEntry.__struct_fields__) - {_ADDED}))
 _DIGEST = _FACTS.index("digest")
 _values_of = attrgetter(*_FACTS)
 _encode = msgspec.json.Encoder().encode
@@ -142,7 +145,10 @@ def hash_of_message(entry: LogEntry, raw: bytes) -> str:
     """Hash over the facts of a message, its outcome included, and its bytes; in hexadecimal digits."""
     values = list(_values_of(entry))
     values[_DIGEST] = ""  # it comes behind the others, in digits
-    found = sha256(_encode((list(zip(_FACTS, values, strict=True)), entry.digest.hex())))
+    facts = list(zip(_FACTS, values, strict=True))
+    if entry.redeliveries:
+        facts.append((_ADDED, entry.redeliveries))
+    found = sha256(_encode((facts, entry.digest.hex())))
     found.update(b"\n")
     found.update(raw)
     return found.hexdigest()

@@ -87,8 +87,9 @@ class LogEntry(msgspec.Struct, frozen=True, kw_only=True):
     `answer_to` is the sequence of the message that this one answers or was caused by; None for what came by itself, and
     for an event that no message caused. `repeat_of` is the sequence of
     the message that this one repeats. `size_bytes` is the full size, also where only the beginning was kept
-    (`truncated`). `status` is the HTTP status with which an answer left,
-    0 where there was none; by way of a broker 200 stands for an answer in the same exchange.
+    (`truncated`). `status` is the HTTP status with which an answer left, 0 where there was none; by way of a broker 200
+    stands for an answer in the same exchange. `redeliveries` is how often a broker had handed the message out before,
+    as far as it says; 0 of what came otherwise.
     """
 
     received_at: datetime
@@ -111,6 +112,7 @@ class LogEntry(msgspec.Struct, frozen=True, kw_only=True):
     status: int = 0
     truncated: bool = False
     size_bytes: int = 0
+    redeliveries: int = 0
 
 
 def is_event(entry: LogEntry) -> bool:

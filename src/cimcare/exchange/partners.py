@@ -137,3 +137,9 @@ class Partner(msgspec.Struct, frozen=True, kw_only=True):
     def is_third_party(self) -> bool:
         """Whether it is outside of the utility; who plays the role always is."""
         return self.third_party or self.role is Role.THIRD_PARTY
+
+    @property
+    def takes_kept(self) -> bool:
+        """Whether an event that was written here goes out as it was written: nothing of its payload has to be known."""
+        is_plain = self.wire in (Wire.SOAP, Wire.JMS) or (self.wire in (Wire.REST, Wire.WEBHOOK) and not self.as_json)
+        return is_plain and self.edition is Edition.E2013 and not self.compress_above_bytes and not self.is_third_party

@@ -12,7 +12,7 @@ from typing import Protocol
 import msgspec
 
 from cimcare.exchange.log import Transport
-from cimcare.exchange.outbox import Delivery
+from cimcare.exchange.outbox import Delivery, Priority
 from cimcare.exchange.partners import Partner, Retry
 from cimcare.model.envelope import EventMessage, FaultMessage, RequestMessage, ResponseMessage, Result
 
@@ -69,11 +69,13 @@ class Sender(Protocol):
         *,
         address: str = "",
         kept: bytes = b"",
+        priority: Priority | None = None,
     ) -> Sent:
         """Send the message to the partner, or to `address` where one is given.
 
         `kept` is the message as an envelope document that was written here, where it is at hand: it goes out as it is
-        where the partner takes that form. Without it the message is written anew.
+        where the partner takes that form. Without it the message is written anew. An event for a partner that
+        `takes_kept` may come with its header alone. `priority` is how urgent it is; None where only its content says.
         """
         ...
 

@@ -29,7 +29,7 @@ __all__ = ["PostgresLog", "PostgresLogReader"]
 _COLUMNS = (
     "sequence", "received_at", "direction", "transport", "partner", "archetype", "verb", "noun", "message_id",
     "correlation_id", "context", "outcome", "codes", "answer_to", "repeat_of", "digest", "content_type", "status",
-    "truncated", "size_bytes",
+    "truncated", "size_bytes", "redeliveries",
 )  # fmt: skip
 _SELECT = f"SELECT {', '.join(_COLUMNS)} FROM messages"  # noqa: S608 - constants only
 _FIND = f"{_SELECT} WHERE sequence = $1"
@@ -454,6 +454,7 @@ def _row_of(entry: LogEntry, raw: bytes, terms: tuple[int, ...]) -> tuple[Value,
         entry.status,
         entry.truncated,
         entry.size_bytes,
+        entry.redeliveries,
         raw,
         list(terms),
     )
@@ -481,4 +482,5 @@ def _entry_of(row: Row) -> LogEntry:
         status=row[17],
         truncated=row[18],
         size_bytes=row[19],
+        redeliveries=row[20],
     )

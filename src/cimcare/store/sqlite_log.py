@@ -29,9 +29,9 @@ __all__ = ["SqliteLog", "SqliteLogReader"]
 
 _COLUMNS = (
     "received_at, direction, transport, partner, archetype, verb, noun, message_id, correlation_id, context, outcome,"
-    " codes, answer_to, repeat_of, digest, content_type, status, truncated, size_bytes"
+    " codes, answer_to, repeat_of, digest, content_type, status, truncated, size_bytes, redeliveries"
 )
-_INSERT = f"INSERT INTO messages ({_COLUMNS}, raw, terms) VALUES ({', '.join('?' * 21)})"  # noqa: S608 - constants only
+_INSERT = f"INSERT INTO messages ({_COLUMNS}, raw, terms) VALUES ({', '.join('?' * 22)})"  # noqa: S608 - constants only
 _SELECT = f"SELECT sequence, {_COLUMNS} FROM messages"  # noqa: S608 - constants only
 _FIND_WHOLE = f"SELECT sequence, {_COLUMNS}, raw FROM messages WHERE sequence IN (SELECT value FROM json_each(?))"  # noqa: S608
 _IN_WORK = "direction = 'in' AND outcome = '' AND repeat_of IS NULL"  # as in the partial index
@@ -55,7 +55,27 @@ _WALKED_TOGETHER = 1000
 """Rows of one step of a long walk, between which others get to work."""
 
 _Row = tuple[
-    int, int, str, str, str, str, str, str, str, str, str, str, str, int | None, int | None, bytes, str, int, int, int
+    int,
+    int,
+    str,
+    str,
+    str,
+    str,
+    str,
+    str,
+    str,
+    str,
+    str,
+    str,
+    str,
+    int | None,
+    int | None,
+    bytes,
+    str,
+    int,
+    int,
+    int,
+    int,
 ]
 
 _encode = msgspec.json.Encoder().encode
@@ -306,6 +326,7 @@ class SqliteLog(SqliteLogReader):
                 entry.status,
                 entry.truncated,
                 entry.size_bytes,
+                entry.redeliveries,
                 raw,
                 terms,
             ),
@@ -410,4 +431,5 @@ def _entry_of(row: _Row) -> LogEntry:
         status=row[17],
         truncated=bool(row[18]),
         size_bytes=row[19],
+        redeliveries=row[20],
     )

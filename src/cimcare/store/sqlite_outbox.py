@@ -96,8 +96,10 @@ _ABANDONED = (
     f"SELECT number, kind, priority FROM deliveries WHERE partner = ? AND {_TRIED}"  # noqa: S608 - constants only
     " AND is_head AND state = 'leased' AND due_at <= ?"
 )
-_FIND_ALL = f"{_SELECT} WHERE number IN (SELECT value FROM json_each(?))"  # noqa: S608 - constants only
-_LEASE = "UPDATE deliveries SET state = 'leased', due_at = ?, attempts = attempts + 1 WHERE number = ?"
+_LEASE = (
+    "UPDATE deliveries SET state = 'leased', due_at = ?, attempts = attempts + 1"  # noqa: S608 - constants only
+    f" WHERE number IN (SELECT value FROM json_each(?)) RETURNING {_COLUMNS}"
+)
 
 _OF_ATTEMPT = "WHERE number = ? AND state = 'leased' AND attempts = ?"
 _END = (
@@ -109,7 +111,8 @@ _LEASED_OF = (
     " WHERE number IN (SELECT value FROM json_each(?)) AND state = 'leased'"
 )
 _SUCCEED = (
-    "UPDATE deliveries SET state = 'delivered', due_at = ?, is_head = 1, reason = '', received = x'' WHERE number = ?"
+    "UPDATE deliveries SET state = 'delivered', due_at = ?, is_head = 1, reason = '', received = x''"
+    " WHERE number IN (SELECT value FROM json_each(?))"
 )
 _FAIL = f"UPDATE deliveries SET state = 'waiting', due_at = ?, reason = ?, received = ? {_OF_ATTEMPT}"  # noqa: S608
 _RENEW = f"UPDATE deliveries SET due_at = ? {_OF_ATTEMPT}"  # noqa: S608 - constants only
@@ -295,8 +298,8 @@ class SqliteOutbox(SqliteOutboxReader):
         due = self._due(partner, to_micros(now), limit, kinds)
         if not due:
             return ()
-        self._session.run_each(_LEASE, [(to_micros(until), number) for number in due])
-        rows: list[_Row] = self._session.all(_FIND_ALL, (_encode(due).decode(),))
+        self._written.require_transaction()
+        rows: list[_Row] = self._session.all(_LEASE, (to_micros(until), _encode(due).decode()))
         found = {row[0]: _delivery_of(row) for row in rows}
         return tuple(found[number] for number in due)
 
@@ -310,7 +313,7 @@ class SqliteOutbox(SqliteOutboxReader):
         numbers = _encode([number for number, _ in attempts]).decode()
         found: list[tuple[int, int, str, str]] = self._session.all(_LEASED_OF, (numbers,))
         ended = [(number, partner, text) for number, attempt, partner, text in found if (number, attempt) in wanted]
-        self._session.run_each(_SUCCEED, [(to_micros(now), number) for number, _, _ in ended])
+        self._session.run(_SUCCEED, (to_micros(now), _encode([number for number, _, _ in ended]).decode()))
         for number, partner, text in ended:
             self._ended += [(partner, key, number) for key in dict.fromkeys(_keys_of(text))]
         return frozenset(number for number, _, _ in ended)

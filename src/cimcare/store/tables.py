@@ -68,6 +68,7 @@ messages = Table(
     Column("size_bytes", BigInteger, nullable=False),
     Column("raw", LargeBinary, nullable=False),
     Column("terms", ARRAY(BigInteger).with_variant(Text, "sqlite")),
+    Column("redeliveries", Integer, nullable=False, server_default="0"),
     Index(None, "message_id", postgresql_using=_HASH),
     Index(None, "correlation_id", postgresql_using=_HASH),
     Index(None, "answer_to"),

@@ -18,6 +18,7 @@ import msgspec
 from cimcare.codec.limits import Limits
 from cimcare.errors import Finding, InputError, finding_of
 from cimcare.exchange.log import Transport
+from cimcare.exchange.outbox import Priority
 from cimcare.exchange.partners import Edition, Partner, Wire
 from cimcare.exchange.ports import Clock
 from cimcare.exchange.sending import Sent
@@ -163,8 +164,17 @@ class HttpSender:
         self._renderings = Renderings()
         self._keys: dict[str, tuple[Stamp, tuple[bytes, ...]]] = {}
 
-    async def send(self, partner: Partner, message: Outgoing, *, address: str = "", kept: bytes = b"") -> Sent:
+    async def send(
+        self,
+        partner: Partner,
+        message: Outgoing,
+        *,
+        address: str = "",
+        kept: bytes = b"",
+        priority: Priority | None = None,
+    ) -> Sent:
         """Send the message to the partner, or to `address` where one is given. Raises nothing but cancellation."""
+        del priority  # for which HTTP has no place
         url = shown_address(address or partner.url)
         try:
             keys = self._keys_of(partner)

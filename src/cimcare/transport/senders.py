@@ -1,5 +1,6 @@
 """The way to all partners: over HTTP, or by way of a broker, as each is configured."""
 
+from cimcare.exchange.outbox import Priority
 from cimcare.exchange.partners import Partner, Wire
 from cimcare.exchange.sending import Sent
 from cimcare.transport.broker.sender import BrokerSender
@@ -16,10 +17,19 @@ class Senders:
         self._http = http
         self._brokers = brokers
 
-    async def send(self, partner: Partner, message: Outgoing, *, address: str = "", kept: bytes = b"") -> Sent:
+    async def send(
+        self,
+        partner: Partner,
+        message: Outgoing,
+        *,
+        address: str = "",
+        kept: bytes = b"",
+        priority: Priority | None = None,
+    ) -> Sent:
         """Send the message to the partner, or to `address` where one is given. Raises nothing but cancellation."""
         by_broker = address.startswith("jms:") if address else partner.wire is Wire.JMS
-        return await (self._brokers if by_broker else self._http).send(partner, message, address=address, kept=kept)
+        sender = self._brokers if by_broker else self._http
+        return await sender.send(partner, message, address=address, kept=kept, priority=priority)
 
     async def close(self) -> None:
         """Close all connections over HTTP; those to brokers end with their links."""

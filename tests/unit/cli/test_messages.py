@@ -10,11 +10,14 @@ from pathlib import Path
 import pytest
 
 from cimcare.cli import stored
+from cimcare.exchange.log import Transport
 from cimcare.model.nouns import Noun
 from cimcare.model.verbs import Verb
 from cimcare.samples import build_message
+from cimcare.store.opening import open_store
 from tests.support.channels import CHANNELS
 from tests.support.hub import call
+from tests.support.stored import an_entry
 from tests.unit.cli.conftest import Run
 from tests.unit.hub.conftest import HeldHub
 
@@ -126,6 +129,24 @@ def test_show_says_what_is_known_then_the_bytes(run: Run, database: str) -> None
     facts, raw = result.stdout.split("\n\n", 1)
     assert "verb: create\n" in facts
     assert raw.encode() == CHANNELS["soap11"].render(build_message(Noun.TROUBLE_TICKETS, Verb.CREATE, seed=0)) + b"\n"
+
+
+def test_show_says_how_often_a_broker_had_handed_it_out(run: Run, tmp_path: Path) -> None:
+    """Who looks for why something came twice sees that it did not come from its sender."""
+    url = f"sqlite:///{tmp_path / 'hub.db'}"
+
+    async def keep() -> None:
+        store = await open_store(url)
+        async with store.transaction() as transaction:
+            for times in (0, 2):
+                entry = an_entry(transport=Transport.JMS, redeliveries=times)
+                await transaction.log.append(entry, b"<m/>")
+        await store.close()
+
+    asyncio.run(keep())
+    first, again = (run("messages", "--database", url, "show", number).stdout for number in ("1", "2"))
+    assert "redeliveries" not in first
+    assert "redeliveries: 2\n" in again
 
 
 def test_show_raw_is_what_came(run: Run, database: str) -> None:

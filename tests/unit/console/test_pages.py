@@ -9,6 +9,7 @@ import pytest
 import structlog
 
 from cimcare.console.live import Live
+from cimcare.exchange.log import Transport
 from cimcare.exchange.ports import Selection
 from cimcare.exchange.store import StoreError
 from cimcare.hub.rest.audience import HELLO, Audience
@@ -23,6 +24,7 @@ from cimcare.store import searching
 from cimcare.systems.premises import PREMISES
 from tests.support.channels import CHANNELS
 from tests.support.hub import call
+from tests.support.stored import an_entry
 from tests.unit.hub.conftest import HeldHub
 
 
@@ -41,6 +43,18 @@ async def test_a_message_can_be_read_however_it_came(held: HeldHub, channel: str
     assert "TroubleTicket" in text
     assert "no finding" in text
     assert "cannot be shown" not in text
+
+
+async def test_how_often_a_broker_had_handed_it_out_is_shown(held: HeldHub) -> None:
+    """Who wonders why it came twice sees that the broker did it, and not its sender."""
+    async with held.store.transaction() as transaction:
+        for times in (0, 1, 2):
+            entry = an_entry(transport=Transport.JMS, redeliveries=times)
+            await transaction.log.append(entry, b"<m/>")
+    pages = [await page_of(held, f"/console/messages/{number}") for number in (1, 2, 3)]
+    assert "Redelivered" not in pages[0]
+    assert "handed out 1 time before" in pages[1]
+    assert "handed out 2 times before" in pages[2]
 
 
 async def test_what_is_no_message_is_shown_as_it_came(held: HeldHub) -> None:

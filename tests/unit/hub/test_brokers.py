@@ -94,10 +94,13 @@ async def test_a_request_by_queue_has_its_reply_and_its_event_by_topic(house: Ho
 async def test_a_repeat_gets_the_same_answer_byte_for_byte(house: House) -> None:
     """G2: a redelivery is the everyday life of a queue."""
     message = BrokerMessage(body=render_message(a_request(message_id=None)), message_id="ID:1")
-    for _ in range(2):
-        house.broker.put(QUEUE, msgspec.structs.replace(message, reply_to=a_place("queue:BACK")))
+    for times in (0, 3):
+        house.broker.put(QUEUE, msgspec.structs.replace(message, reply_to=a_place("queue:BACK"), redeliveries=times))
     first, second = await house.until("queue:BACK", 2)
     assert first.body == second.body
+    listed = json.loads(await house.get("/api/v1/messages"))["items"]
+    came = sorted((one["sequence"], one["redeliveries"]) for one in listed if one["direction"] == "in")
+    assert [times for _, times in came] == [0, 3]
     await asyncio.sleep(0.1)
     assert len(house.broker.sent_to("topic:TESTING.EVENTS.TroubleTickets.created")) == 1
 

@@ -130,7 +130,7 @@ async def test_messages_that_were_removed_swapped_or_put_in_are_found(file: File
         "UPDATE messages SET sequence = 5 WHERE sequence = -4",
         "INSERT INTO messages SELECT 9, received_at, direction, transport, partner, archetype, verb, noun, message_id,"
         " correlation_id, context, outcome, codes, answer_to, repeat_of, digest, content_type, status, truncated,"
-        " size_bytes, raw, terms FROM messages WHERE sequence = 2",
+        " size_bytes, raw, terms, redeliveries FROM messages WHERE sequence = 2",
     )
     assert await file.flaws() == [
         ("EXC-132", 6, 4),

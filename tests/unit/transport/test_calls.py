@@ -6,7 +6,9 @@ import msgspec
 import pytest
 
 from cimcare.codec import soap
+from cimcare.codec.envelope import render_message
 from cimcare.exchange.partners import Edition, Partner, Wire
+from cimcare.model.envelope import EventMessage
 from cimcare.model.identity import MessageID
 from cimcare.model.nouns import Noun
 from cimcare.model.verbs import Verb
@@ -50,3 +52,21 @@ def test_an_event_for_three_partners_is_written_once(monkeypatch: pytest.MonkeyP
     for partner in (*PARTNERS[:2], PARTNERS[0]):
         build_call(partner, event, services={}, now=NOON, renderings=renderings)
     assert len(written) == 1
+
+
+def test_the_header_is_enough_of_what_goes_out_as_it_is_kept() -> None:
+    """A partner that was promised to need no payload, and needs one after all, would get an event without it."""
+    event = build_message(Noun.TROUBLE_TICKETS, Verb.CREATED, seed=1)
+    assert isinstance(event, EventMessage)
+    others = (
+        Partner(name="h", source="H", url="http://h.example/hook", wire=Wire.WEBHOOK),
+        Partner(name="i", source="I", url="http://i.example/hook", wire=Wire.WEBHOOK, as_json=True),
+        Partner(name="j", source="J", url="http://j.example/soap", wire=Wire.SOAP_TYPED),
+        Partner(name="k", source="K", url="http://k.example/soap", third_party=True),
+    )
+    takers = [partner for partner in (*PARTNERS, *others) if partner.takes_kept]
+    assert [partner.name for partner in takers] == ["a", "b", "c", "d", "h"]
+    for partner in takers:
+        whole = build_call(partner, event, services={}, now=NOON)
+        beginning = EventMessage(header=event.header)
+        assert build_call(partner, beginning, services={}, now=NOON, kept=render_message(event)) == whole

@@ -14,6 +14,9 @@ from cimcare.transport.channel import Answer, Received
 
 __all__ = ["count_of", "entry_of_answer", "entry_of_exchange", "entry_of_received"]
 
+_MOST_REDELIVERIES = 2**31 - 1
+"""What the log has room for; a broker may say what it likes."""
+
 
 def entry_of_received(
     received: Received,
@@ -47,6 +50,7 @@ def entry_of_received(
         content_type=received.content_type,
         truncated=kept_bytes < received.size_bytes,
         size_bytes=received.size_bytes,
+        redeliveries=0 if received.origin is None else min(received.origin.redeliveries, _MOST_REDELIVERIES),
     )
 
 

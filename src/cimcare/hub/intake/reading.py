@@ -12,7 +12,7 @@ from cimcare.exchange.log import LogEntry, Transport
 from cimcare.hub.intake.judging import Readable, settle
 from cimcare.model.envelope import EventMessage, ResponseMessage
 
-__all__ = ["read_back", "unpacked"]
+__all__ = ["read_back", "read_kept", "unpacked"]
 
 MessageT = TypeVar("MessageT", bound=EventMessage | ResponseMessage)
 
@@ -26,10 +26,15 @@ def read_back(entry: LogEntry, raw: bytes) -> Readable:
     Raises:
         InputError: The bytes are no message.
     """
-    if entry.transport is Transport.REST_JSON:
+    return read_kept(raw, entry.transport)
+
+
+def read_kept(raw: bytes, transport: Transport) -> Readable:
+    """The same, of bytes that came or went by a transport. Raises InputError."""
+    if transport is Transport.REST_JSON:
         return settle(parse_json(raw, _OWN_LIMITS))
     root = parse_xml(raw, _OWN_LIMITS)
-    if entry.transport not in (Transport.INTERNAL, Transport.FILTERED):
+    if transport not in (Transport.INTERNAL, Transport.FILTERED):
         # What was written here needs no forgiveness, which takes half the time.
         root, _ = forgive(root)  # changes nothing but what leniency had let in
     element = read_soap(root, _OWN_LIMITS).element if is_soap(root) else root

@@ -12,7 +12,7 @@ from cimcare.codec.envelope import render_message
 from cimcare.codec.own import own_content
 from cimcare.exchange.booking import book_put
 from cimcare.exchange.correlation import correlation_of
-from cimcare.exchange.facts import facts_of, object_keys_of
+from cimcare.exchange.facts import facts_of, object_keys_of, priority_of
 from cimcare.exchange.log import Direction, LogEntry, Outcome, Transport
 from cimcare.exchange.outbox import DeliveryKind, NewDelivery, Priority
 from cimcare.exchange.partners import Partner, Wire
@@ -127,10 +127,12 @@ class Teller:
             cause = sequence if self._cause is None else self._cause
             for partner in self._setup.routes.receivers(facts_of(message), sender=message.header.source or ""):
                 if partner.wire is not Wire.SOAP_TYPED:
-                    await self._put(message, sequence, partner, cause, keys=event.keys)
+                    await self._put(message, sequence, partner, cause, self._priority, keys=event.keys)
 
     async def pass_on(self, message: EventMessage, sequence: int, *, cause: int) -> None:
         """Put an event that is in the log under this sequence in for each partner that wants it.
+
+        It is as urgent as what led to it, or more if it says so itself.
 
         Args:
             message: The event.
@@ -140,22 +142,32 @@ class Teller:
         if not self._setup.routes.has_receivers:
             return
         source = message.header.source or ""
+        priority = max(self._priority, priority_of(message))
         for partner in self._setup.routes.receivers(facts_of(message), sender=source):
-            await self._put(message, sequence, partner, cause)
+            await self._put(message, sequence, partner, cause, priority)
         for partner in self._setup.routes.third_parties:
-            await self._pass_on_outside(message, sequence, partner, cause)
+            await self._pass_on_outside(message, sequence, partner, cause, priority)
 
-    async def _pass_on_outside(self, message: EventMessage, sequence: int, partner: Partner, cause: int) -> None:
+    async def _pass_on_outside(
+        self, message: EventMessage, sequence: int, partner: Partner, cause: int, priority: Priority
+    ) -> None:
         """Put in for a third party what it may see of an event, if it wants that."""
         sender = message.header.source or ""
         seen = await seen_event(self._transaction.records, message, partner.source, self._now)
         if seen is None or not self._setup.routes.is_wanted_by(partner, facts_of(seen), sender=sender):
             return
         copy = await keep_copy(self._transaction, seen, partner, of=sequence, now=self._now)
-        await self._put(seen, copy, partner, cause)
+        await self._put(seen, copy, partner, cause, priority)
 
     async def _put(
-        self, message: EventMessage, sequence: int, partner: Partner, cause: int, *, keys: tuple[str, ...] = ()
+        self,
+        message: EventMessage,
+        sequence: int,
+        partner: Partner,
+        cause: int,
+        priority: Priority,
+        *,
+        keys: tuple[str, ...] = (),
     ) -> None:
         await book_put(
             self._transaction,
@@ -169,7 +181,7 @@ class Teller:
                 noun=message.header.noun,
                 message_id=message.header.message_id or self._new_id(),
                 created_at=self._now,
-                priority=self._priority,
+                priority=priority,
             ),
         )
         self.destinations.add(partner.name)

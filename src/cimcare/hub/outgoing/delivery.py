@@ -49,7 +49,8 @@ _MOST_EXPIRED = 100
 _STORE_PAUSE_SECONDS = 1.0
 _STOP_SECONDS = 2.0
 _GATHER_SECONDS = 0.01
-"""For so long what was delivered waits for others that end, so that one commit serves them."""
+"""For so long what was delivered waits for the next one to end, so that one commit serves them."""
+_LONGEST_GATHER_SECONDS = 0.03
 _IDLE_LOOKS = 60
 """After so many looks that found nothing a courier for one address ends; the next reply for it brings another."""
 
@@ -206,8 +207,8 @@ class _Courier:
     """Delivers to one destination.
 
     What was delivered is written together with what is claimed next, for all that ended meanwhile: one transaction
-    where each delivery would need two. They gather until half of the places are done, or none is under way, or the
-    first of them has waited long enough. Until then each holds its place.
+    where each delivery would need two. They gather until half of the places are done, or no other ends for a moment, or
+    the first of them has waited long enough. Until then each holds its place.
     """
 
     def __init__(self, house: Couriers, name: str) -> None:
@@ -218,7 +219,7 @@ class _Courier:
         # By number and attempt: a lease that ran out may be taken again before the attempt under it has ended.
         self._under_way: dict[tuple[int, int], tuple[Delivery, asyncio.Task[None]]] = {}
         self._delivered: list[Delivery] = []
-        self._first_ended = 0.0
+        self._first_ended = self._last_ended = 0.0
         self._is_more_expected = True  # there may be work from before
         self._next_start = 0.0
         self._task = asyncio.create_task(self._run())
@@ -285,7 +286,8 @@ class _Courier:
         """For how many seconds more what was delivered is not written yet."""
         if 2 * len(self._delivered) >= min(partner.parallel, len(self._under_way)):
             return 0
-        return self._first_ended + _GATHER_SECONDS - asyncio.get_running_loop().time()
+        until = min(self._last_ended + _GATHER_SECONDS, self._first_ended + _LONGEST_GATHER_SECONDS)
+        return until - asyncio.get_running_loop().time()
 
     async def _go_on(self) -> bool:
         """Write what was delivered, claim what may be begun now, and begin it; whether anything was done."""
@@ -305,10 +307,12 @@ class _Courier:
         self._is_more_expected = bool(free) and len(claimed) == free
         if partner is None:
             return bool(written)
+        messages = dict.fromkeys(delivery.message for delivery in claimed)
+        recalled = await house.recalling.recall(messages, whole=not partner.takes_kept) if claimed else {}
         for delivery in claimed:
             if partner.rate:
                 self._next_start = max(self._next_start, asyncio.get_running_loop().time()) + 1 / partner.rate
-            task = asyncio.create_task(self._deliver(delivery, partner))
+            task = asyncio.create_task(self._deliver(delivery, partner, recalled[delivery.message]))
             self._under_way[delivery.number, delivery.attempts] = (delivery, task)
         return bool(claimed or written)
 
@@ -369,11 +373,11 @@ class _Courier:
 
     # ------------------------------------------------------------------------------------------------ one delivery
 
-    async def _deliver(self, delivery: Delivery, partner: Partner) -> None:
+    async def _deliver(self, delivery: Delivery, partner: Partner, recalled: Recalled) -> None:
         """One attempt, and what follows from it."""
         is_delivered = False
         try:
-            is_delivered = await self._attempt(delivery, partner)
+            is_delivered = await self._attempt(delivery, partner, recalled)
         except StoreError as error:  # its lease runs out, and it is tried again
             self._note_trouble(error)
         except Exception as error:  # noqa: BLE001 - one of the places where everything is caught: a courier must go on
@@ -381,19 +385,21 @@ class _Courier:
             await self._give_up_broken(delivery, type(error).__name__)
         finally:
             if is_delivered:
+                self._last_ended = asyncio.get_running_loop().time()
                 if not self._delivered:
-                    self._first_ended = asyncio.get_running_loop().time()
+                    self._first_ended = self._last_ended
                 self._delivered.append(delivery)
             else:
                 del self._under_way[delivery.number, delivery.attempts]
-            self._woken.set()
+            # The first tells it to look again when gathering is over; what comes meanwhile need not wake it.
+            if not is_delivered or len(self._delivered) == 1 or self._gathers(partner) <= 0:
+                self._woken.set()
 
-    async def _attempt(self, delivery: Delivery, partner: Partner) -> bool:
+    async def _attempt(self, delivery: Delivery, partner: Partner, recalled: Recalled) -> bool:
         """Send it, and write what came of it. True if the partner has it, which is still to be written."""
         house = self._house
         if delivery.attempts > 1 and await self._settle_answered(delivery):
             return False
-        recalled = await house.recalling.recall(delivery.message)
         loaded = recalled.message
         if loaded is None:
             await self._bury(delivery, recalled.reason, b"", partner, None, None)
@@ -406,7 +412,9 @@ class _Courier:
         cause = await house.store.reader.log.find(delivery.cause) if delivery.kind is DeliveryKind.REPLY else None
         message = self._as_sent(loaded, delivery, partner, cause)
         kept = recalled.raw if message is recalled.message else b""
-        sent = await house.sender.send(_wire_of(partner, cause), message, address=delivery.address, kept=kept)
+        sent = await house.sender.send(
+            _wire_of(partner, cause), message, address=delivery.address, kept=kept, priority=delivery.priority
+        )
         now = house.clock()
         at_least = timedelta(seconds=sent.retry_after_seconds)
         house.circuits.of(partner).note(
@@ -433,7 +441,10 @@ class _Courier:
         if is_request and sent.reply is not None and not is_receipt:
             await self._take_answer(delivery, partner, message, sent, verdict)
         elif verdict.next is Next.BURY:
-            await self._bury(delivery, verdict.reason, sent.received, partner, message, sent)
+            content: Readable | None = message
+            if not recalled.is_whole:  # it is found by what it is about
+                content = (await house.recalling.recall([delivery.message]))[delivery.message].message
+            await self._bury(delivery, verdict.reason, sent.received, partner, content, sent)
         elif verdict.next is Next.AWAIT:
             await self._await_reply(delivery, partner)
         else:

@@ -5,14 +5,16 @@ What is in the log under a sequence never changes, and no other message ever get
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from functools import partial
 
 import msgspec
 
+from cimcare.codec.envelope import read_beginning
 from cimcare.errors import CimcareError
 from cimcare.exchange.log import LogEntry, MessageReader, Transport
 from cimcare.hub.intake.judging import Readable
-from cimcare.hub.intake.reading import read_back
+from cimcare.hub.intake.reading import read_kept
 
 __all__ = ["Recalled", "Recalling"]
 
@@ -22,11 +24,15 @@ _LARGEST_BYTES = 256 * 1024
 
 
 class Recalled(msgspec.Struct, frozen=True, kw_only=True):
-    """A message of the log; if there is none, why not. `raw` are its bytes if it was written here, else empty."""
+    """A message of the log; if there is none, why not. `raw` are its bytes if it was written here, else empty.
+
+    Where it is not `is_whole`, it is an event that was written here, with its header and without its payload.
+    """
 
     message: Readable | None = None
     reason: str = ""
     raw: bytes = b""
+    is_whole: bool = True
 
 
 class Recalling:
@@ -42,54 +48,69 @@ class Recalling:
         self._most_bytes = most_bytes
         self._known: OrderedDict[int, tuple[Recalled, int]] = OrderedDict()
         self._known_bytes = 0
-        self._under_way: dict[int, asyncio.Task[Recalled]] = {}
-        self._wanted: list[int] = []
-        self._looking: asyncio.Task[Mapping[int, tuple[LogEntry, bytes]]] | None = None
+        self._under_way: dict[int, asyncio.Task[Mapping[int, Recalled]]] = {}
 
-    async def recall(self, sequence: int) -> Recalled:
-        """The message with this sequence. Who asks while it is being read for another gets what that one gets.
+    async def recall(self, sequences: Collection[int], *, whole: bool = True) -> dict[int, Recalled]:
+        """The messages with these sequences. Who asks while one is being read for another gets what that one gets.
+
+        Args:
+            sequences: Which, by one look for all that are not at hand.
+            whole: False if the header is enough of an event that was written here and has its MessageID.
 
         Raises:
             StoreError: The log cannot be read.
         """
-        known = self._known.get(sequence)
-        if known is not None:
-            self._known.move_to_end(sequence)
-            return known[0]
-        reading = self._under_way.get(sequence)
-        if reading is None:
-            reading = self._under_way[sequence] = asyncio.ensure_future(self._read(sequence))
-            reading.add_done_callback(lambda one: self._is_read(sequence, one))
-        return await asyncio.shield(reading)  # whoever is let go of must not take the others with him
+        found: dict[int, Recalled] = {}
+        missing: list[int] = []
+        readings: dict[asyncio.Task[Mapping[int, Recalled]], None] = {}
+        for sequence in sequences:
+            known = self._known.get(sequence)
+            if known is not None:
+                self._known.move_to_end(sequence)
+                found[sequence] = known[0]
+            elif sequence in self._under_way:
+                readings[self._under_way[sequence]] = None
+            else:
+                missing.append(sequence)
+        if missing:
+            reading = asyncio.ensure_future(self._read(missing, whole=whole))
+            self._under_way.update(dict.fromkeys(missing, reading))
+            reading.add_done_callback(partial(self._is_read, missing))
+            readings[reading] = None
+        for reading in readings:
+            # Whoever is let go of must not take the others with him.
+            read = await asyncio.shield(reading)
+            found.update((sequence, read[sequence]) for sequence in sequences if sequence in read)
+        if whole:
+            for sequence, recalled in found.items():
+                if not recalled.is_whole:
+                    found[sequence] = self._complete(sequence, recalled)
+        return found
 
-    def _is_read(self, sequence: int, reading: asyncio.Task[Recalled]) -> None:
-        del self._under_way[sequence]
+    def _is_read(self, sequences: list[int], reading: asyncio.Task[Mapping[int, Recalled]]) -> None:
+        for sequence in sequences:
+            del self._under_way[sequence]
         if not reading.cancelled():
             reading.exception()  # seen, should nobody wait for it any more
 
-    async def _read(self, sequence: int) -> Recalled:
-        entry, raw = (await self._find(sequence)).get(sequence, (None, b""))
-        if entry is None:
-            return Recalled(reason=f"message {sequence} is not in the log any more")
-        try:
-            message = read_back(entry, raw)
-        except CimcareError as error:
-            return Recalled(reason=f"message {sequence} cannot be read any more ({error.code})")
-        recalled = Recalled(message=message, raw=raw if entry.transport is Transport.INTERNAL else b"")
-        self._remember(sequence, recalled, len(raw))
+    async def _read(self, sequences: list[int], *, whole: bool) -> Mapping[int, Recalled]:
+        rows = await self._log.find_whole(sequences)
+        read: dict[int, Recalled] = {}
+        for sequence in sequences:
+            entry, raw = rows.get(sequence, (None, b""))
+            read[sequence] = recalled = _recalled(sequence, entry, raw, whole=whole)
+            if recalled.message is not None:
+                self._remember(sequence, recalled, len(raw))
+            if recalled.is_whole:
+                await asyncio.sleep(0)  # reading takes its time, and others have work too
+        return read
+
+    def _complete(self, sequence: int, known: Recalled) -> Recalled:
+        """Read the rest of an event of which the header was enough before."""
+        recalled = _read_whole(sequence, Transport.INTERNAL, known.raw)
+        if sequence in self._known:
+            self._known[sequence] = (recalled, len(known.raw))
         return recalled
-
-    async def _find(self, sequence: int) -> Mapping[int, tuple[LogEntry, bytes]]:
-        """What was found for all that were wanted in one round of the loop, by one look."""
-        self._wanted.append(sequence)
-        if self._looking is None:
-            self._looking = asyncio.create_task(self._look())
-        return await asyncio.shield(self._looking)
-
-    async def _look(self) -> Mapping[int, tuple[LogEntry, bytes]]:
-        await asyncio.sleep(0)
-        wanted, self._wanted, self._looking = self._wanted, [], None
-        return await self._log.find_whole(wanted)
 
     def remember(self, sequence: int, recalled: Recalled) -> None:
         """Take over a message that was written here, and is on disk, without reading it."""
@@ -103,3 +124,21 @@ class Recalling:
         while self._known_bytes > self._most_bytes:
             _, (_, oldest_bytes) = self._known.popitem(last=False)
             self._known_bytes -= oldest_bytes
+
+
+def _recalled(sequence: int, entry: LogEntry | None, raw: bytes, *, whole: bool) -> Recalled:
+    if entry is None:
+        return Recalled(reason=f"message {sequence} is not in the log any more")
+    if not whole and entry.transport is Transport.INTERNAL:
+        event = read_beginning(raw)
+        if event is not None and event.header.message_id is not None:
+            return Recalled(message=event, raw=raw, is_whole=False)
+    return _read_whole(sequence, entry.transport, raw)
+
+
+def _read_whole(sequence: int, transport: Transport, raw: bytes) -> Recalled:
+    try:
+        message = read_kept(raw, transport)
+    except CimcareError as error:
+        return Recalled(reason=f"message {sequence} cannot be read any more ({error.code})")
+    return Recalled(message=message, raw=raw if transport is Transport.INTERNAL else b"")

@@ -51,6 +51,7 @@ class MessageView(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     status: int
     truncated: bool
     size_bytes: int
+    redeliveries: int
 
 
 class MessageList(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

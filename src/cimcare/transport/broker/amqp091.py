@@ -21,9 +21,11 @@ import asyncio
 import contextlib
 import logging
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Iterable
-from contextlib import asynccontextmanager
+import struct
+from collections.abc import Awaitable, Iterable
 from datetime import UTC, datetime
+from functools import lru_cache
+from types import TracebackType
 from typing import SupportsIndex, cast
 
 import aiormq
@@ -379,29 +381,23 @@ class Amqp091Session:
         if self.lost.done():
             raise self.lost.result()
 
-    @asynccontextmanager
-    async def _answered(self, what: str, within: float) -> AsyncIterator[None]:
+    def _answered(self, what: str, within: float) -> "_Answered":
         """Turns into a BrokerError whatever the library raises, and how it ends what waits when a connection ends."""
-        try:
-            async with asyncio.timeout(within):
-                yield
-        except TimeoutError as error:
-            raise self._error(
-                "NET-122", f"{what} was not confirmed within {within:g} s", "an answer by then"
-            ) from error
-        except asyncio.CancelledError as error:
+        return _Answered(self, what, within)
+
+    def why_not(self, what: str, within: float, error: BaseException) -> BrokerError | None:
+        """What an error of the library means; None if it is none of its errors."""
+        if isinstance(error, TimeoutError):
+            return self._error("NET-122", f"{what} was not confirmed within {within:g} s", "an answer by then")
+        if isinstance(error, asyncio.CancelledError):
             task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                raise
-            raise self._gone("the connection broke off") from error
-        except (aiormq.ConnectionClosed, aiormq.ChannelInvalidStateError, OSError, RuntimeError) as error:
-            raise self._gone(_told(error)) from error
-        except aiormq.AMQPChannelError as error:
-            raise self._error(
-                "NET-124", f"the broker refused {what} ({_told(error)})", "what its rules allow"
-            ) from error
-        except aiormq.AMQPError as error:
-            raise self._gone(_told(error)) from error
+            is_ours = task is not None and task.cancelling()
+            return None if is_ours else self._gone("the connection broke off")
+        if isinstance(error, aiormq.ConnectionClosed | aiormq.ChannelInvalidStateError | OSError | RuntimeError):
+            return self._gone(_told(error))
+        if isinstance(error, aiormq.AMQPChannelError):
+            return self._error("NET-124", f"the broker refused {what} ({_told(error)})", "what its rules allow")
+        return self._gone(_told(error)) if isinstance(error, aiormq.AMQPError) else None
 
     def _gone(self, reason: str) -> BrokerError:
         self._note_lost(reason)
@@ -425,6 +421,30 @@ class Amqp091Session:
         self, code: str, found: str, accepted: str, *, is_gone: bool = False, blames_us: bool = False
     ) -> BrokerError:
         return BrokerError(code, str(self.address), found, accepted, is_gone=is_gone, blames_us=blames_us)
+
+
+class _Answered:
+    """As `Amqp091Session._answered` says. A generator for it would cost as much as the wait."""
+
+    def __init__(self, session: Amqp091Session, what: str, within: float) -> None:
+        self._session = session
+        self._what = what
+        self._within = within
+        self._timeout = asyncio.timeout(within)
+
+    async def __aenter__(self) -> None:
+        await self._timeout.__aenter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            await self._timeout.__aexit__(kind, error, trace)
+        except TimeoutError as timed_out:
+            error = timed_out
+        found = self._session.why_not(self._what, self._within, error) if error is not None else None
+        if found is not None:
+            raise found from error
 
 
 async def open_session(
@@ -472,6 +492,60 @@ def _told(error: BaseException | None) -> str:
 # ----------------------------------------------------------------------------------------------------- mapping
 
 
+class _Properties(aiormq.spec.Basic.Properties):
+    """What stands beside a message, written in one go: the library looks up the type of each field."""
+
+    def marshal(self) -> bytes:
+        """As AMQP 0-9-1 has it. Raises TypeError for a text that is too long."""
+        flags = 0
+        parts = [b""]
+        for flag, text in ((0x8000, self.content_type), (0x4000, self.content_encoding)):
+            if text:
+                flags |= flag
+                parts.append(_word(text))
+        if self.headers is not None:
+            flags |= 0x2000
+            table = b"".join([_word(name) + _long(str(text)) for name, text in sorted(self.headers.items())])
+            parts.append(_LONG.pack(len(table)) + table)
+        for flag, octet in ((0x1000, self.delivery_mode), (0x0800, self.priority)):
+            if octet is not None:
+                flags |= flag
+                parts.append(_OCTET.pack(octet))
+        for flag, text in (
+            (0x0400, self.correlation_id),
+            (0x0200, self.reply_to),
+            (0x0100, self.expiration),
+            (0x0080, self.message_id),
+        ):
+            if text:
+                flags |= flag
+                parts.append(_short(text))
+        if self.timestamp is not None:
+            flags |= 0x0040
+            parts.append(_INSTANT.pack(int(self.timestamp.timestamp())))
+        parts[0] = _FLAGS.pack(flags)
+        return b"".join(parts)
+
+
+_FLAGS, _OCTET, _LONG, _INSTANT = struct.Struct(">H"), struct.Struct(">B"), struct.Struct(">I"), struct.Struct(">Q")
+
+
+def _short(text: str) -> bytes:
+    raw = text.encode()
+    if len(raw) > _LONGEST_NAME_BYTES:
+        raise TypeError(f"{len(raw)} bytes, accepted up to {_LONGEST_NAME_BYTES}")
+    return _OCTET.pack(len(raw)) + raw
+
+
+_word = lru_cache(maxsize=256)(_short)
+"""The same, of a text that comes again with each message."""
+
+
+def _long(text: str) -> bytes:
+    raw = text.encode()
+    return b"S%b%b" % (_LONG.pack(len(raw)), raw)
+
+
 def _properties_of(message: BrokerMessage) -> aiormq.spec.Basic.Properties:
     headers: dict[str, FieldValue] = dict(message.properties)
     now = datetime.now(UTC)
@@ -479,7 +553,7 @@ def _properties_of(message: BrokerMessage) -> aiormq.spec.Basic.Properties:
     if message.expires_at is not None:
         headers[_EXPIRES] = str(int(message.expires_at.timestamp() * 1000))
         expiration = str(max(int((message.expires_at - now).total_seconds() * 1000), 0))
-    return aiormq.spec.Basic.Properties(
+    return _Properties(
         content_type="application/xml",
         content_encoding="utf-8",
         headers=headers,
@@ -511,7 +585,7 @@ def _arrived(delivered: DeliveredMessage, queue: str, token: _Token | None) -> A
             priority=min(properties.priority or 0, 9),
             persistent=properties.delivery_mode == 2,
             properties={name: text for name, text in headers.items() if isinstance(text, str)},
-            redeliveries=times if isinstance(times, int) else int(bool(delivered.redelivered)),
+            redeliveries=max(times, 0) if isinstance(times, int) else int(bool(delivered.redelivered)),
         ),
         destination=Destination(
             kind=DestinationKind.TOPIC if is_topic else DestinationKind.QUEUE,

@@ -31,6 +31,7 @@ import msgspec
 from proton import Delivery, Described, Link, Message, Terminus, symbol
 
 from cimcare.exchange.partners import Tls
+from cimcare.transport.broker.amqp10_message import render_amqp10
 from cimcare.transport.broker.amqp10_wire import LinkEndedError, Receiving, Sending, Wire, WireEndedError
 from cimcare.transport.broker.ports import (
     Arrived,
@@ -302,27 +303,24 @@ class Amqp10Session:
     def _encoded(self, destination: Destination, message: BrokerMessage) -> bytes:
         """The message as AMQP has it: XML as data, with its content type, which clients of JMS take for text."""
         now = datetime.now(UTC)
-        properties: dict[str, object] = dict(message.properties)
-        encoded = Message(
-            body=message.body,
-            inferred=True,
-            address=self._text_of(destination),
-            id=uuid4().hex,
-            correlation_id=message.correlation_id or None,
+        properties, ttl = message.properties, None
+        if message.expires_at is not None:
+            properties = {**properties, _EXPIRES: str(int(message.expires_at.timestamp() * 1000))}
+            ttl = max((message.expires_at - now).total_seconds(), 0.001)
+        return render_amqp10(
+            message.body,
+            message_id=uuid4().hex,
+            to=self._text_of(destination),
+            reply_to="" if message.reply_to is None else self._text_of(message.reply_to),
+            correlation_id=message.correlation_id,
+            content_type=_CONTENT_TYPE,
             durable=message.persistent,
             priority=message.priority,
-            content_type=symbol(_CONTENT_TYPE),
-            creation_time=(message.sent_at or now).timestamp(),
+            ttl_seconds=ttl,
+            expires_at=message.expires_at,
+            created_at=message.sent_at or now,
+            properties=properties,
         )
-        if message.reply_to is not None:
-            encoded.reply_to = self._text_of(message.reply_to)
-        if message.expires_at is not None:
-            properties[_EXPIRES] = str(int(message.expires_at.timestamp() * 1000))
-            encoded.expiry_time = message.expires_at.timestamp()
-            encoded.ttl = max((message.expires_at - now).total_seconds(), 0.001)
-        encoded.properties = properties
-        result: bytes = encoded.encode()
-        return result
 
     def _text_of(self, destination: Destination) -> str:
         """A destination as an address in reply-to."""

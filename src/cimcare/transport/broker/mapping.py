@@ -6,6 +6,7 @@ Pure. Source: IEC 61968-100:2013, JMS binding (names and mapping are advice ther
 import re
 from collections.abc import Mapping
 from datetime import datetime
+from functools import lru_cache
 from hashlib import sha256
 from html import unescape
 from urllib.parse import quote, unquote
@@ -43,6 +44,7 @@ PRIORITIES: Mapping[Priority, int] = {Priority.NORMAL: 4, Priority.LIFE_SUPPORT:
 """JMSPriority by urgency; 4 is the usual one."""
 
 _BEGINNING = 16 * 1024
+_MOST_RESOLVED = 1000
 _HAS_ID = re.compile(rb"<(?:[\w.-]+:)?MessageID[\s>]")
 _IS_LATER = re.compile(rb"<(?:[\w.-]+:)?AsyncReplyFlag[^>]*>\s*(?:true|1)\s*<")
 _IS_RESPONSE = re.compile(rb"<(?:[\w.-]+:)?ResponseMessage[\s>]")
@@ -82,8 +84,12 @@ def properties_in(answer: bytes, *, hub: str = "") -> dict[str, str]:
 
 def resolve(pattern: str, message: RequestMessage | EventMessage | ResponseMessage) -> Destination:
     """The destination of a message from the pattern of its partner. Raises BrokerError NET-126."""
-    text = pattern.replace("{noun}", message.header.noun).replace("{verb}", message.header.verb.value)
-    return parse_destination(text, path="destination")
+    return _resolved(pattern, message.header.noun, message.header.verb.value)
+
+
+@lru_cache(maxsize=_MOST_RESOLVED)
+def _resolved(pattern: str, noun: str, verb: str) -> Destination:
+    return parse_destination(pattern.replace("{noun}", noun).replace("{verb}", verb), path="destination")
 
 
 def place_of(broker: str, destination: Destination) -> str:

@@ -1,7 +1,7 @@
 """Opens a session to a broker by the adapter for the scheme of its address.
 
-The libraries are optional extras; an adapter is imported when it is needed, and who lacks its library is told which
-extra has it.
+Libraries are optional extras; an adapter is imported when it is needed, and who lacks its library is told which extra
+has it.
 """
 
 from importlib import import_module
@@ -16,15 +16,18 @@ __all__ = ["ADAPTERS", "Adapter", "OpenSession", "open_session", "require_adapte
 
 
 class Adapter(msgspec.Struct, frozen=True):
-    """A module with `open_session`, the library that it needs, and the extra of this package that installs it."""
+    """A module with `open_session`, the library that it needs, and the extra of this package that installs it.
+
+    Both are empty where it needs none.
+    """
 
     module: str
-    library: str
-    extra: str
+    library: str = ""
+    extra: str = ""
 
 
 ADAPTERS = {
-    "stomp": Adapter("cimcare.transport.broker.stomp", "stomp", "stomp"),
+    "stomp": Adapter("cimcare.transport.broker.stomp"),
     "amqp091": Adapter("cimcare.transport.broker.amqp091", "aiormq", "rabbitmq"),
     "amqp10": Adapter("cimcare.transport.broker.amqp10", "proton", "amqp"),
 }

@@ -21,10 +21,11 @@ from cimcare.codec.limits import Limits, parse_xml
 from cimcare.errors import Finding, InputError, finding_of
 from cimcare.exchange.facts import priority_of
 from cimcare.exchange.log import Transport
+from cimcare.exchange.outbox import Priority
 from cimcare.exchange.partners import Edition, Partner, Replies
 from cimcare.exchange.ports import Clock
 from cimcare.exchange.sending import Sent
-from cimcare.model.envelope import EventMessage, Header, RequestMessage, ResponseMessage
+from cimcare.model.envelope import Header, RequestMessage
 from cimcare.transport.answers import judge_answer
 from cimcare.transport.broker.brokers import Broker
 from cimcare.transport.broker.life import Link
@@ -98,12 +99,14 @@ class Outlet:
 
     async def publish(self, destination: Destination, message: BrokerMessage, *, within: float) -> None:
         """Publish, and return when the broker has confirmed it. Raises BrokerError, `within` seconds at the latest."""
-        try:
-            async with asyncio.timeout(within):
-                session = await self.link.require()
-        except TimeoutError as error:
-            found = f"no session within {within:g} s"
-            raise BrokerError("NET-120", self.link.state.address, found, "a broker that is there") from error
+        session = self.link.session
+        if session is None:
+            try:
+                async with asyncio.timeout(within):
+                    session = await self.link.require()
+            except TimeoutError as error:
+                found = f"no session within {within:g} s"
+                raise BrokerError("NET-120", self.link.state.address, found, "a broker that is there") from error
         await self._publish(session, destination, message, within)
 
     async def ask(
@@ -228,7 +231,15 @@ class BrokerSender:
         self._clock = clock
         self._lenient = lenient
 
-    async def send(self, partner: Partner, message: Outgoing, *, address: str = "", kept: bytes = b"") -> Sent:
+    async def send(
+        self,
+        partner: Partner,
+        message: Outgoing,
+        *,
+        address: str = "",
+        kept: bytes = b"",
+        priority: Priority | None = None,
+    ) -> Sent:
         """Send the message to the partner, or to `address` where one is given. Raises nothing but cancellation."""
         sent = Sent(transport=Transport.JMS, sent=b"", content_type=CONTENT_TYPE)
         try:
@@ -248,11 +259,11 @@ class BrokerSender:
             return msgspec.structs.replace(_unsent(sent, finding), blames_us=True)
         sent = msgspec.structs.replace(sent, sent=body)
         within = partner.deadline.total_seconds()
+        asked = self._told(outlet, message, body, priority_of(message) if priority is None else priority)
         try:
             if not isinstance(message, RequestMessage) or _needs_no_reply(partner, message):
-                await outlet.publish(destination, self._told(outlet, message, body), within=within)
+                await outlet.publish(destination, asked, within=within)
                 return sent
-            asked = self._told(outlet, message, body)
             if outlet.broker.expires:
                 asked = msgspec.structs.replace(asked, expires_at=self._clock() + timedelta(seconds=within))
             reply = await outlet.ask(destination, asked, message.header, within=within)
@@ -278,14 +289,12 @@ class BrokerSender:
             return kept
         return render_message(packed, namespace=namespace)
 
-    def _told(
-        self, outlet: Outlet, message: RequestMessage | EventMessage | ResponseMessage, body: bytes
-    ) -> BrokerMessage:
+    def _told(self, outlet: Outlet, message: Outgoing, body: bytes, priority: Priority) -> BrokerMessage:
         header = message.header
         return BrokerMessage(
             body=body,
             correlation_id=str(header.correlation_id or header.message_id or ""),
-            priority=PRIORITIES[priority_of(message)],
+            priority=PRIORITIES[priority],
             properties=properties_of(header, hub=outlet.broker.client_id),
         )
 

@@ -1,9 +1,6 @@
 """Sessions over STOMP 1.2: ActiveMQ Classic, Artemis, RabbitMQ.
 
-The library has threads of its own, and its calls block while the broker does not read. So each session has one thread
-that writes; what the broker sends comes from the library's thread to the event loop. How much is on its way is bounded
-by who waits for receipts, and by the prefetch of subscriptions. Silence is watched from here as well, since the
-library's own watch stands still where its heart-beat cannot be written.
+How much is on its way is bounded by who waits for receipts, and by the prefetch of subscriptions.
 
 ActiveMQ makes a Java TextMessage of what comes without the header content-length, so none is sent.
 
@@ -12,15 +9,10 @@ Source: STOMP 1.2; headers of ActiveMQ, Artemis and RabbitMQ after their manuals
 
 import asyncio
 import contextlib
-import logging
 import os
-import queue
 import re
-import socket
 import ssl
-import threading
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from uuid import uuid4
 
@@ -38,16 +30,11 @@ from cimcare.transport.broker.ports import (
     HeartBeat,
     OnArrival,
 )
-
-os.environ.setdefault("STOMP_SKIP_HOSTNAME_SCAN", "1")  # importing it would ask the resolver for our own name
-import stomp
+from cimcare.transport.broker.stomp_wire import Frame, Wire
 
 __all__ = ["StompSession", "open_session"]
 
-logging.getLogger("stomp.py").setLevel(logging.CRITICAL + 1)  # it would log what messages contain, and every failure
-
 _CLOSE_SECONDS = 2.0
-_DIAGNOSIS_SECONDS = 2.0
 _OWN = frozenset(
     {
         "ack",
@@ -119,77 +106,56 @@ class StompSession:
         self._server = ""
         self._numbers = 0
         self._prefix = uuid4().hex[:8]
-        self._heard_at = time.monotonic()
         self._is_closing = False
         self._watch: asyncio.Task[None] | None = None
-        self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._write, name=f"stomp {address.host}", daemon=True)
-        self._connection: stomp.Connection12 | None = None
+        self._wire = Wire(self._take, self.note_lost)
 
     # ------------------------------------------------------------------------------------------------- opening
 
     async def open(self, *, client_id: str, credentials: Credentials, tls: Tls, within: float) -> None:
         """Connect. Raises BrokerError NET-120 or NET-121."""
         milliseconds = int(self._heart_beat.seconds * 1000)
-        self._connection = connection = stomp.Connection12(
-            [(self.address.host, self.address.port)],
-            prefer_localhost=False,
-            try_loopback_connect=False,
-            reconnect_attempts_max=1,
-            reconnect_sleep_initial=0.0,
-            timeout=within,
-            heartbeats=(milliseconds, milliseconds),
-            heart_beat_receive_scale=self._heart_beat.tolerance,
-            vhost="/",  # that of RabbitMQ; the others do not look at it
-            auto_decode=False,
-            auto_content_length=False,
-        )
-        if self.address.is_tls:
-            connection.set_ssl(
-                [(self.address.host, self.address.port)],
-                ca_certs=tls.ca_file or None,
-                cert_file=tls.certificate_file or None,
-                key_file=tls.key_file or None,
-            )
-        connection.set_listener("", _Listener(self))
-        headers = {"client-id": client_id} if client_id else {}
-        user, password = credentials.user or None, credentials.password or None
-        self._thread.start()
-        self._jobs.put(lambda: self._connect(connection, user, password, headers))
+        headers = {"accept-version": "1.2", "host": "/"}  # that of RabbitMQ; the others do not look at it
+        headers["heart-beat"] = f"{milliseconds},{milliseconds}"
+        if client_id:
+            headers["client-id"] = client_id
+        if credentials.user:
+            headers["login"] = credentials.user
+        if credentials.password:
+            headers["passcode"] = credentials.password
         try:
             async with asyncio.timeout(within):
+                context = _context_of(tls) if self.address.is_tls else None
+                await self._loop.create_connection(
+                    lambda: self._wire, self.address.host, self.address.port, ssl=context
+                )
+                self._wire.send("STOMP", headers)
                 answered = await self._connected
-        except TimeoutError as error:
+        except BaseException as error:
             self._end()
-            raise self._error("NET-120", f"no session within {within:g} s", "a broker that answers") from error
-        except _NotConnectedError as error:
-            self._end()
-            found = await _diagnose(self.address, tls) or f"could not connect ({error})"
-            raise self._error("NET-120", found, "a broker that listens there") from error
-        except BrokerError:
-            self._end()
-            raise
-        except asyncio.CancelledError:
-            self._end()
-            raise
+            found = self._why_not(error, within)
+            if found is None:
+                raise
+            raise found from error
         self._server = answered.get("server", "")
-        theirs = answered.get("heart-beat", "0,0").partition(",")[0].strip()
-        every = max(milliseconds, int(theirs)) / 1000 if theirs.isdigit() and int(theirs) else 0.0
-        if every:
+        sends, _, wants = answered.get("heart-beat", "0,0").partition(",")
+        if every := _beat_of(sends, milliseconds):
             self._watch = asyncio.create_task(self._listen_for_silence(every))
+        if every := _beat_of(wants, milliseconds):
+            self._wire.beat(every)
 
-    def _connect(
-        self, connection: stomp.Connection12, user: str | None, password: str | None, headers: dict[str, str]
-    ) -> None:
-        """In the thread that writes."""
-        try:
-            connection.connect(user, password, wait=False, headers=headers)
-        except Exception as error:  # noqa: BLE001 - whatever the library raises, there is no connection
-            self._call(self._note_unconnected, _NotConnectedError(type(error).__name__))
-
-    def _note_unconnected(self, error: Exception) -> None:
-        if not self._connected.done():
-            self._connected.set_exception(error)
+    def _why_not(self, error: BaseException, within: float) -> BrokerError | None:
+        """What is said of a failure to connect; None if it is said already, or is none."""
+        if isinstance(error, TimeoutError):
+            return self._error("NET-120", f"no session within {within:g} s", "a broker that answers")
+        if isinstance(error, ssl.SSLError):
+            found = f"TLS refused ({getattr(error, 'verify_message', '') or error.reason or error})"
+            return self._error("NET-120", found, "certificates that both sides trust")
+        if isinstance(error, _NotConnectedError | OSError):
+            number = getattr(error, "errno", None) or 0
+            told = os.strerror(number) if number > 0 else getattr(error, "strerror", None) or error
+            return self._error("NET-120", f"could not connect ({told})", "a broker that listens there")
+        return None
 
     # ------------------------------------------------------------------------------------------------- sending
 
@@ -270,7 +236,7 @@ class StompSession:
         self._require()
         token = arrived.token
         if isinstance(token, _Token) and token.ack:
-            self._put("ACK", {"id": token.ack}, b"")
+            self._wire.send("ACK", {"id": token.ack})
 
     async def close(self) -> None:
         """Say goodbye, so that all that was acknowledged has arrived, and end."""
@@ -291,7 +257,7 @@ class StompSession:
         receipt = f"{self._prefix}-{self._next()}"
         confirmed: asyncio.Future[None] = self._loop.create_future()
         self._receipts[receipt] = confirmed
-        self._put(command, {**headers, "receipt": receipt}, body)
+        self._wire.send(command, {**headers, "receipt": receipt}, body)
         try:
             async with asyncio.timeout(within):
                 await confirmed
@@ -301,48 +267,31 @@ class StompSession:
         finally:
             self._receipts.pop(receipt, None)
 
-    def _put(self, command: str, headers: dict[str, str], body: bytes) -> None:
-        connection = self._connection
-        assert connection is not None
-        self._jobs.put(lambda: connection.send_frame(command, headers, body))
-
     def _require(self) -> None:
         if self.lost.done():
             raise self.lost.result()
 
-    def _write(self) -> None:
-        """The thread that writes: one frame after another, until the session ends."""
-        while (job := self._jobs.get()) is not None:
-            try:
-                job()
-            except Exception as error:  # noqa: BLE001 - whatever the library raises, the connection is of no more use
-                self._call(self.note_lost, f"could not be written to ({type(error).__name__})")
-
     # ------------------------------------------------------------------------------------------------- receiving
 
-    def hear(self, callback: Callable[..., None] | None = None, *arguments: object) -> None:
-        """Something came; in the library's thread."""
-        self._heard_at = time.monotonic()
-        if callback is not None:
-            self._call(callback, *arguments)
-
-    def _call(self, callback: Callable[..., None], *arguments: object) -> None:
-        """Do something on the event loop, if there still is one."""
-        with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(callback, *arguments)
-
-    def note_connected(self, headers: Mapping[str, str]) -> None:
-        """CONNECTED."""
-        if not self._connected.done():
+    def _take(self, frame: Frame) -> None:
+        """A frame came."""
+        command, headers, body = frame
+        if command == "RECEIPT":
+            self._note_receipt(headers.get("receipt-id", ""))
+        elif command == "MESSAGE":
+            self._note_message(headers, body)
+        elif command == "ERROR":
+            self._note_error(headers)
+        elif command == "CONNECTED" and not self._connected.done():
             self._connected.set_result(headers)
 
-    def note_receipt(self, receipt: str) -> None:
+    def _note_receipt(self, receipt: str) -> None:
         """RECEIPT."""
         confirmed = self._receipts.get(receipt)
         if confirmed is not None and not confirmed.done():
             confirmed.set_result(None)
 
-    def note_error(self, headers: Mapping[str, str]) -> None:
+    def _note_error(self, headers: Mapping[str, str]) -> None:
         """ERROR: about one frame, or about the session."""
         told = " ".join(headers.get("message", "an error without words").split())[:300]
         if not self._connected.done():
@@ -359,7 +308,7 @@ class StompSession:
         else:
             self.note_lost(f"the broker ended it ({told})")
 
-    def note_message(self, headers: Mapping[str, str], body: bytes) -> None:
+    def _note_message(self, headers: Mapping[str, str], body: bytes) -> None:
         """MESSAGE."""
         on_arrival = self._arrivals.get(headers.get("subscription", ""))
         if on_arrival is None or self.lost.done():
@@ -368,7 +317,8 @@ class StompSession:
 
     def note_lost(self, reason: str) -> None:
         """The session is over."""
-        self._note_unconnected(_NotConnectedError(reason))
+        if not self._connected.done():
+            self._connected.set_exception(_NotConnectedError(reason))
         if not self.lost.done():
             self.lost.set_result(self._error("NET-123", reason, "a connection that lasts", is_gone=True))
         error = self.lost.result()
@@ -380,24 +330,17 @@ class StompSession:
     async def _listen_for_silence(self, every: float) -> None:
         most = every * self._heart_beat.tolerance
         while not self.lost.done():
-            silent = time.monotonic() - self._heard_at
+            silent = self._loop.time() - self._wire.heard_at
             if silent > most:
                 self.note_lost(f"nothing was heard of the broker for {silent:.1f} s")
                 return
             await asyncio.sleep(min(every / 2, most - silent + 0.01))
 
     def _end(self) -> None:
-        """End both threads: the writer, and by the socket also the reader."""
+        """End the connection."""
         if self._connected.done() and not self._connected.cancelled():
             self._connected.exception()  # it has been looked at
-        self._jobs.put(None)
-        connection = self._connection
-        transport_socket = connection.transport.socket if connection is not None else None
-        if connection is not None:
-            connection.transport.running = False
-        if transport_socket is not None:
-            with contextlib.suppress(OSError):
-                transport_socket.shutdown(socket.SHUT_RDWR)
+        self._wire.end()
 
     # ------------------------------------------------------------------------------------------------- mapping
 
@@ -463,43 +406,7 @@ class StompSession:
 
 
 class _NotConnectedError(Exception):
-    """No connection came about; the library does not say why."""
-
-
-class _Listener(stomp.ConnectionListener):  # type: ignore[misc]  # the library has no types
-    """What the library's thread brings goes to the event loop."""
-
-    def __init__(self, session: StompSession) -> None:
-        self._session = session
-
-    def on_connected(self, frame: stomp.utils.Frame) -> None:
-        """The session is there."""
-        self._session.hear(self._session.note_connected, dict(frame.headers))
-
-    def on_heartbeat(self) -> None:
-        """The broker lives."""
-        self._session.hear()
-
-    def on_receipt(self, frame: stomp.utils.Frame) -> None:
-        """A frame was taken."""
-        self._session.hear(self._session.note_receipt, frame.headers.get("receipt-id", ""))
-
-    def on_error(self, frame: stomp.utils.Frame) -> None:
-        """Something was refused."""
-        self._session.hear(self._session.note_error, dict(frame.headers))
-
-    def on_message(self, frame: stomp.utils.Frame) -> None:
-        """A message for a subscription."""
-        body = frame.body if isinstance(frame.body, bytes) else (frame.body or "").encode()
-        self._session.hear(self._session.note_message, frame.headers, body)
-
-    def on_disconnected(self) -> None:
-        """The connection is gone."""
-        self._session.hear(self._session.note_lost, "the connection broke off")
-
-    def on_heartbeat_timeout(self) -> None:
-        """Too long a silence."""
-        self._session.hear(self._session.note_lost, "no heart-beat of the broker came in time")
+    """The connection ended before it was one of STOMP."""
 
 
 async def open_session(
@@ -517,27 +424,17 @@ async def open_session(
     return session
 
 
-async def _diagnose(address: BrokerAddress, tls: Tls) -> str:
-    """Why no connection came about, by making one; empty if this one comes about."""
-    try:
-        context = None
-        if address.is_tls:
-            context = ssl.create_default_context(cafile=tls.ca_file or None)
-            if tls.certificate_file:
-                context.load_cert_chain(tls.certificate_file, tls.key_file or None)
-        async with asyncio.timeout(_DIAGNOSIS_SECONDS):
-            _, writer = await asyncio.open_connection(address.host, address.port, ssl=context)
-        writer.close()
-        with contextlib.suppress(OSError):
-            await writer.wait_closed()
-    except ssl.SSLError as error:
-        return f"TLS refused ({getattr(error, 'verify_message', '') or error.reason or error})"
-    except TimeoutError:
-        return f"not connected within {_DIAGNOSIS_SECONDS:g} s"
-    except OSError as error:
-        number = error.errno or 0
-        return f"could not connect ({os.strerror(number) if number > 0 else error.strerror or error})"
-    return ""
+def _context_of(tls: Tls) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=tls.ca_file or None)
+    if tls.certificate_file:
+        context.load_cert_chain(tls.certificate_file, tls.key_file or None)
+    return context
+
+
+def _beat_of(theirs: str, ours: int) -> float:
+    """Seconds between two heart-beats that were agreed, from milliseconds of both; 0.0 for none."""
+    text = theirs.strip()
+    return max(int(text), ours) / 1000 if text.isdigit() and int(text) and ours else 0.0
 
 
 def _destination_of(text: str) -> Destination | None:

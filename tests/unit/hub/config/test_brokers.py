@@ -146,10 +146,10 @@ def test_a_change_of_a_broker_is_for_the_next_start() -> None:
 
 def test_a_library_that_is_missing_is_told_at_the_check(monkeypatch: pytest.MonkeyPatch) -> None:
     """And not in the night in which the hub is started anew."""
-    monkeypatch.setitem(opening.ADAPTERS, "stomp", Adapter("cimcare.no_such_module", "stomp", "stomp"))
+    monkeypatch.setitem(opening.ADAPTERS, "stomp", Adapter("cimcare.no_such_module", "aiormq", "rabbitmq"))
     (told,) = mistakes_of(HUB + MAIN, files=True)
     assert "f.toml:4: brokers.main.urls: SET-131" in told
-    assert "pip install 'cimcare[stomp]'" in told
+    assert "pip install 'cimcare[rabbitmq]'" in told
     assert not mistakes_of(HUB + MAIN, files=False)
 
 

@@ -13,11 +13,14 @@ import pytest
 from cimcare.codec.envelope import render_message
 from cimcare.exchange.facts import priority_of
 from cimcare.exchange.ledger import Account
-from cimcare.exchange.log import Direction, LogEntry
+from cimcare.exchange.log import Direction, LogEntry, LogSelection
 from cimcare.exchange.outbox import Delivery, DeliverySelection, DeliveryState, Priority
 from cimcare.exchange.partners import Partner, Retry
+from cimcare.exchange.patterns import Asked
+from cimcare.exchange.searching import word_groups
 from cimcare.exchange.store import Store, StoreError, Transaction
 from cimcare.exchange.subscriptions import Filter, Subscription
+from cimcare.hub.intake.telling import Teller
 from cimcare.hub.outgoing import delivery as delivery_module
 from cimcare.hub.outgoing.halting import halt, list_halts, release
 from cimcare.hub.outgoing.recalling import Recalling
@@ -219,6 +222,48 @@ async def test_what_the_partner_will_never_take_is_a_dead_letter_with_reason_and
     sent = await hub.store.reader.log.find_raw(out.sequence)
     assert sent is not None
     assert b"created" in sent
+
+
+async def test_a_backlog_goes_out_as_it_is_kept_and_what_is_given_up_is_found_by_its_objects(hub: Delivering) -> None:
+    """Of each only the header is read; a dead letter must be found by its ticket all the same."""
+    hub.sender.answers["gis"] = [replied(Result.FAILED, "2.15")]
+    async with hub.store.transaction() as transaction:
+        await halt(transaction, "gis", actor="ann", reason="x", now=NOON)
+    await ask_ok(hub, a_create())
+    hub.hub.couriers.recalling = Recalling(hub.store.reader.log)  # that of a process which has not written it
+    async with hub.store.transaction() as transaction:
+        await release(transaction, "gis", actor="ann", reason="x", now=NOON)
+    await hub.until_state("gis", DeliveryState.DEAD)
+    (dead,) = await hub.deliveries(partner="gis")
+    assert hub.sender.to("gis")[-1].kept == await hub.store.reader.log.find_raw(dead.message)
+    out, _ = await hub.log(answer_to=dead.message)
+    mrid = dead.object_keys[0].rpartition(" ")[2]
+    found = await hub.store.reader.log.search(LogSelection(), word_groups(mrid))
+    assert out in found.entries
+
+
+async def test_what_an_event_says_of_danger_makes_it_urgent(hub: Delivering) -> None:
+    """A harmless call may change an incident at which a wire is down, and the crew's system must hear of that first."""
+    await ask_ok(hub, a_create())
+    await hub.until_state("gis", DeliveryState.DELIVERED)
+    event = next(
+        each
+        for each in (build_message(Noun.TROUBLE_TICKETS, Verb.CREATED, seed=seed) for seed in range(100))
+        if isinstance(each, EventMessage) and priority_of(each) is Priority.HAZARD
+    )
+    async with hub.store.transaction() as transaction:
+        teller = Teller(
+            transaction,
+            hub.hub.couriers.setup,
+            Asked(noun=event.header.noun),
+            cause=None,
+            priority=Priority.NORMAL,
+            make_context=lambda *_: pytest.fail("nobody hears it"),
+            now=NOON,
+            new_id=lambda: "unused",
+        )
+        await teller.pass_on(event, 1, cause=1)
+    assert [one.priority for one in await hub.deliveries(partner="gis")] == [Priority.NORMAL, Priority.HAZARD]
 
 
 async def test_nothing_is_tried_for_ever(hub: Delivering) -> None:

@@ -121,9 +121,9 @@ def test_a_password_is_not_shown() -> None:
 
 
 async def test_who_lacks_a_library_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Brokers are an extra; an ImportError would send people to the source."""
-    monkeypatch.setitem(opening.ADAPTERS, "stomp", Adapter("cimcare.no_such_module", "stomp", "stomp"))
-    with pytest.raises(BrokerError, match=r"pip install 'cimcare\[stomp\]'") as caught:
+    """Libraries of brokers are extras; an ImportError would send people to the source."""
+    monkeypatch.setitem(opening.ADAPTERS, "stomp", Adapter("cimcare.no_such_module", "aiormq", "rabbitmq"))
+    with pytest.raises(BrokerError, match=r"pip install 'cimcare\[rabbitmq\]'") as caught:
         await open_session(
             parse_address("stomp://b"),
             client_id="",

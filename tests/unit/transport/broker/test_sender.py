@@ -12,6 +12,7 @@ import structlog
 from cimcare.codec.envelope import render_message
 from cimcare.codec.limits import Limits
 from cimcare.exchange.log import Transport
+from cimcare.exchange.outbox import Priority
 from cimcare.exchange.partners import Edition, Partner, Replies, Retry, Wire
 from cimcare.exchange.sending import Next, Sent, judge_attempt
 from cimcare.model.envelope import (
@@ -25,7 +26,9 @@ from cimcare.model.envelope import (
     Result,
 )
 from cimcare.model.identity import CorrelationID, MessageID
+from cimcare.model.nouns import Noun
 from cimcare.model.verbs import Verb
+from cimcare.samples import build_message
 from cimcare.transport.broker.brokers import Broker
 from cimcare.transport.broker.ports import Arrived, BrokerMessage
 from cimcare.transport.broker.sender import BrokerSender, Outlet
@@ -141,6 +144,15 @@ async def test_an_event_is_delivered_when_the_broker_has_confirmed_it(house: Hou
         "MessageID": "e1",
         "Hub": "hub-a",
     }
+
+
+async def test_an_event_that_is_kept_goes_out_as_it_is(house: House) -> None:
+    """Its header is enough for what stands beside it, and how urgent it is was known when it was put in."""
+    house.start()
+    kept = render_message(build_message(Noun.TROUBLE_TICKETS, Verb.CREATED, seed=1))
+    sent = await house.sender.send(PARTNER, an_event(), kept=kept, priority=Priority.HAZARD)
+    (message,) = house.broker.sent_to("topic:EVENTS.TroubleTickets.created")
+    assert (message.body, sent.sent, message.priority) == (kept, kept, 9)
 
 
 @pytest.mark.parametrize(

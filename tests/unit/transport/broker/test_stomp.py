@@ -14,11 +14,10 @@ import pytest
 
 from cimcare.exchange.partners import Tls
 from cimcare.transport.broker.ports import Arrived, BrokerError, BrokerMessage, Credentials, HeartBeat, parse_address
+from cimcare.transport.broker.stomp import StompSession, open_session
+from cimcare.transport.broker.stomp_wire import Frame as WireFrame
+from cimcare.transport.broker.stomp_wire import FrameReader, render_frame
 from tests.support.broker_sessions import a_place
-from tests.support.brokers import require_library
-
-require_library("stomp")
-from cimcare.transport.broker.stomp import StompSession, open_session  # noqa: E402
 
 _LONG_AGO = datetime(2001, 1, 1, tzinfo=UTC)
 Frame = tuple[str, dict[str, str], bytes]
@@ -44,6 +43,7 @@ class Server:
     def __init__(self, answer: Answer) -> None:
         self.answer = answer
         self.frames: list[Frame] = []
+        self.heard = bytearray()
         self.reads = True
         self.writers: list[asyncio.StreamWriter] = []
         self.port = 0
@@ -54,7 +54,9 @@ class Server:
             while True:
                 while not self.reads:
                     await asyncio.sleep(0.01)
-                raw = (await reader.readuntil(b"\0"))[:-1].lstrip(b"\n")
+                while (first := await reader.readexactly(1)) == b"\n":
+                    self.heard += first
+                raw = first + (await reader.readuntil(b"\0"))[:-1]
                 head, _, body = raw.partition(b"\n\n")
                 command, *lines = head.decode().split("\n")
                 got = (command, dict(line.split(":", 1) for line in lines), body)
@@ -183,7 +185,7 @@ async def test_what_is_not_confirmed_in_time_is_told() -> None:
 
 
 async def test_a_broker_that_does_not_read_holds_nobody_else_up() -> None:
-    """Its socket is full: the one thread that writes stands still, the event loop does not, and silence ends it."""
+    """Its socket is full: the event loop goes on, and silence ends it."""
     async with served(lambda got: well(got, beat="200,200")) as (server, opens):
         session = await opens(beat=0.2)
         server.reads = False
@@ -226,18 +228,59 @@ async def test_a_connection_that_breaks_off_is_told() -> None:
         assert "NET-123" in await lost(session)
 
 
-async def test_threads_end_with_the_session() -> None:
-    """A hub that reconnects for a week must not gather them."""
-    before = threading.active_count()
-    async with served() as (server, opens):
+async def test_nothing_is_left_of_a_session_that_ended() -> None:
+    """A hub that reconnects for a week must not gather tasks and threads."""
+    async with served(lambda got: well(got, beat="100,100")) as (server, opens):
+        before = threading.active_count(), len(asyncio.all_tasks())
         for _ in range(5):
-            session = await opens()
+            session = await opens(beat=0.1)
             await session.close()
             await session.close()
         assert server.sent("DISCONNECT")
-    async with asyncio.timeout(5):
-        while threading.active_count() > before:
-            await asyncio.sleep(0.02)
+        async with asyncio.timeout(5):
+            while (threading.active_count(), len(asyncio.all_tasks())) != before:
+                await asyncio.sleep(0.02)
+
+
+async def test_our_own_heart_beats_keep_a_connection() -> None:
+    """A broker ends a connection that says nothing for longer than was agreed."""
+    async with served(lambda got: well(got, beat="0,100")) as (server, opens):
+        session = await opens(beat=0.1)
+        heard = len(server.heard)
+        await asyncio.sleep(1)
+        assert len(server.heard) - heard >= 10
+        assert not session.lost.done()
+
+
+WELL = (
+    WireFrame("CONNECTED", {"version": "1.2"}, b""),
+    WireFrame("MESSAGE", {"a\r\n": "b\\:\\\\c:", "content-length": "5"}, b"\0\n\0\n\n"),
+    WireFrame("MESSAGE", {"subscription": "1", "nothing": ""}, "<ä>\n\n\r\n\r\n</ä>".encode()),
+    WireFrame("RECEIPT", {"receipt-id": "7"}, b""),
+    WireFrame("ERROR", {}, b""),
+)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 64, 10_000])
+def test_frames_are_read_however_they_come(size: int) -> None:
+    """A network cuts where it likes; heart-beats stand between frames."""
+    raw = b"\n\r\n".join(render_frame(*frame) for frame in WELL) + b"\n"
+    reader = FrameReader()
+    frames = [frame for at in range(0, len(raw), size) for frame in reader.feed(raw[at : at + size])]
+    assert tuple(frames) == WELL
+    assert reader.feed(b"\nRECEIPT\r\nreceipt-id:1\r\nreceipt-id:2\r\nodd\r\nx:\\q\\\r\n\r\n\0") == [
+        WireFrame("RECEIPT", {"receipt-id": "1", "odd": "", "x": "\\q\\"}, b"")
+    ]
+
+
+def test_a_large_frame_is_looked_through_once() -> None:
+    """A message of megabytes comes in pieces, and looking for its end anew with each would take minutes."""
+    raw = render_frame("MESSAGE", {"subscription": "1"}, b"x" * 20_000_000)
+    reader = FrameReader()
+    began = time.process_time()
+    frames = [frame for at in range(0, len(raw), 4096) for frame in reader.feed(raw[at : at + 4096])]
+    assert len(frames[0].body) == 20_000_000
+    assert time.process_time() - began < 2
 
 
 async def test_messages_are_brought_with_what_jms_says() -> None:
@@ -331,7 +374,7 @@ async def test_rabbitmq_is_spoken_to_in_its_own_way() -> None:
     ],
 )
 async def test_why_there_is_no_connection_is_told(url: str, told: str) -> None:
-    """The library says no more than that there is none."""
+    """An operator reads it, and mends it."""
     async with served(lambda _: b"this is no TLS") as (server, _):
         with pytest.raises(BrokerError) as caught:
             await open_session(
