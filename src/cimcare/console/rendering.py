@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from importlib.resources import files
 from urllib.parse import quote
 
@@ -106,6 +107,8 @@ def show_size(number: int) -> str:
     return f"{number} B" if number < 1000 else f"{number / 1000:.1f} kB" if number < 1e6 else f"{number / 1e6:.1f} MB"
 
 
+@cache
 def _static_address(name: str) -> str:
+    """Where a file is had, looked at once, for what is installed does not change under a hub that runs."""
     content = (files("cimcare.console") / "static" / name).read_bytes()
     return f"/console/static/{hashlib.sha256(content).hexdigest()[:12]}/{name}"

@@ -72,20 +72,14 @@ class MemoryLogReader:
         entry = self._tables.messages.rows[places[at][0]].entry
         return entry.sequence, to_micros(entry.received_at)
 
-    async def reach(self, group: Group, stretch: Stretch, limit: int) -> tuple[int, int]:
-        """How many messages with one of these terms a stretch has, up to a limit, and the last of them."""
-        reached = list(islice(self._with(group, stretch), limit))
-        return len(reached), reached[-1] if reached else 0
+    async def having(self, group: Group, stretch: Stretch, limit: int) -> Sequence[int]:
+        """Messages of a stretch with one of these terms, in its order, up to a limit."""
+        return list(islice(self._with(group, stretch), limit))
 
-    async def matching(self, groups: Sequence[Group], stretch: Stretch, limit: int) -> Sequence[int]:
-        """Messages of a stretch with a term of each group, in its order."""
+    async def narrowed(self, candidates: Sequence[int], groups: Sequence[Group]) -> Sequence[int]:
+        """Those of some messages that have a term of each group, in the order of the candidates."""
         rows = self._tables.messages.rows
-        found = (
-            sequence
-            for sequence in self._with(groups[0], stretch)
-            if not any(group.isdisjoint(rows[sequence].terms) for group in groups[1:])
-        )
-        return list(islice(found, limit))
+        return [each for each in candidates if not any(group.isdisjoint(rows[each].terms) for group in groups)]
 
     async def entries(self, sequences: Sequence[int]) -> Sequence[LogEntry]:
         """Entries of messages."""

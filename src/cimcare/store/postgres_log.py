@@ -17,7 +17,7 @@ from cimcare.exchange.log import (
     Outcome,
     Transport,
 )
-from cimcare.exchange.searching import LOOK, outcome_term, terms_of
+from cimcare.exchange.searching import outcome_term, terms_of
 from cimcare.store.instants import from_micros, to_micros
 from cimcare.store.pending import Pending
 from cimcare.store.postgres_session import Row, Session, Value, WritingSession, as_text
@@ -88,7 +88,7 @@ _STRETCH = (
     " (SELECT t.sequence FROM message_terms AS t WHERE t.term = wanted.term AND t.sequence BETWEEN $2 AND $3"
     " ORDER BY t.sequence {order} LIMIT $4) AS found ORDER BY found.sequence {order} LIMIT $4"
 )
-_REACH = "SELECT count(*) AS count, {furthest}(sequence) AS furthest FROM ({stretch}) AS reached"
+_HAVING = "SELECT array_agg(sequence ORDER BY sequence {order}) AS having FROM ({stretch}) AS had"
 # The limit of one row keeps the server from reading all messages of a term, which it may think cheaper.
 _HAS_ONE = (
     " CROSS JOIN LATERAL (SELECT 1 FROM message_terms AS t WHERE t.term = ANY(${number}::bigint[])"
@@ -193,26 +193,21 @@ class PostgresLogReader:
         )
         return None if row is None else (row["sequence"], row["received_at"])
 
-    async def reach(self, group: Group, stretch: Stretch, limit: int) -> tuple[int, int]:
-        """How many messages with one of these terms a stretch has, up to a limit, and the last of them."""
-        furthest, order = ("min", "DESC") if stretch.newest_first else ("max", "ASC")
-        statement = _REACH.format(furthest=furthest, stretch=_STRETCH.format(order=order))
+    async def having(self, group: Group, stretch: Stretch, limit: int) -> Sequence[int]:
+        """Messages of a stretch with one of these terms, in its order, up to a limit."""
+        order = "DESC" if stretch.newest_first else "ASC"
+        statement = _HAVING.format(order=order, stretch=_STRETCH.format(order=order))
         row = await self._session.fetch_one(statement, sorted(group), stretch.low, stretch.high, limit)
         assert row is not None
-        return row["count"], row["furthest"] or 0
+        return row["having"] or ()
 
-    async def matching(self, groups: Sequence[Group], stretch: Stretch, limit: int) -> Sequence[int]:
-        """Messages of a stretch with a term of each group, in its order."""
-        order = "DESC" if stretch.newest_first else "ASC"
-        first, *rest = groups
-        had = "".join(_HAS_ONE.format(number=number) for number in range(6, 6 + len(rest)))
-        statement = (
-            f"SELECT had.sequence FROM ({_STRETCH.format(order=order)}) AS had{had}"  # noqa: S608 - constants only
-            f" ORDER BY had.sequence {order} LIMIT $5"
-        )
-        values = (sorted(first), stretch.low, stretch.high, LOOK if rest else limit, limit)
-        rows = await self._session.fetch(statement, *values, *(sorted(group) for group in rest))
-        return [row["sequence"] for row in rows]
+    async def narrowed(self, candidates: Sequence[int], groups: Sequence[Group]) -> Sequence[int]:
+        """Those of some messages that have a term of each group, in the order of the candidates."""
+        had = "".join(_HAS_ONE.format(number=number) for number in range(2, 2 + len(groups)))
+        statement = f"SELECT had.sequence FROM unnest($1::bigint[]) AS had (sequence){had}"  # noqa: S608
+        rows = await self._session.fetch(statement, list(candidates), *(sorted(group) for group in groups))
+        kept = {row["sequence"] for row in rows}
+        return [each for each in candidates if each in kept]
 
     async def entries(self, sequences: Sequence[int]) -> Sequence[LogEntry]:
         """Entries of messages."""

@@ -67,14 +67,19 @@ _KEY = (
     r" ELSE E'\x01' || encode(sha256(convert_to(own.key, 'UTF8')), 'hex') END"
 )
 
-# Rows of one transaction among each other are looked at before: `is_first`.
-_WRITE = (
-    "WITH key AS MATERIALIZED (SELECT * FROM unnest($13::text[], $14::text[], $15::bigint[])"
-    " AS key (partner, object_key, number)),"
-    " counted AS (INSERT INTO backlogs (partner, waiting, awaiting, dead)"
-    " SELECT * FROM unnest($17::text[], $18::bigint[], $19::bigint[], $20::bigint[])"
+_ADD = (
+    "INSERT INTO backlogs (partner, waiting, awaiting, dead)"
+    " SELECT * FROM unnest(${}::text[], ${}::bigint[], ${}::bigint[], ${}::bigint[])"
     " ON CONFLICT (partner) DO UPDATE SET waiting = backlogs.waiting + excluded.waiting,"
-    " awaiting = backlogs.awaiting + excluded.awaiting, dead = backlogs.dead + excluded.dead),"
+    " awaiting = backlogs.awaiting + excluded.awaiting, dead = backlogs.dead + excluded.dead"
+)
+_COUNT = _ADD.format(1, 2, 3, 4)
+
+# Rows of one transaction among each other are looked at before: `is_first`. What is counted goes with them.
+_WRITE = (
+    "WITH key AS MATERIALIZED (SELECT * FROM unnest($13::text[], $14::text[], $15::bigint[])"  # noqa: S608
+    " AS key (partner, object_key, number)),"
+    f" counted AS ({_ADD.format(17, 18, 19, 20)}),"
     " kept AS (INSERT INTO delivery_keys (partner, object_key, number) SELECT partner, object_key, number FROM key),"
     " blocked AS MATERIALIZED (SELECT key.number FROM key WHERE EXISTS (SELECT FROM delivery_keys AS older"
     " WHERE older.partner = key.partner AND older.object_key = key.object_key))"
@@ -218,6 +223,9 @@ _REMOVE_ENDED = (
 
 _LONGEST_NAME_BYTES = 1000
 _LIVE_STATES = frozenset(DeliveryState) - {DeliveryState.DELIVERED, DeliveryState.DISCARDED}
+
+_Sums = tuple[list[str], list[int], list[int], list[int]]
+"""What is added to counts, by column: partner, waiting, awaiting, dead."""
 
 _encode = msgspec.json.Encoder().encode
 _decode_keys = msgspec.json.Decoder(tuple[str, ...]).decode
@@ -432,9 +440,15 @@ class PostgresOutbox(PostgresOutboxReader):
 
     async def write(self) -> None:
         """Write what was not written yet. Raises StoreError."""
-        rows, sums = self.pending.unwritten, self.counts.sums()
-        if not rows and not sums:
-            return
+        rows, sums = self.pending.unwritten, _columns_of(self.counts.sums())
+        if rows:
+            await self._write(rows, sums)
+        elif sums[0]:
+            await self._session.fetch(_COUNT, *sums)
+        self.pending.note_written()
+        self.counts.pending.note_written()
+
+    async def _write(self, rows: list[tuple[int, NewDelivery]], sums: _Sums) -> None:
         keys: list[tuple[str, str, int]] = []
         firsts: list[bool] = []
         taken: set[tuple[str, str]] = set()
@@ -462,13 +476,8 @@ class PostgresOutbox(PostgresOutboxReader):
             [key for _, key, _ in keys],
             [number for _, _, number in keys],
             firsts,
-            [partner for partner, _, _, _ in sums],
-            [waiting for _, waiting, _, _ in sums],
-            [awaiting for _, _, awaiting, _ in sums],
-            [dead for _, _, _, dead in sums],
+            *sums,
         )
-        self.pending.note_written()
-        self.counts.pending.note_written()
 
     async def _end(
         self, number: int, attempt: int, state: DeliveryState, at: datetime, reason: str, received: bytes
@@ -525,6 +534,15 @@ def _select_live(conditions: list[str], values: int, *, newest_first: bool) -> s
         f"{''.join(f' AND {condition}' for condition in conditions)}"
         f" ORDER BY d.partner{way}, d.state{way}, d.number{way} LIMIT ${values}) AS d"
         f" ORDER BY d.number{way} LIMIT ${values}"
+    )
+
+
+def _columns_of(sums: Sequence[tuple[str, int, int, int]]) -> _Sums:
+    return (
+        [partner for partner, _, _, _ in sums],
+        [waiting for _, waiting, _, _ in sums],
+        [awaiting for _, _, awaiting, _ in sums],
+        [dead for _, _, _, dead in sums],
     )
 
 

@@ -62,18 +62,12 @@ class SearchIndex(Protocol):
         """The first message at or behind a sequence, and when it was received, in microseconds; None without one."""
         ...
 
-    async def reach(self, group: Group, stretch: Stretch, limit: int) -> tuple[int, int]:
-        """How many messages with one of these terms a stretch has, counted up to a limit, and the last of them."""
+    async def having(self, group: Group, stretch: Stretch, limit: int) -> Sequence[int]:
+        """Messages of a stretch with one of these terms, in its order, up to a limit."""
         ...
 
-    async def matching(self, groups: Sequence[Group], stretch: Stretch, limit: int) -> Sequence[int]:
-        """Messages of a stretch with a term of each group, in its order.
-
-        Args:
-            groups: The first of them is the rarest.
-            stretch: Where.
-            limit: Most messages. Of the first group no more than `LOOK` are gone through if there are others.
-        """
+    async def narrowed(self, candidates: Sequence[int], groups: Sequence[Group]) -> Sequence[int]:
+        """Those of some messages that have a term of each group, in the order of the candidates."""
         ...
 
     async def entries(self, sequences: Sequence[int]) -> Sequence[LogEntry]:
@@ -139,26 +133,39 @@ async def _by_terms(
     index: SearchIndex, selection: LogSelection, groups: Sequence[Group], stretch: Stretch, found: list[LogEntry]
 ) -> int | None:
     """Add what is found to `found`; the message to which was looked if there may be more behind it, else None."""
-    edge: int | None = None
-    if len(groups) > 1:
-        reaches = [(await index.reach(group, stretch, LOOK), group) for group in groups]
-        reaches.sort(key=lambda each: (each[0][0], each[0][1] if stretch.newest_first else -each[0][1]))
-        (count, furthest), _ = reaches[0]
-        if count == 0:
-            return None
-        groups = [group for _, group in reaches]
-        if count >= LOOK:
-            edge = furthest
-            stretch = stretch.to(furthest)
+    if len(groups) == 1:
+        await _by_term(index, selection, groups[0], stretch, found)
+        return None
+    reaches = [(await index.having(group, stretch, LOOK), group) for group in groups]
+    # The rarest: that with the fewest, or else that whose last one is the farthest away.
+    nearness = 1 if stretch.newest_first else -1
+    reaches.sort(key=lambda each: (len(each[0]), [nearness * one for one in each[0][-1:]]))
+    candidates = reaches[0][0]
+    kept = await index.narrowed(candidates, [group for _, group in reaches[1:]]) if candidates else ()
+    while kept and len(found) <= selection.limit:
+        together = kept[: selection.limit + 1 - len(found)]
+        kept = kept[len(together) :]
+        await _add(index, selection, together, found)
+    return candidates[-1] if len(candidates) >= LOOK else None
+
+
+async def _by_term(
+    index: SearchIndex, selection: LogSelection, group: Group, stretch: Stretch, found: list[LogEntry]
+) -> None:
+    """The same for one group, of which as many are asked for as are wanted."""
     while not stretch.is_empty and len(found) <= selection.limit:
         wanted = selection.limit + 1 - len(found)
-        sequences = await index.matching(groups, stretch, wanted)
-        entries = {entry.sequence: entry for entry in await index.entries(sequences)}
-        found += [entries[each] for each in sequences if each in entries and is_wanted(entries[each], selection)]
+        sequences = await index.having(group, stretch, wanted)
+        await _add(index, selection, sequences, found)
         if len(sequences) < wanted:
             break
         stretch = stretch.behind(sequences[-1])
-    return edge
+
+
+async def _add(index: SearchIndex, selection: LogSelection, sequences: Sequence[int], found: list[LogEntry]) -> None:
+    """Add the entries of these messages that match, in this order."""
+    entries = {entry.sequence: entry for entry in await index.entries(sequences)}
+    found += [entries[each] for each in sequences if each in entries and is_wanted(entries[each], selection)]
 
 
 async def _by_looking(
