@@ -5,7 +5,7 @@ the counts are those of the rows, for who reads and inside a transaction.
 """
 
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
 
@@ -22,6 +22,7 @@ from cimcare.exchange.outbox import (
 )
 from cimcare.exchange.store import Store, Transaction
 from cimcare.store.opening import open_store
+from tests.support.steps import steps_of
 from tests.support.stored import NOON, a_delivery
 
 LEASE = timedelta(seconds=30)
@@ -203,3 +204,38 @@ async def test_partners_that_have_everything_are_forgotten(store: Store) -> None
         assert await transaction.outbox.remove_ended(NOON + LEASE, limit=10) == 3
     assert [one.partner for one in await store.reader.outbox.backlogs()] == ["GIS"]
     assert msgspec.structs.asdict((await store.reader.outbox.backlogs())[0])["waiting"] == 1
+
+
+LOOKS: dict[str, Callable[[Outbox], Awaitable[object]]] = {
+    "backlogs": lambda outbox: outbox.backlogs(),
+    "dead letters": lambda outbox: outbox.select(DeliverySelection(states=(DeliveryState.DEAD,), limit=20)),
+    "newest": lambda outbox: outbox.select(
+        DeliverySelection(states=(DeliveryState.DEAD, *OPEN), limit=20, newest_first=True)
+    ),
+    "a page of a partner": lambda outbox: outbox.select(
+        DeliverySelection(partner="GIS", states=OPEN, limit=20, after=30)
+    ),
+    "giving up": lambda outbox: outbox.abandon("GIS", now=NOON, reason="gone", limit=1),
+}
+
+
+@pytest.mark.parametrize("store_kind", ["sqlite"])
+@pytest.mark.parametrize("look", LOOKS)
+async def test_a_look_costs_the_same_however_much_is_left(store: Store, look: str) -> None:
+    """It is taken with every page and every few seconds, the most when the most waits. Counted in steps."""
+    steps = []
+    for count in (100, 4000):
+        async with store.transaction() as transaction:
+            for number in range(count):
+                await transaction.outbox.enqueue(a_delivery(str(number)))
+            for row in await transaction.outbox.claim("GIS", now=NOON, until=NOON + LEASE, limit=count // 2):
+                await transaction.outbox.bury(row.number, 1, now=NOON, reason="x", received=b"")
+
+        async def action() -> None:
+            async with store.transaction() as transaction:
+                await LOOKS[look](transaction.outbox)
+
+        await action()
+        steps.append(await steps_of(store, action))
+    few, many = steps
+    assert many <= 1.5 * few

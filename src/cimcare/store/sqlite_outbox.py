@@ -47,7 +47,12 @@ _LIVE_STATES = (*_OPEN_STATES, DeliveryState.DEAD)
 
 _SELECT = f"SELECT {_COLUMNS} FROM deliveries"  # noqa: S608 - constants only
 _FIND = f"{_SELECT} WHERE number = ?"
-_FIRST_OF_STATE = f"(SELECT min(number) FROM deliveries WHERE {_LIVE} AND partner = b.partner AND state = '{{}}')"  # noqa: S608
+# The state is said as a range: of two equations, this one and that of what lives, SQLite takes the wrong one for the
+# index, and sorts all that lives.
+_FIRST_OF_STATE = (
+    f"(SELECT number FROM deliveries WHERE {_LIVE} AND partner = b.partner AND state >= '{{0}}' AND state <= '{{0}}'"  # noqa: S608
+    " ORDER BY partner, state, number LIMIT 1)"
+)
 _BACKLOGS = (
     "SELECT partner, waiting, awaiting, dead, (SELECT created_at FROM deliveries WHERE number ="  # noqa: S608
     f" min(ifnull({_FIRST_OF_STATE.format('waiting')}, 9e18), ifnull({_FIRST_OF_STATE.format('leased')}, 9e18)))"
