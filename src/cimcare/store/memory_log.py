@@ -76,14 +76,18 @@ class MemoryLogReader:
         """Messages of a stretch with one of these terms, in its order, up to a limit."""
         return list(islice(self._with(group, stretch), limit))
 
-    async def narrowed(self, candidates: Sequence[int], groups: Sequence[Group]) -> Sequence[int]:
-        """Those of some messages that have a term of each group, in the order of the candidates."""
+    async def among(
+        self, candidates: Sequence[int], selection: LogSelection, groups: Sequence[Group]
+    ) -> Sequence[LogEntry]:
+        """Entries of some messages that match and have a term of each group, in the order of the selection."""
         rows = self._tables.messages.rows
-        return [each for each in candidates if not any(group.isdisjoint(rows[each].terms) for group in groups)]
-
-    async def entries(self, sequences: Sequence[int]) -> Sequence[LogEntry]:
-        """Entries of messages."""
-        return [self._tables.messages.rows[sequence].entry for sequence in sequences]
+        found = (
+            rows[each].entry
+            for each in sorted(candidates, reverse=selection.newest_first)
+            if is_wanted(rows[each].entry, selection)
+            and not any(group.isdisjoint(rows[each].terms) for group in groups)
+        )
+        return list(islice(found, selection.limit))
 
     async def within(self, selection: LogSelection, stretch: Stretch) -> Sequence[LogEntry]:
         """Entries of a stretch that match, in its order."""

@@ -89,12 +89,6 @@ _STRETCH = (
     " ORDER BY t.sequence {order} LIMIT $4) AS found ORDER BY found.sequence {order} LIMIT $4"
 )
 _HAVING = "SELECT array_agg(sequence ORDER BY sequence {order}) AS having FROM ({stretch}) AS had"
-# The limit of one row keeps the server from reading all messages of a term, which it may think cheaper.
-_HAS_ONE = (
-    " CROSS JOIN LATERAL (SELECT 1 FROM message_terms AS t WHERE t.term = ANY(${number}::bigint[])"
-    " AND t.sequence = had.sequence LIMIT 1) AS had_{number}"
-)
-
 _ACCEPTED = frozenset({Outcome.OK, Outcome.PARTIAL})
 _REFUSED = frozenset({Outcome.FAILED, Outcome.FAULT})
 _ANSWERS = frozenset({"ResponseMessage", "FaultMessage"})
@@ -201,18 +195,11 @@ class PostgresLogReader:
         assert row is not None
         return row["having"] or ()
 
-    async def narrowed(self, candidates: Sequence[int], groups: Sequence[Group]) -> Sequence[int]:
-        """Those of some messages that have a term of each group, in the order of the candidates."""
-        had = "".join(_HAS_ONE.format(number=number) for number in range(2, 2 + len(groups)))
-        statement = f"SELECT had.sequence FROM unnest($1::bigint[]) AS had (sequence){had}"  # noqa: S608
-        rows = await self._session.fetch(statement, list(candidates), *(sorted(group) for group in groups))
-        kept = {row["sequence"] for row in rows}
-        return [each for each in candidates if each in kept]
-
-    async def entries(self, sequences: Sequence[int]) -> Sequence[LogEntry]:
-        """Entries of messages."""
-        rows = await self._session.fetch(f"{_SELECT} WHERE sequence = ANY($1)", list(sequences))
-        return [_entry_of(row) for row in rows]
+    async def among(
+        self, candidates: Sequence[int], selection: LogSelection, groups: Sequence[Group]
+    ) -> Sequence[LogEntry]:
+        """Entries of some messages that match and have a term of each group, in the order of the selection."""
+        return await self._select(selection, candidates=candidates, groups=groups)
 
     async def within(self, selection: LogSelection, stretch: Stretch) -> Sequence[LogEntry]:
         """Entries of a stretch that match, in its order."""
@@ -225,7 +212,14 @@ class PostgresLogReader:
         )
         return {row["sequence"]: frozenset(row["terms"] or ()) for row in rows}
 
-    async def _select(self, selection: LogSelection, stretch: Stretch | None = None) -> tuple[LogEntry, ...]:
+    async def _select(
+        self,
+        selection: LogSelection,
+        stretch: Stretch | None = None,
+        *,
+        candidates: Sequence[int] | None = None,
+        groups: Sequence[Group] = (),
+    ) -> tuple[LogEntry, ...]:
         wanted: list[tuple[str, Value]] = [
             (f"{column} =", as_text(text)) for column in _TEXTS if (text := getattr(selection, column))
         ]
@@ -244,13 +238,18 @@ class PostgresLogReader:
         if stretch is not None:
             wanted += [("sequence >=", stretch.low), ("sequence <=", stretch.high)]
         conditions = [f"{condition} ${number}" for number, (condition, _) in enumerate(wanted, start=1)]
+        values: list[Value] = [value for _, value in wanted]
+        if candidates is not None:
+            values.append(list(candidates))
+            conditions.append(f"sequence = ANY(${len(values)}::bigint[])")
+        for group in groups:
+            values.append(sorted(group))
+            conditions.append(f"terms && ${len(values)}::bigint[]")
+        values.append(selection.limit)
         where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+        by = "sequence" if candidates is None else "sequence + 0"  # by the few that are named, not along all
         order = "DESC" if selection.newest_first else "ASC"
-        rows = await self._session.fetch(
-            f"{_SELECT}{where} ORDER BY sequence {order} LIMIT ${len(wanted) + 1}",
-            *(value for _, value in wanted),
-            selection.limit,
-        )
+        rows = await self._session.fetch(f"{_SELECT}{where} ORDER BY {by} {order} LIMIT ${len(values)}", *values)
         return tuple(_entry_of(row) for row in rows)
 
     async def _find_one(self, statement: str, *values: Value) -> LogEntry | None:

@@ -1,8 +1,8 @@
 """How the log is searched by terms: the same steps on every store, whose index answers small questions.
 
 Terms that one message has to have all of are brought together within a stretch of the log that is bounded by the rarest
-of them. So a search costs about the same however many messages are kept; where that was not enough it says how far back
-it has looked, and can be gone on with.
+of them, or by one that is rare enough. So a search costs about the same however many messages are kept; where that was
+not enough it says how far back it has looked, and can be gone on with.
 
 Source: ours (decision 107).
 """
@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from cimcare.exchange.log import Found, Group, LogEntry, LogSelection, is_wanted
+from cimcare.exchange.log import Found, Group, LogEntry, LogSelection
 from cimcare.exchange.searching import LOOK, groups_of
 from cimcare.store.instants import from_micros, to_micros
 
@@ -22,6 +22,10 @@ __all__ = ["SearchIndex", "Stretch", "search"]
 _SLACK = 256
 """Messages around an instant that may stand in another order than that of their instants, since several were in work
 at a time."""
+
+
+_FAR = 20
+"""Terms of which only one message in so many has one are rare enough to go by."""
 
 
 class Stretch(NamedTuple):
@@ -66,12 +70,13 @@ class SearchIndex(Protocol):
         """Messages of a stretch with one of these terms, in its order, up to a limit."""
         ...
 
-    async def narrowed(self, candidates: Sequence[int], groups: Sequence[Group]) -> Sequence[int]:
-        """Those of some messages that have a term of each group, in the order of the candidates."""
-        ...
+    async def among(
+        self, candidates: Sequence[int], selection: LogSelection, groups: Sequence[Group]
+    ) -> Sequence[LogEntry]:
+        """Entries of some messages that match and have a term of each group, in the order of the selection.
 
-    async def entries(self, sequences: Sequence[int]) -> Sequence[LogEntry]:
-        """Entries of messages, by sequence."""
+        By looking at each of them.
+        """
         ...
 
     async def within(self, selection: LogSelection, stretch: Stretch) -> Sequence[LogEntry]:
@@ -98,13 +103,12 @@ async def search(index: SearchIndex, selection: LogSelection, groups: Sequence[G
     more = msgspec.structs.replace(selection, limit=selection.limit + 1)
     if selection.message_id or selection.correlation_id or selection.answer_to is not None:
         return await _by_identifier(index, more, groups, stretch)
-    wanted = [*groups_of(selection), *groups]
-    if not wanted:
+    if not groups and not groups_of(selection):
         return _page(list(await index.within(more, stretch)), selection.limit)
     found: list[LogEntry] = []
     for part, is_indexed in _parts_of(stretch, await index.last_unindexed()):
         go_on = _by_terms if is_indexed else _by_looking
-        edge = await go_on(index, selection, wanted if is_indexed else groups, part, found)
+        edge = await go_on(index, selection, groups, part, found)
         if len(found) > selection.limit:
             break
         if edge is not None:
@@ -133,20 +137,29 @@ async def _by_terms(
     index: SearchIndex, selection: LogSelection, groups: Sequence[Group], stretch: Stretch, found: list[LogEntry]
 ) -> int | None:
     """Add what is found to `found`; the message to which was looked if there may be more behind it, else None."""
-    if len(groups) == 1:
-        await _by_term(index, selection, groups[0], stretch, found)
+    wanted = [*groups, *groups_of(selection)]
+    if len(wanted) == 1:
+        await _by_term(index, selection, wanted[0], stretch, found)
         return None
-    reaches = [(await index.having(group, stretch, LOOK), group) for group in groups]
-    # The rarest: that with the fewest, or else that whose last one is the farthest away.
-    nearness = 1 if stretch.newest_first else -1
-    reaches.sort(key=lambda each: (len(each[0]), [nearness * one for one in each[0][-1:]]))
-    candidates = reaches[0][0]
-    kept = await index.narrowed(candidates, [group for _, group in reaches[1:]]) if candidates else ()
-    while kept and len(found) <= selection.limit:
-        together = kept[: selection.limit + 1 - len(found)]
-        kept = kept[len(together) :]
-        await _add(index, selection, together, found)
+    reaches: list[tuple[Sequence[int], Group]] = []
+    for group in wanted:
+        reached = await index.having(group, stretch, LOOK)
+        reaches.append((reached, group))
+        if len(reached) < LOOK or _how_far(stretch, reached[-1]) >= _FAR * LOOK:
+            break  # all that there is, or rare enough: others need not be rarer
+    # The rarest: that with the fewest, or else that which goes the farthest.
+    candidates, rarest = min(
+        reaches, key=lambda each: (len(each[0]), [-_how_far(stretch, one) for one in each[0][-1:]])
+    )
+    if candidates:
+        more = msgspec.structs.replace(selection, limit=selection.limit + 1 - len(found))
+        found += await index.among(candidates, more, [group for group in groups if group is not rarest])
     return candidates[-1] if len(candidates) >= LOOK else None
+
+
+def _how_far(stretch: Stretch, sequence: int) -> int:
+    """Messages of a stretch to a sequence, in its order."""
+    return stretch.high - sequence if stretch.newest_first else sequence - stretch.low
 
 
 async def _by_term(
@@ -156,16 +169,10 @@ async def _by_term(
     while not stretch.is_empty and len(found) <= selection.limit:
         wanted = selection.limit + 1 - len(found)
         sequences = await index.having(group, stretch, wanted)
-        await _add(index, selection, sequences, found)
+        found += await index.among(sequences, msgspec.structs.replace(selection, limit=wanted), ())
         if len(sequences) < wanted:
             break
         stretch = stretch.behind(sequences[-1])
-
-
-async def _add(index: SearchIndex, selection: LogSelection, sequences: Sequence[int], found: list[LogEntry]) -> None:
-    """Add the entries of these messages that match, in this order."""
-    entries = {entry.sequence: entry for entry in await index.entries(sequences)}
-    found += [entries[each] for each in sequences if each in entries and is_wanted(entries[each], selection)]
 
 
 async def _by_looking(

@@ -50,8 +50,8 @@ _IS_NEEDED = (
 _PUT_TERMS = "INSERT INTO message_terms (rowid, terms) VALUES (?, ?)"
 _TAKE_TERMS = "INSERT INTO message_terms (message_terms, rowid, terms) VALUES ('delete', ?, ?)"
 _MATCH = "SELECT rowid FROM message_terms WHERE message_terms MATCH ? AND rowid BETWEEN ? AND ? ORDER BY rowid"
-_HAS = "instr(' ' || terms || ' ', ?)"
-"""As terms are kept, so that none is read: a text, one space between two."""
+_HAS = "instr(terms, ?) AND instr(' ' || terms || ' ', ?)"
+"""As terms are kept, so that none is read: a text, one space between two. Most have not even a part of a term."""
 
 _WALKED_TOGETHER = 1000
 """Rows of one step of a long walk, between which others get to work."""
@@ -162,25 +162,15 @@ class SqliteLogReader:
         values = (_match_of(group), stretch.low, stretch.high, limit)
         return [row[0] for row in self._session.all(f"{_MATCH}{_order_of(stretch)} LIMIT ?", values)]
 
-    async def narrowed(self, candidates: Sequence[int], groups: Sequence[Group]) -> Sequence[int]:
-        """Those of some messages that have a term of each group, in the order of the candidates.
+    async def among(
+        self, candidates: Sequence[int], selection: LogSelection, groups: Sequence[Group]
+    ) -> Sequence[LogEntry]:
+        """Entries of some messages that match and have a term of each group, in the order of the selection.
 
         The index alone could do it, but while it finds none that has all of them it goes on beyond the candidates, to
-        the end of the log. So the terms of each are looked at.
+        the end of the log. So each is looked at.
         """
-        wanted = [_text_of(sorted(group)).split() for group in groups]
-        has_all = " AND ".join(f"({' OR '.join([_HAS] * len(terms))})" for terms in wanted)
-        rows = self._session.all(
-            f"SELECT sequence FROM messages WHERE sequence IN (SELECT value FROM json_each(?)) AND {has_all}",  # noqa: S608
-            (_encode(candidates).decode(), *(f" {term} " for terms in wanted for term in terms)),
-        )
-        kept = {row[0] for row in rows}
-        return [each for each in candidates if each in kept]
-
-    async def entries(self, sequences: Sequence[int]) -> Sequence[LogEntry]:
-        """Entries of messages."""
-        marks = ", ".join("?" * len(sequences))
-        return self._find_all(f"{_SELECT} WHERE sequence IN ({marks})", tuple(sequences))
+        return self._select(selection, candidates=candidates, groups=groups)
 
     async def within(self, selection: LogSelection, stretch: Stretch) -> Sequence[LogEntry]:
         """Entries of a stretch that match, in its order."""
@@ -199,7 +189,14 @@ class SqliteLogReader:
         )
         return {sequence: terms or "" for sequence, terms in rows}
 
-    def _select(self, selection: LogSelection, stretch: Stretch | None = None) -> tuple[LogEntry, ...]:
+    def _select(
+        self,
+        selection: LogSelection,
+        stretch: Stretch | None = None,
+        *,
+        candidates: Sequence[int] | None = None,
+        groups: Sequence[Group] = (),
+    ) -> tuple[LogEntry, ...]:
         conditions: list[str] = []
         values: list[Value] = []
         for column, value in (
@@ -231,6 +228,13 @@ class SqliteLogReader:
         if stretch is not None:
             conditions.append("sequence BETWEEN ? AND ?")
             values += [stretch.low, stretch.high]
+        if candidates is not None:
+            conditions.append("sequence IN (SELECT value FROM json_each(?))")
+            values.append(_encode(candidates).decode())
+        for group in groups:
+            terms = _text_of(sorted(group)).split()
+            conditions.append(f"({' OR '.join([_HAS] * len(terms))})")
+            values += [part for term in terms for part in (term, f" {term} ")]
         where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
         order = "DESC" if selection.newest_first else "ASC"
         values.append(selection.limit)
