@@ -1,7 +1,8 @@
 """Intake beside 200 open consoles, in one run: creates of trouble tickets a second with them and without, in turns.
 
-A console is what a browser keeps open: a stream of server-sent events, half of them of the overview, half of the board
-of incidents. A process of its own reads them all, as other machines would, though here it takes its time from the same
+A console is what a browser keeps open: a stream of server-sent events, a third of them of the overview and a third of
+the board of incidents; or the map, which the last third asks for every ten seconds as its page does, not all in one
+moment. A process of its own reads them all, as other machines would, though here it takes its time from the same
 processors as the hub. Rounds with and without take turns on one hub, so that whatever else the machine does falls on
 both; each pair of rounds has its ratio, and the median of these is printed with its bounds. Consoles that got nothing
 are an error and no measurement. Beside it stands what part of a processor the hub spends on them, which says more where
@@ -13,6 +14,7 @@ the machine has other work: its processor time in rounds with consoles, less wha
 import argparse
 import asyncio
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -27,6 +29,10 @@ from bench.load import Client, cpu_seconds, creates, median, run, send_in_turn
 from tests.support.hub import hub_process
 
 _LIVE = ("/console/live", "/console/incidents/live")
+_MAP = "/console/map"
+_MAP_SECONDS = 10.0
+_KINDS = len(_LIVE) + 1
+_LENGTH = re.compile(rb"(?i)content-length: (\d+)")
 _FLOOR = 0.9
 _CONNECTIONS = 16
 _WARM_UP = 300
@@ -38,9 +44,27 @@ async def watch(address: str, number: int) -> None:
     events, sizes = [0] * number, [0] * number
     opened = asyncio.Semaphore(0)
 
-    async def console(place: int) -> None:
+    async def map_(place: int) -> None:
         reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
-        path = _LIVE[place % len(_LIVE)]
+        pause = _MAP_SECONDS * (place + 1) / number
+        while True:
+            writer.write(f"GET {_MAP} HTTP/1.1\r\nHost: {parts.netloc}\r\n\r\n".encode())
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 200"), head
+            body = await reader.readexactly(int(_LENGTH.search(head)[1]))  # type: ignore[index]
+            assert b'id="town"' in body, body[:1000]
+            sizes[place] += len(body)
+            if not events[place]:
+                opened.release()
+            events[place] += 1
+            await asyncio.sleep(pause)  # the first is shorter, so that they do not all ask in one moment
+            pause = _MAP_SECONDS
+
+    async def console(place: int) -> None:
+        if place % _KINDS == len(_LIVE):
+            await map_(place)
+        reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+        path = _LIVE[place % _KINDS]
         writer.write(f"GET {path} HTTP/1.1\r\nHost: {parts.netloc}\r\nAccept: text/event-stream\r\n\r\n".encode())
         head = await reader.readuntil(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 200"), head

@@ -1,7 +1,7 @@
 """What a utility has kept after so many messages: outages, tickets and orders that are over, and customers.
 
 A hub in memory lives through one outage with its calls, its crew, its restoration and an order of field work; what it
-then has of them is copied as often as the length of the log asks for, fifty a day, each with identifiers, places
+then has of them is copied as often as the length of the log asks for, twenty-five a day, each with identifiers, places
 and numbers of its own. What is going on just now is the same however long the log is: the town of Northlake with its
 network and its crews, some outages, tickets and orders that are open.
 """
@@ -34,10 +34,10 @@ from tests.unit.hub.conftest import HeldHub
 
 __all__ = ["Kept", "Utility", "fill_records", "live_a_day"]
 
-_MESSAGES_OF_STORY = 200
+_MESSAGES_OF_STORY = 400
 """Messages for each outage of twenty customers that is over, with its tickets and its order, and for each customer."""
 
-_STORIES_OF_DAY = 50
+_STORIES_OF_DAY = 25
 _TOGETHER = 200
 _OVER = (41, 46, 52)
 """Premises that call in the outage that is over."""

@@ -141,6 +141,8 @@ async def _by_terms(
     if len(wanted) == 1:
         await _by_term(index, selection, wanted[0], stretch, found)
         return None
+    if selection.direction is not None:
+        wanted.pop()  # one of two ways is never rare; each message is held against it anyway
     reaches: list[tuple[Sequence[int], Group]] = []
     for group in wanted:
         reached = await index.having(group, stretch, LOOK)
