@@ -48,6 +48,7 @@ _GOING_ON = (5, 15, 66, 90, 120, 150, 180)
 _INSPECTORS = next(one for one in CREWS if one.name == "CREW-21")
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})")
+_HASH = re.compile(r"\b[0-9a-f]{8}([0-9a-f]{24})\b")
 _NUMBER = re.compile(r"\b(AC|AG|C|SL|UP)-(\d{5})\b")
 _ALL = 100_000
 
@@ -121,7 +122,7 @@ async def fill_records(store: Store, utility: Utility, messages: int) -> None:
     for number in range(1, messages // _MESSAGES_OF_STORY + 1):
         days = number // _STORIES_OF_DAY
         day = f"{base - timedelta(days=days):%Y-%m-%d}"
-        change = _renamed(number, ((utility.day, day),))
+        change = _renamed(number, utility.day, day)
         back = timedelta(days=days) + timedelta(seconds=number % _STORIES_OF_DAY)
         for name, kept in utility.over.items():
             parts.setdefault(name, []).extend(_copies(kept, change, back))
@@ -151,14 +152,13 @@ async def _save(store: Store, name: str, kept: list[Stored[msgspec.Struct]]) -> 
 # ------------------------------------------------------------------------------------------------------------- copies
 
 
-def _renamed(number: int, others: Iterable[tuple[str, str]]) -> Callable[[str], str]:
-    """What gives a text identifiers and numbers of a copy's own."""
+def _renamed(number: int, old: str, new: str) -> Callable[[str], str]:
+    """What gives a text identifiers and numbers of a copy's own, and another day."""
 
     def change(text: str) -> str:
-        text = _NUMBER.sub(rf"\1-{number}x\2", _UUID.sub(rf"{number:08x}\1", text))
-        for old, new in others:
-            text = text.replace(old, new)
-        return text
+        text = _UUID.sub(rf"{number:08x}\1", text)
+        text = _HASH.sub(rf"{number:08x}\1", text)
+        return _NUMBER.sub(rf"\1-{number}x\2", text).replace(old, new)
 
     return change
 
