@@ -2,11 +2,12 @@
 
 A console is what a browser keeps open: a stream of server-sent events, a third of them of the overview and a third of
 the board of incidents; or the map of the town, which the last third asks for every ten seconds as its page does, not
-all in one moment. A process of its own reads them all, as other machines would, though here it takes its time from the
-same processors as the hub. Rounds with and without take turns on one hub, so that whatever else the machine does falls on
-both; each pair of rounds has its ratio, and the median of these is printed with its bounds. Consoles that got nothing
-are an error and no measurement. Beside it stands what part of a processor the hub spends on them, which says more where
-the machine has other work: its processor time in rounds with consoles, less what messages cost it without.
+all in one moment. A process of its own reads them all, as other machines would, though here it takes its time from
+the same processors as the hub. Rounds with and without take turns on one hub, so that whatever else the machine does
+falls on both; each pair of rounds has its ratio, and the median of these is printed with its bounds. Consoles that
+got nothing are an error and no measurement. Beside it stands what part of a processor the hub spends on them, which
+says more where the machine has other work: its processor time in rounds with consoles, less what messages cost it
+without.
 
 `python bench/consoles.py [--consoles N] [--messages N] [--pairs N] [--json]`; exit code 1 where the ratio is below 0.9.
 """
