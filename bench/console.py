@@ -2,8 +2,11 @@
 
 Two hubs in this process, each on a database of its own: one with some thousands of messages, one with a million. Both
 have the same day of a utility, only longer: requests, replies and events about premises and accounts, refusals,
-deliveries that arrived and two hundred that died, rows of ledger and audit trail. The databases are filled by the
-tables, not through the hub, which would take an hour; terms are made as the hub makes them (`exchange/searching.py`).
+deliveries that arrived and two hundred that died, rows of ledger and audit trail; and what the built-in systems have
+kept meanwhile (`bench/utility.py`): a town with outages, tickets and orders that are open now, the same for both, and
+what is over and who is supplied, which is the more the longer the log is. The databases are filled by the tables, not
+through the hub, which would take an hour; terms are made as the hub makes them (`exchange/searching.py`). Time goes on
+between two pages, so that no look is shared.
 
 Each page is asked for in turn at both, and again; the figures are milliseconds from request to rendered page, the least
 of all rounds, since whatever else the machine does only adds to them; and their ratio. Compare within one run only. A
@@ -13,12 +16,14 @@ page is good if it costs 3 times as much at most.
 """
 
 import argparse
+import itertools
 import json
 import random
 import sqlite3
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -32,6 +37,7 @@ import asyncpg
 import msgspec
 
 from bench.load import run
+from bench.utility import Utility, fill_records, live_a_day
 from cimcare.console.pages import console_pages
 from cimcare.exchange.audit import seal
 from cimcare.exchange.log import Direction, LogEntry, Outcome, Transport
@@ -46,6 +52,9 @@ from tests.support.postgres import a_database
 
 BOUND = 3.0
 """Times that a page may cost what it costs with few messages."""
+
+_STEP_MILLISECONDS = 200
+"""By how much the clock of a hub goes on each time that it is asked."""
 
 _TOGETHER = 20_000
 _NOUNS = ("TroubleTickets", "TroubleTickets", "TroubleTickets", "Incidents", "Incidents", "ServiceRequests",
@@ -62,6 +71,7 @@ _DELIVERIES = (
     "number", "message", "cause", "partner", "kind", "object_keys", "priority", "address", "verb", "noun", "message_id",
     "created_at", "state", "is_head", "due_at", "attempts", "attempts_before", "reason", "received",
 )  # fmt: skip
+_BACKLOGS = ("partner", "waiting", "awaiting", "dead")
 _LEDGER = ("hour", "partner", "account", "received", "delivered", "refused", "dead", "repeats")
 _AUDIT = ("number", "at", "action", "actor", "subject", "details", "messages", "previous", "hash")
 
@@ -181,6 +191,15 @@ def ledger_of(count: int, ends_at: datetime) -> list[tuple[Any, ...]]:
     return [(*key, *counts) for key, counts in lines.items()]
 
 
+def backlogs_of(count: int) -> list[tuple[Any, ...]]:
+    """What partners have not got: the dead letters."""
+    conversations = count // 4
+    dead = Counter(
+        ("gis", "portal", "ami")[number % 3] for number in range(conversations) if _is_dead(number, conversations)
+    )
+    return [(partner, 0, 0, number) for partner, number in dead.items()]
+
+
 def _is_dead(number: int, conversations: int) -> bool:
     """Two hundred deliveries died, however long the log is: dead letters are work to be done, and not what is kept."""
     return number % max(conversations // 200, 1) == 0
@@ -234,6 +253,7 @@ def fill_sqlite(path: Path, count: int, ends_at: datetime) -> None:
         connection.executemany(_insert("audit", _AUDIT), rows.audit)
         connection.execute("COMMIT")
     connection.executemany(_insert("ledger", _LEDGER), ledger_of(count, ends_at))
+    connection.executemany(_insert("backlogs", _BACKLOGS), backlogs_of(count))
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     connection.close()
 
@@ -253,6 +273,7 @@ async def fill_postgres(url: str, count: int, ends_at: datetime) -> None:
         await connection.copy_records_to_table("deliveries", records=rows.deliveries, columns=_DELIVERIES)
         await connection.copy_records_to_table("audit", records=rows.audit, columns=_AUDIT)
     await connection.copy_records_to_table("ledger", records=ledger_of(count, ends_at), columns=_LEDGER)
+    await connection.copy_records_to_table("backlogs", records=backlogs_of(count), columns=_BACKLOGS)
     await connection.execute("SET maintenance_work_mem = '1GB'")
     await connection.execute(
         "ALTER TABLE message_terms ADD CONSTRAINT pk_message_terms PRIMARY KEY (term, sequence)", timeout=600
@@ -267,11 +288,12 @@ async def fill_postgres(url: str, count: int, ends_at: datetime) -> None:
 
 
 @asynccontextmanager
-async def a_hub(url: str, count: int, ends_at: datetime) -> AsyncIterator[Hub]:
-    """A hub that has so many messages."""
-    store = await open_store(url)
-    await store.close()
+async def a_hub(url: str, count: int, ends_at: datetime, utility: Utility) -> AsyncIterator[Hub]:
+    """A hub that has so many messages, and what they have led to."""
     began = time.monotonic()
+    store = await open_store(url)
+    await fill_records(store, utility, count)
+    await store.close()
     if url.startswith("sqlite"):
         fill_sqlite(Path(url.removeprefix("sqlite:///")), count, ends_at)
     else:
@@ -281,8 +303,13 @@ async def a_hub(url: str, count: int, ends_at: datetime) -> AsyncIterator[Hub]:
         f'[subscriptions.{name}]\nurl = "http://127.0.0.1:9/soap"\nsource = "{name.upper()}"\n'
         for name in ("gis", "portal", "ami")
     )
+    steps = itertools.count()
+
+    def clock() -> datetime:
+        return ends_at + timedelta(milliseconds=_STEP_MILLISECONDS * next(steps))
+
     settings = read_settings(f'port = 0\ndatabase = "{url}"\nsystems.seed_town = false\n{partners}')
-    hub = await Hub.open(settings, store=await open_store(url), pages=console_pages, clock=lambda: ends_at)
+    hub = await Hub.open(settings, store=await open_store(url), pages=console_pages, clock=clock)
     try:
         yield hub
     finally:
@@ -292,11 +319,12 @@ async def a_hub(url: str, count: int, ends_at: datetime) -> AsyncIterator[Hub]:
 # ------------------------------------------------------------------------------------------------------------ pages
 
 
-def pages_for(count: int, ends_at: datetime) -> list[Page]:
+def pages_for(count: int, ends_at: datetime, utility: Utility) -> list[Page]:
     """Pages of a hub that has so many messages: the first, and one from the middle of the log."""
     conversations = count // 4
     place, deep = max(conversations // 20, 1) // 2, count // 2
     common = conversations // 2
+    day = f"{ends_at - timedelta(days=1):%Y-%m-%dT%H:%M:%SZ}"
     since = (ends_at - timedelta(seconds=conversations / 20)).strftime("%Y-%m-%dT%H:%M:%SZ")
     filters = {
         "all": "",
@@ -345,12 +373,24 @@ def pages_for(count: int, ends_at: datetime) -> list[Page]:
         ("partners", "/console/partners"),
         ("a partner", "/console/partners/gis"),
         ("audit trail", "/console/audit"),
+        ("ledger", f"/api/v1/ledger?since={day}"),
         ("incidents", "/console/incidents"),
+        ("an incident", f"/console/incidents/{utility.incident}"),
         ("map", "/console/map"),
+        ("map of a feeder", "/console/map?feeder=NL-11"),
         ("tickets", "/console/tickets"),
+        ("tickets: who is calling", f"/console/tickets?q={utility.account}"),
+        ("a ticket", f"/console/tickets/{utility.ticket}"),
+        ("call-backs", "/console/tickets/callbacks"),
         ("work", "/console/work"),
+        ("calendar", "/console/work/calendar"),
+        ("an order", f"/console/work/{utility.order}"),
         ("customers", "/console/customers"),
+        ("customers: who depends on supply", "/console/customers?depends=yes"),
+        ("customers: by account", f"/console/customers?q={utility.account}"),
+        ("a customer and agreements", f"/console/customers/{utility.account}"),
         ("history", "/console/history"),
+        ("history, two minutes ago", f"/console/history?at={(ends_at - timedelta(minutes=2)):%Y-%m-%dT%H:%M}Z"),
         ("report", "/console/report"),
         ("configuration", "/console/configuration"),
         ("readiness", "/console/readiness"),
@@ -375,11 +415,13 @@ async def measure(url: tuple[str, str], sizes: tuple[int, int], rounds: int) -> 
     """Costs by page; a page that this release does not have is left out."""
     ends_at = datetime.now(UTC).replace(microsecond=0)
     costs: dict[str, Cost] = {}
+    utility = await live_a_day(ends_at)
     async with AsyncExitStack() as stack:
         hubs = [
-            await stack.enter_async_context(a_hub(one, size, ends_at)) for one, size in zip(url, sizes, strict=True)
+            await stack.enter_async_context(a_hub(one, size, ends_at, utility))
+            for one, size in zip(url, sizes, strict=True)
         ]
-        both = list(zip(*(pages_for(size, ends_at) for size in sizes), strict=True))
+        both = list(zip(*(pages_for(size, ends_at, utility) for size in sizes), strict=True))
         for attempt in range(rounds + 1):
             for pages in both:
                 for hub, page, field in zip(hubs, pages, ("few", "many"), strict=True):

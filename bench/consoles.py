@@ -1,11 +1,13 @@
 """Intake beside 200 open consoles, in one run: creates of trouble tickets a second with them and without, in turns.
 
-A console is what a browser keeps open: a stream of server-sent events, half of them of the overview, half of the board
-of incidents. A process of its own reads them all, as other machines would, though here it takes its time from the same
-processors as the hub. Rounds with and without take turns on one hub, so that whatever else the machine does falls on
-both; each pair of rounds has its ratio, and the median of these is printed with its bounds. Consoles that got nothing
-are an error and no measurement. Beside it stands what part of a processor the hub spends on them, which says more where
-the machine has other work: its processor time in rounds with consoles, less what messages cost it without.
+A console is what a browser keeps open: a stream of server-sent events, a third of them of the overview and a third of
+the board of incidents; or the map of the town, which the last third asks for every ten seconds as its page does, not
+all in one moment. A process of its own reads them all, as other machines would, though here it takes its time from
+the same processors as the hub. Rounds with and without take turns on one hub, so that whatever else the machine does
+falls on both; each pair of rounds has its ratio, and the median of these is printed with its bounds. Consoles that
+got nothing are an error and no measurement. Beside it stands what part of a processor the hub spends on them, which
+says more where the machine has other work: its processor time in rounds with consoles, less what messages cost it
+without.
 
 `python bench/consoles.py [--consoles N] [--messages N] [--pairs N] [--json]`; exit code 1 where the ratio is below 0.9.
 """
@@ -27,6 +29,9 @@ from bench.load import Client, cpu_seconds, creates, median, run, send_in_turn
 from tests.support.hub import hub_process
 
 _LIVE = ("/console/live", "/console/incidents/live")
+_MAP = "/console/map"
+_MAP_SECONDS = 10.0
+_KINDS = len(_LIVE) + 1
 _FLOOR = 0.9
 _CONNECTIONS = 16
 _WARM_UP = 300
@@ -38,9 +43,28 @@ async def watch(address: str, number: int) -> None:
     events, sizes = [0] * number, [0] * number
     opened = asyncio.Semaphore(0)
 
+    async def map_(place: int) -> None:
+        pause = _MAP_SECONDS * (place + 1) / number
+        while True:
+            # Anew each time: the hub does not keep a connection that is idle for so long.
+            reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+            writer.write(f"GET {_MAP} HTTP/1.1\r\nHost: {parts.netloc}\r\nConnection: close\r\n\r\n".encode())
+            answer = await reader.read(-1)
+            writer.close()
+            assert answer.startswith(b"HTTP/1.1 200"), answer[:1000]
+            assert b'id="town"' in answer, answer[:1000]
+            sizes[place] += len(answer)
+            if not events[place]:
+                opened.release()
+            events[place] += 1
+            await asyncio.sleep(pause)  # the first is shorter, so that they do not all ask in one moment
+            pause = _MAP_SECONDS
+
     async def console(place: int) -> None:
+        if place % _KINDS == len(_LIVE):
+            await map_(place)
         reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
-        path = _LIVE[place % len(_LIVE)]
+        path = _LIVE[place % _KINDS]
         writer.write(f"GET {path} HTTP/1.1\r\nHost: {parts.netloc}\r\nAccept: text/event-stream\r\n\r\n".encode())
         head = await reader.readuntil(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 200"), head
@@ -106,7 +130,7 @@ def measure(consoles: int, messages: int, pairs: int) -> dict[str, object]:
 
         return run(send)
 
-    with tempfile.TemporaryDirectory(prefix="consoles-") as folder, hub_process(Path(folder)) as hub:
+    with tempfile.TemporaryDirectory(prefix="consoles-") as folder, hub_process(Path(folder), seed_town=True) as hub:
         round_of(hub.address, _WARM_UP)
         for pair in range(pairs):
             for is_watched in (pair % 2 == 0, pair % 2 == 1):

@@ -171,8 +171,7 @@ async def test_what_is_undone_is_not_found(store: Store) -> None:
 
 async def test_a_search_says_how_far_it_has_looked(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two common things that rarely come together: the search is cut into steps of the same cost, and tells so."""
-    for module in (searching, *_modules_with_look()):
-        monkeypatch.setattr(module, "LOOK", 10)
+    monkeypatch.setattr(searching, "LOOK", 10)
     minutes = [timedelta(minutes=number) for number in range(61)]
     sequences = await keep(
         store,
@@ -195,12 +194,6 @@ async def test_a_search_says_how_far_it_has_looked(store: Store, monkeypatch: py
             after, steps = page.after, steps + 1
         assert [entry.sequence for entry in seen] == sequences[:1]
         assert steps == 3
-
-
-def _modules_with_look() -> list[object]:
-    from cimcare.store import postgres_log, sqlite_log
-
-    return [postgres_log, sqlite_log]
 
 
 async def test_a_rare_thing_is_found_however_far_back(store: Store) -> None:

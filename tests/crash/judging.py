@@ -35,6 +35,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     unbalanced: int
     unaudited: int
     stuck: int
+    miscounted: int
 
     @property
     def is_clean(self) -> bool:
@@ -97,6 +98,7 @@ async def judge(
             if one.partner != refuses
         ]
         wanted = DeliverySelection(partner=refuses, states=(DeliveryState.DEAD,), limit=1_000_000)
+        left = await _left(reader)
         refused = {one.message_id for one in await reader.outbox.select(wanted)} if refuses else set()
     effects = Counter((event.correlation_id, event.verb) for event in events)
     lost = [one for one in sending.accepted if one not in came or not _took_effect(one, effects, owned)]
@@ -118,7 +120,15 @@ async def judge(
         unbalanced=unbalanced,
         unaudited=len(verification.flaws) + verification.more,
         stuck=sum(one.waiting + one.awaiting for one in backlogs),
+        miscounted=sum(abs(left[one.partner] - one.waiting - one.awaiting - one.dead) for one in backlogs)
+        + len(left.keys() - {one.partner for one in backlogs}),
     )
+
+
+async def _left(reader: Reader) -> Counter[str]:
+    """Deliveries of each partner that have not ended, by looking at each."""
+    states = tuple(set(DeliveryState) - {DeliveryState.DELIVERED, DeliveryState.DISCARDED})
+    return Counter(one.partner for one in await reader.outbox.select(DeliverySelection(states=states, limit=1_000_000)))
 
 
 def _is_taken(entry: LogEntry) -> bool:

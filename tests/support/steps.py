@@ -20,13 +20,14 @@ async def steps_of(store: Store, action: Callable[[], Awaitable[None]]) -> int:
         nonlocal steps
         steps += 1
 
-    if isinstance(store, SqliteStore):
-        store._writer.set_progress_handler(count, _INSTRUCTIONS)
+    connections = (store._writer, store._reader) if isinstance(store, SqliteStore) else ()
+    for connection in connections:
+        connection.set_progress_handler(count, _INSTRUCTIONS)
     sys.setprofile(count)
     try:
         await action()
     finally:
         sys.setprofile(None)
-        if isinstance(store, SqliteStore):
-            store._writer.set_progress_handler(None, 0)
+        for connection in connections:
+            connection.set_progress_handler(None, 0)
     return steps

@@ -1,15 +1,18 @@
 """Templates, and responses that let a browser do nothing but show them: one strict content policy for all pages."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import cache, lru_cache
 from importlib.resources import files
+from typing import Any
 from urllib.parse import quote
 
 import jinja2
 from starlette.responses import HTMLResponse, Response
 
 from cimcare import __version__
+from cimcare.exchange.log import LogEntry
 
 __all__ = ["SAFE", "Rendering", "read_static"]
 
@@ -25,6 +28,7 @@ SAFE = {
 """Header fields of every page. Nothing is inline, so the policy has no unsafe word."""
 
 _TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
+_MOST_PARTS = 1000
 _UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 
@@ -59,7 +63,19 @@ class Rendering:
             grouped=show_grouped,
             size=show_size,
         )
-        self._templates.globals.update(static=_static_address, version=__version__, quote=lambda one: quote(one, ""))
+        self._templates.globals.update(
+            static=_static_address, version=__version__, quote=lambda one: quote(one, ""), **self._parts()
+        )
+
+    def _parts(self) -> dict[str, Callable[[LogEntry], str]]:
+        """Parts of a line about a message, which stand on many pages, and in each in many lines that are the same."""
+        parts: Any = self._templates.get_template("_parts.html").module
+        outcome, way, said = (lru_cache(_MOST_PARTS)(part) for part in (parts.outcome, parts.way, parts.said))
+        return {
+            "outcome": lambda entry: outcome(entry.outcome, entry.archetype, entry.direction),
+            "way": lambda entry: way(entry.direction),
+            "said": lambda entry: said(entry.verb, entry.noun),
+        }
 
     def fragment(self, template: str, values: Mapping[str, object]) -> str:
         """A part of a page."""
@@ -106,6 +122,8 @@ def show_size(number: int) -> str:
     return f"{number} B" if number < 1000 else f"{number / 1000:.1f} kB" if number < 1e6 else f"{number / 1e6:.1f} MB"
 
 
+@cache
 def _static_address(name: str) -> str:
+    """Where a file is had, looked at once, for what is installed does not change under a hub that runs."""
     content = (files("cimcare.console") / "static" / name).read_bytes()
     return f"/console/static/{hashlib.sha256(content).hexdigest()[:12]}/{name}"

@@ -136,13 +136,13 @@ def terms_of(entry: LogEntry, raw: bytes, about: Content | None) -> tuple[int, .
 
 
 def groups_of(selection: LogSelection) -> list[Group]:
-    """Groups of what a selection says of the columns that are searched by terms."""
+    """Groups of what a selection says of the columns that are searched by terms, what is likely to be rare first."""
     wanted = (
-        (Subject.VERB, selection.verb),
-        (Subject.NOUN, selection.noun),
-        (Subject.PARTNER, selection.partner),
-        (Subject.DIRECTION, selection.direction),
         (Subject.OUTCOME, selection.outcome),
+        (Subject.PARTNER, selection.partner),
+        (Subject.NOUN, selection.noun),
+        (Subject.VERB, selection.verb),
+        (Subject.DIRECTION, selection.direction),
     )
     return [frozenset({term_of(subject, value)}) for subject, value in wanted if value]
 

@@ -72,24 +72,22 @@ class MemoryLogReader:
         entry = self._tables.messages.rows[places[at][0]].entry
         return entry.sequence, to_micros(entry.received_at)
 
-    async def reach(self, group: Group, stretch: Stretch, limit: int) -> tuple[int, int]:
-        """How many messages with one of these terms a stretch has, up to a limit, and the last of them."""
-        reached = list(islice(self._with(group, stretch), limit))
-        return len(reached), reached[-1] if reached else 0
+    async def having(self, group: Group, stretch: Stretch, limit: int) -> Sequence[int]:
+        """Messages of a stretch with one of these terms, in its order, up to a limit."""
+        return list(islice(self._with(group, stretch), limit))
 
-    async def matching(self, groups: Sequence[Group], stretch: Stretch, limit: int) -> Sequence[int]:
-        """Messages of a stretch with a term of each group, in its order."""
+    async def among(
+        self, candidates: Sequence[int], selection: LogSelection, groups: Sequence[Group]
+    ) -> Sequence[LogEntry]:
+        """Entries of some messages that match and have a term of each group, in the order of the selection."""
         rows = self._tables.messages.rows
         found = (
-            sequence
-            for sequence in self._with(groups[0], stretch)
-            if not any(group.isdisjoint(rows[sequence].terms) for group in groups[1:])
+            rows[each].entry
+            for each in sorted(candidates, reverse=selection.newest_first)
+            if is_wanted(rows[each].entry, selection)
+            and not any(group.isdisjoint(rows[each].terms) for group in groups)
         )
-        return list(islice(found, limit))
-
-    async def entries(self, sequences: Sequence[int]) -> Sequence[LogEntry]:
-        """Entries of messages."""
-        return [self._tables.messages.rows[sequence].entry for sequence in sequences]
+        return list(islice(found, selection.limit))
 
     async def within(self, selection: LogSelection, stretch: Stretch) -> Sequence[LogEntry]:
         """Entries of a stretch that match, in its order."""

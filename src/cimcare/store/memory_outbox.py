@@ -18,7 +18,7 @@ from cimcare.exchange.outbox import (
     Priority,
 )
 from cimcare.store.instants import to_micros
-from cimcare.store.memory_tables import Tables
+from cimcare.store.memory_tables import Tables, is_live
 
 __all__ = ["MemoryOutbox", "MemoryOutboxReader"]
 
@@ -89,8 +89,8 @@ class MemoryOutboxReader:
         return [number for number in reversed(numbers) if selection.after is None or number < selection.after]
 
     def _partners(self) -> list[str]:
-        groups = self._tables.deliveries.groups()
-        return sorted({str(group[1]) for group in groups if isinstance(group, tuple) and group[0] == "live"})
+        """Partners that have anything left."""
+        return sorted(self._tables.live.rows)
 
 
 class MemoryOutbox(MemoryOutboxReader):
@@ -207,7 +207,7 @@ class MemoryOutbox(MemoryOutboxReader):
     async def remove_ended(self, before: datetime, *, limit: int) -> int:
         """Forget deliveries that were delivered or discarded before then."""
         numbers = list(islice(self._tables.deliveries.keys_before("ended", (to_micros(before),)), limit))
-        for number in numbers:
+        for number in numbers:  # of which none counts as left
             self._tables.deliveries.put(number, None)
         return len(numbers)
 
@@ -283,7 +283,12 @@ class MemoryOutbox(MemoryOutboxReader):
         return changed
 
     def _put(self, row: Delivery) -> None:
+        before = self._tables.deliveries.rows.get(row.number)
         self._tables.deliveries.put(row.number, row)
+        by = is_live(row) - (before is not None and is_live(before))
+        if by:
+            left = self._tables.live.rows.get(row.partner, 0) + by
+            self._tables.live.put(row.partner, left or None)
 
 
 def _is_wanted(delivery: Delivery, selection: DeliverySelection) -> bool:

@@ -1,6 +1,7 @@
 """Rows of the store in memory: tables that keep them in order, and a journal to undo changes or to repeat them."""
 
 from bisect import bisect_left, bisect_right, insort
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
@@ -13,7 +14,18 @@ from cimcare.exchange.outbox import Delivery, DeliveryState
 from cimcare.exchange.ports import Stored
 from cimcare.store.instants import to_micros
 
-__all__ = ["Journal", "LedgerKey", "MemorySnapshot", "Message", "Numbers", "Place", "Record", "Table", "Tables"]
+__all__ = [
+    "Journal",
+    "LedgerKey",
+    "MemorySnapshot",
+    "Message",
+    "Numbers",
+    "Place",
+    "Record",
+    "Table",
+    "Tables",
+    "is_live",
+]
 
 KeyT = TypeVar("KeyT", bound=Hashable)
 RowT = TypeVar("RowT")
@@ -143,10 +155,6 @@ class Table(Generic[KeyT, RowT]):
                 return
             yield place[-1]
 
-    def groups(self) -> Iterable[Hashable]:
-        """Groups in which any row stands."""
-        return self._groups.keys()
-
     def set(self, key: KeyT, row: RowT | None) -> None:
         """The same without a note."""
         old = self.rows.get(key)
@@ -210,12 +218,13 @@ class MemorySnapshot(msgspec.Struct, frozen=True):
 
 
 class Tables:
-    """All tables."""
+    """All tables. `live` has how many deliveries of a partner have not ended, for partners that have any."""
 
     def __init__(self) -> None:
         self.messages: Table[int, Message] = Table(_places_of_message)
         self.records: Table[int, Record] = Table(_places_of_record)
         self.deliveries: Table[int, Delivery] = Table(_places_of_delivery)
+        self.live: Table[str, int] = Table()
         self.ledger: Table[LedgerKey, Line] = Table()
         self.audit: Table[int, AuditRow] = Table(_places_of_row)
         self._numbers: Table[None, Numbers] = Table()
@@ -225,6 +234,7 @@ class Tables:
         self.messages.follow(journal, committed.messages)
         self.records.follow(journal, committed.records)
         self.deliveries.follow(journal, committed.deliveries)
+        self.live.follow(journal, committed.live)
         self.ledger.follow(journal, committed.ledger)
         self.audit.follow(journal, committed.audit)
         self._numbers.follow(journal, committed._numbers)
@@ -254,9 +264,15 @@ class Tables:
         self.messages.fill(snapshot.messages)
         self.records.fill(snapshot.records)
         self.deliveries.fill(snapshot.deliveries)
+        self.live.fill(Counter(row.partner for row in snapshot.deliveries.values() if is_live(row)))
         self.ledger.fill(snapshot.ledger)
         self.audit.fill(snapshot.audit)
         self._numbers.fill({None: snapshot.numbers})
+
+
+def is_live(row: Delivery) -> bool:
+    """Whether a delivery is left of all that ever was: it waits, is leased, awaits its reply or is dead."""
+    return row.state not in (DeliveryState.DELIVERED, DeliveryState.DISCARDED)
 
 
 def _places_of_message(row: Message) -> Iterable[tuple[Hashable, Place]]:

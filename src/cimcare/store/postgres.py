@@ -74,7 +74,8 @@ _BECAME = "SELECT pg_xact_status($1::text::xid8)"
 
 _RECLAIM = (
     "SET vacuum_cost_delay = '2ms'",  # as gentle as what the server does by itself
-    "VACUUM (ANALYZE, SKIP_LOCKED) messages, message_terms, deliveries, delivery_keys, records, record_keys, ledger",
+    "VACUUM (ANALYZE, SKIP_LOCKED) messages, message_terms, deliveries, delivery_keys, backlogs, records, record_keys,"
+    " ledger",
 )
 
 _MOST_TOGETHER = 64
@@ -106,6 +107,7 @@ class _Access:
         self._pending: Sequence[Undoable] = (
             self.log.pending,
             self.outbox.pending,
+            self.outbox.counts.pending,
             self.ledger.pending,
             self.audit.pending,
         )
@@ -550,7 +552,7 @@ async def open_postgres_reader(url: str) -> AsyncIterator[Reader]:
     place = Place(url)
     connection = await place.connect_first()
     try:
-        await connection.execute("SELECT 1 FROM audit LIMIT 1")  # the youngest table
+        await connection.execute("SELECT 1 FROM backlogs LIMIT 1")  # the youngest table
     except TROUBLE as error:
         raise place.unusable(str(error)) from error
     finally:

@@ -17,7 +17,7 @@ from cimcare.exchange.log import (
     Outcome,
     Transport,
 )
-from cimcare.exchange.searching import LOOK, outcome_term, terms_of
+from cimcare.exchange.searching import outcome_term, terms_of
 from cimcare.store.instants import from_micros, to_micros
 from cimcare.store.pending import Pending
 from cimcare.store.postgres_session import Row, Session, Value, WritingSession, as_text
@@ -88,13 +88,7 @@ _STRETCH = (
     " (SELECT t.sequence FROM message_terms AS t WHERE t.term = wanted.term AND t.sequence BETWEEN $2 AND $3"
     " ORDER BY t.sequence {order} LIMIT $4) AS found ORDER BY found.sequence {order} LIMIT $4"
 )
-_REACH = "SELECT count(*) AS count, {furthest}(sequence) AS furthest FROM ({stretch}) AS reached"
-# The limit of one row keeps the server from reading all messages of a term, which it may think cheaper.
-_HAS_ONE = (
-    " CROSS JOIN LATERAL (SELECT 1 FROM message_terms AS t WHERE t.term = ANY(${number}::bigint[])"
-    " AND t.sequence = had.sequence LIMIT 1) AS had_{number}"
-)
-
+_HAVING = "SELECT array_agg(sequence ORDER BY sequence {order}) AS having FROM ({stretch}) AS had"
 _ACCEPTED = frozenset({Outcome.OK, Outcome.PARTIAL})
 _REFUSED = frozenset({Outcome.FAILED, Outcome.FAULT})
 _ANSWERS = frozenset({"ResponseMessage", "FaultMessage"})
@@ -193,31 +187,19 @@ class PostgresLogReader:
         )
         return None if row is None else (row["sequence"], row["received_at"])
 
-    async def reach(self, group: Group, stretch: Stretch, limit: int) -> tuple[int, int]:
-        """How many messages with one of these terms a stretch has, up to a limit, and the last of them."""
-        furthest, order = ("min", "DESC") if stretch.newest_first else ("max", "ASC")
-        statement = _REACH.format(furthest=furthest, stretch=_STRETCH.format(order=order))
+    async def having(self, group: Group, stretch: Stretch, limit: int) -> Sequence[int]:
+        """Messages of a stretch with one of these terms, in its order, up to a limit."""
+        order = "DESC" if stretch.newest_first else "ASC"
+        statement = _HAVING.format(order=order, stretch=_STRETCH.format(order=order))
         row = await self._session.fetch_one(statement, sorted(group), stretch.low, stretch.high, limit)
         assert row is not None
-        return row["count"], row["furthest"] or 0
+        return row["having"] or ()
 
-    async def matching(self, groups: Sequence[Group], stretch: Stretch, limit: int) -> Sequence[int]:
-        """Messages of a stretch with a term of each group, in its order."""
-        order = "DESC" if stretch.newest_first else "ASC"
-        first, *rest = groups
-        had = "".join(_HAS_ONE.format(number=number) for number in range(6, 6 + len(rest)))
-        statement = (
-            f"SELECT had.sequence FROM ({_STRETCH.format(order=order)}) AS had{had}"  # noqa: S608 - constants only
-            f" ORDER BY had.sequence {order} LIMIT $5"
-        )
-        values = (sorted(first), stretch.low, stretch.high, LOOK if rest else limit, limit)
-        rows = await self._session.fetch(statement, *values, *(sorted(group) for group in rest))
-        return [row["sequence"] for row in rows]
-
-    async def entries(self, sequences: Sequence[int]) -> Sequence[LogEntry]:
-        """Entries of messages."""
-        rows = await self._session.fetch(f"{_SELECT} WHERE sequence = ANY($1)", list(sequences))
-        return [_entry_of(row) for row in rows]
+    async def among(
+        self, candidates: Sequence[int], selection: LogSelection, groups: Sequence[Group]
+    ) -> Sequence[LogEntry]:
+        """Entries of some messages that match and have a term of each group, in the order of the selection."""
+        return await self._select(selection, candidates=candidates, groups=groups)
 
     async def within(self, selection: LogSelection, stretch: Stretch) -> Sequence[LogEntry]:
         """Entries of a stretch that match, in its order."""
@@ -230,7 +212,14 @@ class PostgresLogReader:
         )
         return {row["sequence"]: frozenset(row["terms"] or ()) for row in rows}
 
-    async def _select(self, selection: LogSelection, stretch: Stretch | None = None) -> tuple[LogEntry, ...]:
+    async def _select(
+        self,
+        selection: LogSelection,
+        stretch: Stretch | None = None,
+        *,
+        candidates: Sequence[int] | None = None,
+        groups: Sequence[Group] = (),
+    ) -> tuple[LogEntry, ...]:
         wanted: list[tuple[str, Value]] = [
             (f"{column} =", as_text(text)) for column in _TEXTS if (text := getattr(selection, column))
         ]
@@ -249,13 +238,18 @@ class PostgresLogReader:
         if stretch is not None:
             wanted += [("sequence >=", stretch.low), ("sequence <=", stretch.high)]
         conditions = [f"{condition} ${number}" for number, (condition, _) in enumerate(wanted, start=1)]
+        values: list[Value] = [value for _, value in wanted]
+        if candidates is not None:
+            values.append(list(candidates))
+            conditions.append(f"sequence = ANY(${len(values)}::bigint[])")
+        for group in groups:
+            values.append(sorted(group))
+            conditions.append(f"terms && ${len(values)}::bigint[]")
+        values.append(selection.limit)
         where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+        by = "sequence" if candidates is None else "sequence + 0"  # by the few that are named, not along all
         order = "DESC" if selection.newest_first else "ASC"
-        rows = await self._session.fetch(
-            f"{_SELECT}{where} ORDER BY sequence {order} LIMIT ${len(wanted) + 1}",
-            *(value for _, value in wanted),
-            selection.limit,
-        )
+        rows = await self._session.fetch(f"{_SELECT}{where} ORDER BY {by} {order} LIMIT ${len(values)}", *values)
         return tuple(_entry_of(row) for row in rows)
 
     async def _find_one(self, statement: str, *values: Value) -> LogEntry | None:

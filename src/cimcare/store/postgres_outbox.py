@@ -1,8 +1,8 @@
 """The outbox on PostgreSQL: put in together with its neighbours, and every step from there on in one statement.
 
 `is_head` is kept with every step, so that claiming looks at nothing that stands behind others. Who is next of a key is
-one look-up in `delivery_keys`, which holds what waits or is leased. All parts of a statement see what was there before
-it. Decisions 0040 and 0042 have the reasons.
+one look-up in `delivery_keys`, which holds what waits or is leased. What a partner has not got is counted with every
+step. All parts of a statement see what was there before it. Decisions 0040, 0042 and 0123 have the reasons.
 
 Conditions stand in the statements as in the partial indexes, which PostgreSQL uses only then.
 """
@@ -23,6 +23,7 @@ from cimcare.exchange.outbox import (
     Priority,
 )
 from cimcare.exchange.store import StoreError
+from cimcare.store.backlogs import Counts
 from cimcare.store.instants import from_micros, to_micros
 from cimcare.store.pending import Pending
 from cimcare.store.postgres_session import Row, Session, Value, as_key, as_text
@@ -44,9 +45,15 @@ _LAST_NUMBER = 2**63 - 1
 
 _SELECT = f"SELECT {_ALL} FROM deliveries AS d"  # noqa: S608 - constants only
 _FIND = f"{_SELECT} WHERE d.number = $1"
-_COUNTS = (
-    "SELECT d.partner, d.state, count(*) AS counted, min(d.created_at) AS oldest FROM deliveries AS d"
-    " WHERE {} GROUP BY d.partner, d.state"
+# Said so that no other index will do than that of what lives.
+_FIRST_OF_STATE = (
+    f"(SELECT d.number FROM deliveries AS d WHERE {_LIVE} AND (d.partner, d.state, d.number) > (b.partner, '{{0}}', 0)"  # noqa: S608
+    " AND (d.partner, d.state) <= (b.partner, '{0}') ORDER BY d.partner, d.state, d.number LIMIT 1)"
+)
+_BACKLOGS = (
+    "SELECT b.partner, b.waiting, b.awaiting, b.dead, (SELECT d.created_at FROM deliveries AS d WHERE d.number ="  # noqa: S608
+    f" least({_FIRST_OF_STATE.format('waiting')}, {_FIRST_OF_STATE.format('leased')})) AS oldest"
+    " FROM backlogs AS b WHERE b.waiting > 0 OR b.awaiting > 0 OR b.dead > 0"
 )
 _COUNT_OPEN = (
     f"SELECT count(*) FROM deliveries AS d WHERE {_OPEN} AND d.partner = $1"  # noqa: S608
@@ -60,10 +67,19 @@ _KEY = (
     r" ELSE E'\x01' || encode(sha256(convert_to(own.key, 'UTF8')), 'hex') END"
 )
 
-# Rows of one transaction among each other are looked at before: `is_first`.
+_ADD = (
+    "INSERT INTO backlogs (partner, waiting, awaiting, dead)"
+    " SELECT * FROM unnest(${}::text[], ${}::bigint[], ${}::bigint[], ${}::bigint[])"
+    " ON CONFLICT (partner) DO UPDATE SET waiting = backlogs.waiting + excluded.waiting,"
+    " awaiting = backlogs.awaiting + excluded.awaiting, dead = backlogs.dead + excluded.dead"
+)
+_COUNT = _ADD.format(1, 2, 3, 4)
+
+# Rows of one transaction among each other are looked at before: `is_first`. What is counted goes with them.
 _WRITE = (
-    "WITH key AS MATERIALIZED (SELECT * FROM unnest($13::text[], $14::text[], $15::bigint[])"
+    "WITH key AS MATERIALIZED (SELECT * FROM unnest($13::text[], $14::text[], $15::bigint[])"  # noqa: S608
     " AS key (partner, object_key, number)),"
+    f" counted AS ({_ADD.format(17, 18, 19, 20)}),"
     " kept AS (INSERT INTO delivery_keys (partner, object_key, number) SELECT partner, object_key, number FROM key),"
     " blocked AS MATERIALIZED (SELECT key.number FROM key WHERE EXISTS (SELECT FROM delivery_keys AS older"
     " WHERE older.partner = key.partner AND older.object_key = key.object_key))"
@@ -127,7 +143,7 @@ _END = (
     " WHERE d.partner = key.partner AND d.object_key = key.object_key AND d.number <> key.number) AS number FROM key),"
     " promoted AS (UPDATE deliveries AS d SET is_head = true FROM follower WHERE d.number = follower.number"
     f" AND NOT d.is_head AND NOT {_SHARES_WITH_OLDER.format(' AND older.number <> $1')})"
-    " SELECT FROM changed"
+    " SELECT partner FROM changed"
 )
 _SUCCEED = (
     "WITH changed AS (UPDATE deliveries AS d SET state = 'delivered', due_at = $3, is_head = true, reason = '',"  # noqa: S608
@@ -141,7 +157,7 @@ _SUCCEED = (
     " AND d.number NOT IN (SELECT changed.number FROM changed)) AS number FROM key),"
     " promoted AS (UPDATE deliveries AS d SET is_head = true FROM follower WHERE d.number = follower.number"
     f" AND NOT d.is_head AND NOT {_SHARES_WITH_OLDER.format(' AND older.number NOT IN (SELECT number FROM changed)')})"
-    " SELECT number FROM changed"
+    " SELECT number, partner FROM changed"
 )
 _RESEND = (
     "WITH changed AS (UPDATE deliveries AS d SET state = 'waiting', due_at = $2,"  # noqa: S608
@@ -153,12 +169,12 @@ _RESEND = (
     " WHERE d.partner = key.partner AND d.object_key = key.object_key AND d.number > key.number) AS number FROM key),"
     " demoted AS (UPDATE deliveries AS d SET is_head = false FROM follower WHERE d.number = follower.number"
     " AND d.is_head)"
-    " SELECT FROM changed"
+    " SELECT partner FROM changed"
 )
 _FIND_AWAITING = f"{_SELECT} WHERE d.message = $1 AND d.state = 'awaiting' ORDER BY d.number LIMIT 1"
 _ANSWER = (
     "UPDATE deliveries AS d SET state = 'delivered', due_at = $2 WHERE d.number = $1 AND d.state = 'awaiting'"
-    " RETURNING 1"
+    " RETURNING d.partner"
 )
 _EXPIRE = (
     "WITH found AS MATERIALIZED (SELECT number, due_at FROM deliveries WHERE state = 'awaiting' AND due_at <= $1"  # noqa: S608
@@ -168,18 +184,18 @@ _EXPIRE = (
 )
 # For each state one walk along the index of what lives; said so that no other index will do.
 _OPEN_OF_STATE = (
-    f"(SELECT d.number FROM deliveries AS d WHERE {_LIVE}"  # noqa: S608 - constants only
+    f"(SELECT d.number, d.state FROM deliveries AS d WHERE {_LIVE}"  # noqa: S608 - constants only
     " AND (d.partner, d.state, d.number) > ($1, '{state}', $6)"
     " AND (d.partner, d.state) <= ($1, '{state}') AND ($4::text = '' OR d.noun = $4)"
     " AND ($5::bigint IS NULL OR d.created_at <= $5){also} ORDER BY d.partner, d.state, d.number LIMIT $7)"
 )
 _ABANDON = (
-    "WITH found AS MATERIALIZED (SELECT one.number FROM ("  # noqa: S608 - constants only
+    "WITH found AS MATERIALIZED (SELECT one.number, one.state FROM ("  # noqa: S608 - constants only
     f"{_OPEN_OF_STATE.format(state='waiting', also='')} UNION ALL {_OPEN_OF_STATE.format(state='awaiting', also='')}"
     f" UNION ALL {_OPEN_OF_STATE.format(state='leased', also=' AND d.due_at <= $2')}"
     ") AS one ORDER BY one.number LIMIT $7),"
     " changed AS (UPDATE deliveries AS d SET state = 'dead', due_at = $2, is_head = true, reason = $3 FROM found"
-    f" WHERE d.number = found.number RETURNING {_ALL}), {_OWN_KEYS},"
+    f" WHERE d.number = found.number RETURNING {_ALL}, found.state AS before), {_OWN_KEYS},"
     " gone AS (DELETE FROM delivery_keys AS d USING key WHERE d.partner = key.partner AND d.object_key = key.object_key"
     " AND d.number = key.number),"
     " follower AS MATERIALIZED (SELECT DISTINCT (SELECT min(d.number) FROM delivery_keys AS d"
@@ -192,12 +208,13 @@ _ABANDON = (
 )
 _DISCARD = (
     "UPDATE deliveries AS d SET state = 'discarded', due_at = $2, reason = $3 WHERE d.number = $1 AND d.state = 'dead'"
-    " RETURNING 1"
+    " RETURNING d.partner"
 )
 _SETTLE = (
     "UPDATE deliveries AS d SET state = 'delivered', due_at = $2, reason = $3 WHERE d.number = $1 AND d.state = 'dead'"
-    " RETURNING 1"
+    " RETURNING d.partner"
 )
+_REMOVE_EMPTY = "DELETE FROM backlogs WHERE waiting = 0 AND awaiting = 0 AND dead = 0"
 _REMOVE_ENDED = (
     "DELETE FROM deliveries WHERE number = ANY(ARRAY("  # noqa: S608
     f"SELECT d.number FROM deliveries AS d WHERE {_ENDED} AND d.due_at < $1 ORDER BY d.due_at, d.number LIMIT $2))"
@@ -206,6 +223,9 @@ _REMOVE_ENDED = (
 
 _LONGEST_NAME_BYTES = 1000
 _LIVE_STATES = frozenset(DeliveryState) - {DeliveryState.DELIVERED, DeliveryState.DISCARDED}
+
+_Sums = tuple[list[str], list[int], list[int], list[int]]
+"""What is added to counts, by column: partner, waiting, awaiting, dead."""
 
 _encode = msgspec.json.Encoder().encode
 _decode_keys = msgspec.json.Decoder(tuple[str, ...]).decode
@@ -251,11 +271,8 @@ class PostgresOutboxReader:
 
     async def backlogs(self) -> tuple[Backlog, ...]:
         """One for each partner that has any that wait, await or are dead."""
-        counts: dict[str, dict[DeliveryState, Row]] = {}
-        for condition in (_OPEN, "d.state = 'dead'"):
-            for row in await self._session.fetch(_COUNTS.format(condition)):
-                counts.setdefault(row["partner"], {})[DeliveryState(row["state"])] = row
-        return tuple(_backlog_of(partner, counts[partner]) for partner in sorted(counts))
+        rows = await self._session.fetch(_BACKLOGS)
+        return tuple(_backlog_of(row) for row in sorted(rows, key=lambda row: row["partner"]))
 
     async def count_open(self, partner: str, since: datetime, until: datetime) -> int:
         """How many of a partner's wait, are leased or await."""
@@ -276,6 +293,7 @@ class PostgresOutbox(PostgresOutboxReader):
         """Begin behind the number `last`."""
         super().__init__(session)
         self._last = last
+        self.counts = Counts()
         self.pending: Pending[tuple[int, NewDelivery]] = Pending()
 
     @property
@@ -313,6 +331,7 @@ class PostgresOutbox(PostgresOutboxReader):
             raise StoreError(f"a destination with a name of more than {_LONGEST_NAME_BYTES} bytes")
         number = self.last + 1
         self.pending.add((number, new))
+        self.counts.note(as_text(new.partner), None, DeliveryState.WAITING)
         return number
 
     async def claim(
@@ -339,7 +358,10 @@ class PostgresOutbox(PostgresOutboxReader):
     async def succeed(self, attempts: Sequence[tuple[int, int]], *, now: datetime) -> frozenset[int]:
         """The partner has them."""
         numbers, tries = [number for number, _ in attempts], [attempt for _, attempt in attempts]
-        return frozenset(row["number"] for row in await self._session.fetch(_SUCCEED, numbers, tries, to_micros(now)))
+        rows = await self._session.fetch(_SUCCEED, numbers, tries, to_micros(now))
+        for row in rows:
+            self.counts.note(row["partner"], DeliveryState.LEASED, DeliveryState.DELIVERED)
+        return frozenset(row["number"] for row in rows)
 
     async def wait_for_reply(self, number: int, attempt: int, *, until: datetime) -> bool:
         """The partner has acknowledged a request."""
@@ -360,12 +382,14 @@ class PostgresOutbox(PostgresOutboxReader):
 
     async def answer(self, number: int, *, now: datetime) -> bool:
         """The reply that was awaited has come."""
-        return await self._does(_ANSWER, number, to_micros(now))
+        return await self._moves(_ANSWER, DeliveryState.AWAITING, DeliveryState.DELIVERED, number, to_micros(now))
 
     async def expire(self, *, now: datetime, reason: str, limit: int) -> tuple[Delivery, ...]:
         """Make dead letters of those that got no reply in time."""
         rows = await self._session.fetch(_EXPIRE, to_micros(now), as_text(reason), limit)
         rows.sort(key=lambda row: (row["was_due_at"], row["number"]))
+        for row in rows:
+            self.counts.note(row["partner"], DeliveryState.AWAITING, DeliveryState.DEAD)
         return tuple(_delivery_of(row) for row in rows)
 
     async def abandon(
@@ -391,28 +415,40 @@ class PostgresOutbox(PostgresOutboxReader):
             after,
             limit,
         )
+        for row in rows:
+            self.counts.note(row["partner"], DeliveryState(row["before"]), DeliveryState.DEAD)
         return tuple(_delivery_of(row) for row in rows)
 
     async def resend(self, number: int, *, now: datetime) -> bool:
         """Let a dead letter wait again, before the younger ones of its objects."""
-        return await self._does(_RESEND, number, to_micros(now))
+        return await self._moves(_RESEND, DeliveryState.DEAD, DeliveryState.WAITING, number, to_micros(now))
 
     async def settle(self, number: int, *, now: datetime, reason: str) -> bool:
         """The answer to a dead letter has come after all."""
-        return await self._does(_SETTLE, number, to_micros(now), as_text(reason))
+        values = (number, to_micros(now), as_text(reason))
+        return await self._moves(_SETTLE, DeliveryState.DEAD, DeliveryState.DELIVERED, *values)
 
     async def discard(self, number: int, *, now: datetime, reason: str) -> bool:
         """End a dead letter for good."""
-        return await self._does(_DISCARD, number, to_micros(now), as_text(reason))
+        values = (number, to_micros(now), as_text(reason))
+        return await self._moves(_DISCARD, DeliveryState.DEAD, DeliveryState.DISCARDED, *values)
 
     async def remove_ended(self, before: datetime, *, limit: int) -> int:
         """Forget deliveries that were delivered or discarded before then."""
+        await self._session.fetch(_REMOVE_EMPTY)
         return len(await self._session.fetch(_REMOVE_ENDED, to_micros(before), limit))
 
     async def write(self) -> None:
         """Write what was not written yet. Raises StoreError."""
-        if not (rows := self.pending.unwritten):
-            return
+        rows, sums = self.pending.unwritten, _columns_of(self.counts.sums())
+        if rows:
+            await self._write(rows, sums)
+        elif sums[0]:
+            await self._session.fetch(_COUNT, *sums)
+        self.pending.note_written()
+        self.counts.pending.note_written()
+
+    async def _write(self, rows: list[tuple[int, NewDelivery]], sums: _Sums) -> None:
         keys: list[tuple[str, str, int]] = []
         firsts: list[bool] = []
         taken: set[tuple[str, str]] = set()
@@ -440,14 +476,22 @@ class PostgresOutbox(PostgresOutboxReader):
             [key for _, key, _ in keys],
             [number for _, _, number in keys],
             firsts,
+            *sums,
         )
-        self.pending.note_written()
 
     async def _end(
         self, number: int, attempt: int, state: DeliveryState, at: datetime, reason: str, received: bytes
     ) -> bool:
         """End an attempt so that nobody is held up by this delivery any more."""
-        return await self._does(_END, number, attempt, state.value, to_micros(at), as_text(reason), received)
+        values = (number, attempt, state.value, to_micros(at), as_text(reason), received)
+        return await self._moves(_END, DeliveryState.LEASED, state, *values)
+
+    async def _moves(self, statement: str, before: DeliveryState, after: DeliveryState, *values: Value) -> bool:
+        """Take one delivery, whose partner the statement gives back, from one state to another."""
+        rows = await self._session.fetch(statement, *values)
+        for row in rows:
+            self.counts.note(row["partner"], before, after)
+        return bool(rows)
 
     async def _does(self, statement: str, *values: Value) -> bool:
         return bool(await self._session.fetch(statement, *values))
@@ -493,15 +537,22 @@ def _select_live(conditions: list[str], values: int, *, newest_first: bool) -> s
     )
 
 
-def _backlog_of(partner: str, counts: dict[DeliveryState, Row]) -> Backlog:
-    waiting = [counts[state] for state in (DeliveryState.WAITING, DeliveryState.LEASED) if state in counts]
-    awaiting, dead = counts.get(DeliveryState.AWAITING), counts.get(DeliveryState.DEAD)
+def _columns_of(sums: Sequence[tuple[str, int, int, int]]) -> _Sums:
+    return (
+        [partner for partner, _, _, _ in sums],
+        [waiting for _, waiting, _, _ in sums],
+        [awaiting for _, _, awaiting, _ in sums],
+        [dead for _, _, _, dead in sums],
+    )
+
+
+def _backlog_of(row: Row) -> Backlog:
     return Backlog(
-        partner=partner,
-        waiting=sum(row["counted"] for row in waiting),
-        awaiting=0 if awaiting is None else awaiting["counted"],
-        dead=0 if dead is None else dead["counted"],
-        oldest_at=from_micros(min(row["oldest"] for row in waiting)) if waiting else None,
+        partner=row["partner"],
+        waiting=row["waiting"],
+        awaiting=row["awaiting"],
+        dead=row["dead"],
+        oldest_at=None if row["oldest"] is None else from_micros(row["oldest"]),
     )
 
 

@@ -1,8 +1,8 @@
 """How the log is searched by terms: the same steps on every store, whose index answers small questions.
 
 Terms that one message has to have all of are brought together within a stretch of the log that is bounded by the rarest
-of them. So a search costs about the same however many messages are kept; where that was not enough it says how far back
-it has looked, and can be gone on with.
+of them, or by one that is rare enough. So a search costs about the same however many messages are kept; where that was
+not enough it says how far back it has looked, and can be gone on with.
 
 Source: ours (decision 107).
 """
@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from cimcare.exchange.log import Found, Group, LogEntry, LogSelection, is_wanted
+from cimcare.exchange.log import Found, Group, LogEntry, LogSelection
 from cimcare.exchange.searching import LOOK, groups_of
 from cimcare.store.instants import from_micros, to_micros
 
@@ -22,6 +22,10 @@ __all__ = ["SearchIndex", "Stretch", "search"]
 _SLACK = 256
 """Messages around an instant that may stand in another order than that of their instants, since several were in work
 at a time."""
+
+
+_FAR = 20
+"""Terms of which only one message in so many has one are rare enough to go by."""
 
 
 class Stretch(NamedTuple):
@@ -62,22 +66,17 @@ class SearchIndex(Protocol):
         """The first message at or behind a sequence, and when it was received, in microseconds; None without one."""
         ...
 
-    async def reach(self, group: Group, stretch: Stretch, limit: int) -> tuple[int, int]:
-        """How many messages with one of these terms a stretch has, counted up to a limit, and the last of them."""
+    async def having(self, group: Group, stretch: Stretch, limit: int) -> Sequence[int]:
+        """Messages of a stretch with one of these terms, in its order, up to a limit."""
         ...
 
-    async def matching(self, groups: Sequence[Group], stretch: Stretch, limit: int) -> Sequence[int]:
-        """Messages of a stretch with a term of each group, in its order.
+    async def among(
+        self, candidates: Sequence[int], selection: LogSelection, groups: Sequence[Group]
+    ) -> Sequence[LogEntry]:
+        """Entries of some messages that match and have a term of each group, in the order of the selection.
 
-        Args:
-            groups: The first of them is the rarest.
-            stretch: Where.
-            limit: Most messages. Of the first group no more than `LOOK` are gone through if there are others.
+        By looking at each of them.
         """
-        ...
-
-    async def entries(self, sequences: Sequence[int]) -> Sequence[LogEntry]:
-        """Entries of messages, by sequence."""
         ...
 
     async def within(self, selection: LogSelection, stretch: Stretch) -> Sequence[LogEntry]:
@@ -104,13 +103,12 @@ async def search(index: SearchIndex, selection: LogSelection, groups: Sequence[G
     more = msgspec.structs.replace(selection, limit=selection.limit + 1)
     if selection.message_id or selection.correlation_id or selection.answer_to is not None:
         return await _by_identifier(index, more, groups, stretch)
-    wanted = [*groups_of(selection), *groups]
-    if not wanted:
+    if not groups and not groups_of(selection):
         return _page(list(await index.within(more, stretch)), selection.limit)
     found: list[LogEntry] = []
     for part, is_indexed in _parts_of(stretch, await index.last_unindexed()):
         go_on = _by_terms if is_indexed else _by_looking
-        edge = await go_on(index, selection, wanted if is_indexed else groups, part, found)
+        edge = await go_on(index, selection, groups, part, found)
         if len(found) > selection.limit:
             break
         if edge is not None:
@@ -139,26 +137,44 @@ async def _by_terms(
     index: SearchIndex, selection: LogSelection, groups: Sequence[Group], stretch: Stretch, found: list[LogEntry]
 ) -> int | None:
     """Add what is found to `found`; the message to which was looked if there may be more behind it, else None."""
-    edge: int | None = None
-    if len(groups) > 1:
-        reaches = [(await index.reach(group, stretch, LOOK), group) for group in groups]
-        reaches.sort(key=lambda each: (each[0][0], each[0][1] if stretch.newest_first else -each[0][1]))
-        (count, furthest), _ = reaches[0]
-        if count == 0:
-            return None
-        groups = [group for _, group in reaches]
-        if count >= LOOK:
-            edge = furthest
-            stretch = stretch.to(furthest)
+    wanted = [*groups, *groups_of(selection)]
+    if len(wanted) == 1:
+        await _by_term(index, selection, wanted[0], stretch, found)
+        return None
+    if selection.direction is not None:
+        wanted.pop()  # one of two ways is never rare; each message is held against it anyway
+    reaches: list[tuple[Sequence[int], Group]] = []
+    for group in wanted:
+        reached = await index.having(group, stretch, LOOK)
+        reaches.append((reached, group))
+        if len(reached) < LOOK or _how_far(stretch, reached[-1]) >= _FAR * LOOK:
+            break  # all that there is, or rare enough: others need not be rarer
+    # The rarest: that with the fewest, or else that which goes the farthest.
+    candidates, rarest = min(
+        reaches, key=lambda each: (len(each[0]), [-_how_far(stretch, one) for one in each[0][-1:]])
+    )
+    if candidates:
+        more = msgspec.structs.replace(selection, limit=selection.limit + 1 - len(found))
+        found += await index.among(candidates, more, [group for group in groups if group is not rarest])
+    return candidates[-1] if len(candidates) >= LOOK else None
+
+
+def _how_far(stretch: Stretch, sequence: int) -> int:
+    """Messages of a stretch to a sequence, in its order."""
+    return stretch.high - sequence if stretch.newest_first else sequence - stretch.low
+
+
+async def _by_term(
+    index: SearchIndex, selection: LogSelection, group: Group, stretch: Stretch, found: list[LogEntry]
+) -> None:
+    """The same for one group, of which as many are asked for as are wanted."""
     while not stretch.is_empty and len(found) <= selection.limit:
         wanted = selection.limit + 1 - len(found)
-        sequences = await index.matching(groups, stretch, wanted)
-        entries = {entry.sequence: entry for entry in await index.entries(sequences)}
-        found += [entries[each] for each in sequences if each in entries and is_wanted(entries[each], selection)]
+        sequences = await index.having(group, stretch, wanted)
+        found += await index.among(sequences, msgspec.structs.replace(selection, limit=wanted), ())
         if len(sequences) < wanted:
             break
         stretch = stretch.behind(sequences[-1])
-    return edge
 
 
 async def _by_looking(

@@ -15,12 +15,13 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from cimcare.exchange.log import MessageReader
 from cimcare.exchange.outbox import Priority
 from cimcare.exchange.ports import Records
 from cimcare.exchange.store import Reader, StoreError, Transaction
-from cimcare.store.pending import Undoable
+from cimcare.store.pending import Pending
 from cimcare.store.remembering import RememberingRecords
 from cimcare.store.sealing import Sealing
 from cimcare.store.sqlite_audit import SqliteAudit, SqliteAuditReader
@@ -71,6 +72,13 @@ class _Writing:
         self.log = SqliteLog(session, self._sealing, self.outbox.write)
         self.ledger = SqliteLedger(session)
         self.audit = SqliteAudit(session)
+        self._pending: tuple[Pending[Any], ...] = (
+            self.log.pending,
+            self.outbox.pending,
+            self.outbox.counts.pending,
+            self.ledger.pending,
+            self.audit.pending,
+        )
         self._undo_message = self._mark()
 
     def begin(self) -> None:
@@ -103,7 +111,7 @@ class _Writing:
 
     def note_end(self) -> None:
         """A transaction of the database was committed."""
-        for pending in (self.log.pending, self.outbox.pending, self.ledger.pending, self.audit.pending):
+        for pending in self._pending:
             pending.clear()
         self.outbox.forget_last()
         self.audit.forget_end()
@@ -132,17 +140,11 @@ class _Writing:
 
     def _mark(self) -> Callable[[], None]:
         """What forgets all that is added from now on, which is undone in the database too."""
-        parts: tuple[Undoable, ...] = (
-            self.log.pending,
-            self.outbox.pending,
-            self.ledger.pending,
-            self.audit.pending,
-        )
-        marks = [pending.mark() for pending in parts]
+        marks = [pending.mark() for pending in self._pending]
         sealed, saved = self._sealing.mark(), self.records.mark()
 
         def undo() -> None:
-            for pending, mark in zip(parts, marks, strict=True):
+            for pending, mark in zip(self._pending, marks, strict=True):
                 pending.undo(mark)
             self._sealing.undo(sealed)
             self.records.undo(saved)

@@ -80,7 +80,7 @@ def connect_reader(path: Path) -> sqlite3.Connection:
         try:
             connection.execute(_CACHE)
             connection.execute("PRAGMA query_only = ON")
-            connection.execute("SELECT 1 FROM audit LIMIT 1")
+            connection.execute("SELECT 1 FROM backlogs LIMIT 1")
         except BaseException:
             connection.close()
             raise

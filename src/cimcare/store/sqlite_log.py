@@ -18,7 +18,7 @@ from cimcare.exchange.log import (
     Outcome,
     Transport,
 )
-from cimcare.exchange.searching import LOOK, outcome_term, terms_of
+from cimcare.exchange.searching import outcome_term, terms_of
 from cimcare.store.instants import from_micros, to_micros
 from cimcare.store.pending import Pending
 from cimcare.store.sealing import Sealing
@@ -50,7 +50,9 @@ _IS_NEEDED = (
 _PUT_TERMS = "INSERT INTO message_terms (rowid, terms) VALUES (?, ?)"
 _TAKE_TERMS = "INSERT INTO message_terms (message_terms, rowid, terms) VALUES ('delete', ?, ?)"
 _MATCH = "SELECT rowid FROM message_terms WHERE message_terms MATCH ? AND rowid BETWEEN ? AND ? ORDER BY rowid"
-_LOOKED_AT_TOGETHER = 200
+_HAS = "instr(terms, ?) AND instr(' ' || terms || ' ', ?)"
+"""As terms are kept, so that none is read: a text, one space between two. Most have not even a part of a term."""
+
 _WALKED_TOGETHER = 1000
 """Rows of one step of a long walk, between which others get to work."""
 
@@ -175,44 +177,20 @@ class SqliteLogReader:
         )
         return found
 
-    async def reach(self, group: Group, stretch: Stretch, limit: int) -> tuple[int, int]:
-        """How many messages with one of these terms a stretch has, up to a limit, and the last of them."""
-        furthest = "min" if stretch.newest_first else "max"
-        count, last = self._session.one(
-            f"SELECT count(*), {furthest}(rowid) FROM ({_MATCH}{_order_of(stretch)} LIMIT ?)",  # noqa: S608
-            (_match_of(group), stretch.low, stretch.high, limit),
-        )
-        return count, last or 0
+    async def having(self, group: Group, stretch: Stretch, limit: int) -> Sequence[int]:
+        """Messages of a stretch with one of these terms, in its order, up to a limit."""
+        values = (_match_of(group), stretch.low, stretch.high, limit)
+        return [row[0] for row in self._session.all(f"{_MATCH}{_order_of(stretch)} LIMIT ?", values)]
 
-    async def matching(self, groups: Sequence[Group], stretch: Stretch, limit: int) -> Sequence[int]:
-        """Messages of a stretch with a term of each group, in its order.
+    async def among(
+        self, candidates: Sequence[int], selection: LogSelection, groups: Sequence[Group]
+    ) -> Sequence[LogEntry]:
+        """Entries of some messages that match and have a term of each group, in the order of the selection.
 
-        The index alone could do it, but while it finds none that has all of them it goes on beyond the stretch, to the
-        end of the log. So the rarest is read off the index, and the terms of those messages are looked at.
+        The index alone could do it, but while it finds none that has all of them it goes on beyond the candidates, to
+        the end of the log. So each is looked at.
         """
-        first, *rest = groups
-        values = (_match_of(first), stretch.low, stretch.high, LOOK if rest else limit)
-        candidates = [row[0] for row in self._session.all(f"{_MATCH}{_order_of(stretch)} LIMIT ?", values)]
-        if not rest:
-            return candidates
-        # As they are kept, so that none is read: a text of terms, one space between two.
-        wanted = [tuple(f" {term} " for term in _text_of(group).split()) for group in rest]
-        found: list[int] = []
-        for at in range(0, len(candidates), _LOOKED_AT_TOGETHER):
-            together = candidates[at : at + _LOOKED_AT_TOGETHER]
-            kept = self._kept_terms(together)
-            for each in together:
-                terms = f" {kept.get(each, '')} "
-                if all(any(term in terms for term in group) for group in wanted):
-                    found.append(each)
-            if len(found) >= limit:
-                break
-        return found[:limit]
-
-    async def entries(self, sequences: Sequence[int]) -> Sequence[LogEntry]:
-        """Entries of messages."""
-        marks = ", ".join("?" * len(sequences))
-        return self._find_all(f"{_SELECT} WHERE sequence IN ({marks})", tuple(sequences))
+        return self._select(selection, candidates=candidates, groups=groups)
 
     async def within(self, selection: LogSelection, stretch: Stretch) -> Sequence[LogEntry]:
         """Entries of a stretch that match, in its order."""
@@ -231,7 +209,14 @@ class SqliteLogReader:
         )
         return {sequence: terms or "" for sequence, terms in rows}
 
-    def _select(self, selection: LogSelection, stretch: Stretch | None = None) -> tuple[LogEntry, ...]:
+    def _select(
+        self,
+        selection: LogSelection,
+        stretch: Stretch | None = None,
+        *,
+        candidates: Sequence[int] | None = None,
+        groups: Sequence[Group] = (),
+    ) -> tuple[LogEntry, ...]:
         conditions: list[str] = []
         values: list[Value] = []
         for column, value in (
@@ -263,6 +248,13 @@ class SqliteLogReader:
         if stretch is not None:
             conditions.append("sequence BETWEEN ? AND ?")
             values += [stretch.low, stretch.high]
+        if candidates is not None:
+            conditions.append("sequence IN (SELECT value FROM json_each(?))")
+            values.append(_encode(candidates).decode())
+        for group in groups:
+            terms = _text_of(sorted(group)).split()
+            conditions.append(f"({' OR '.join([_HAS] * len(terms))})")
+            values += [part for term in terms for part in (term, f" {term} ")]
         where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
         order = "DESC" if selection.newest_first else "ASC"
         values.append(selection.limit)

@@ -1,7 +1,8 @@
 """The outbox on SQLite: hot statements written by hand.
 
 `is_head` is kept with every step, so that claiming looks at nothing that stands behind others. Who is next of a key is
-one look-up in `delivery_keys`, which holds what waits or is leased. Decision 0040 has the reasons.
+one look-up in `delivery_keys`, which holds what waits or is leased. What a partner has not got is counted with every
+step. Decisions 0040 and 0123 have the reasons.
 
 Conditions stand in the statements as in the partial indexes, which SQLite uses only then.
 """
@@ -23,6 +24,7 @@ from cimcare.exchange.outbox import (
     NewDelivery,
     Priority,
 )
+from cimcare.store.backlogs import Counts
 from cimcare.store.instants import from_micros, to_micros
 from cimcare.store.pending import Pending
 from cimcare.store.sqlite_session import CatchingUp, Session, Value
@@ -45,8 +47,22 @@ _LIVE_STATES = (*_OPEN_STATES, DeliveryState.DEAD)
 
 _SELECT = f"SELECT {_COLUMNS} FROM deliveries"  # noqa: S608 - constants only
 _FIND = f"{_SELECT} WHERE number = ?"
-_COUNTS = f"SELECT partner, state, count(*), min(number) FROM deliveries WHERE {_LIVE} GROUP BY partner, state"  # noqa: S608
-_NEXT_PARTNER = f"SELECT min(partner) FROM deliveries WHERE {_LIVE} AND partner > ?"  # noqa: S608 - constants only
+# The state is said as a range: of two equations, this one and that of what lives, SQLite takes the wrong one for the
+# index, and sorts all that lives.
+_FIRST_OF_STATE = (
+    f"(SELECT number FROM deliveries WHERE {_LIVE} AND partner = b.partner AND state >= '{{0}}' AND state <= '{{0}}'"  # noqa: S608
+    " ORDER BY partner, state, number LIMIT 1)"
+)
+_BACKLOGS = (
+    "SELECT partner, waiting, awaiting, dead, (SELECT created_at FROM deliveries WHERE number ="  # noqa: S608
+    f" min(ifnull({_FIRST_OF_STATE.format('waiting')}, 9e18), ifnull({_FIRST_OF_STATE.format('leased')}, 9e18)))"
+    " FROM backlogs AS b WHERE waiting > 0 OR awaiting > 0 OR dead > 0 ORDER BY partner"
+)
+_COUNT = (
+    "INSERT INTO backlogs (partner, waiting, awaiting, dead) VALUES (?, ?, ?, ?) ON CONFLICT (partner) DO UPDATE SET"
+    " waiting = waiting + excluded.waiting, awaiting = awaiting + excluded.awaiting, dead = dead + excluded.dead"
+)
+_REMOVE_EMPTY = "DELETE FROM backlogs WHERE waiting = 0 AND awaiting = 0 AND dead = 0"
 _COUNT_OPEN = f"SELECT count(*) FROM deliveries WHERE {_OPEN} AND partner = ? AND created_at >= ? AND created_at < ?"  # noqa: S608
 
 _INSERT = (
@@ -116,15 +132,20 @@ _SUCCEED = (
 )
 _FAIL = f"UPDATE deliveries SET state = 'waiting', due_at = ?, reason = ?, received = ? {_OF_ATTEMPT}"  # noqa: S608
 _RENEW = f"UPDATE deliveries SET due_at = ? {_OF_ATTEMPT}"  # noqa: S608 - constants only
-_EXPIRED = "SELECT number FROM deliveries WHERE state = 'awaiting' AND due_at <= ? ORDER BY due_at, number LIMIT ?"
+_EXPIRED = (
+    "SELECT number, partner FROM deliveries WHERE state = 'awaiting' AND due_at <= ? ORDER BY due_at, number LIMIT ?"
+)
 _BURY_AWAITING = "UPDATE deliveries SET state = 'dead', due_at = ?, reason = ? WHERE number = ?"
 _ABANDON = "UPDATE deliveries SET state = 'dead', due_at = ?, is_head = 1, reason = ? WHERE number = ?"
-_ANSWER = "UPDATE deliveries SET state = 'delivered', due_at = ? WHERE number = ? AND state = 'awaiting'"
+_ANSWER = (
+    "UPDATE deliveries SET state = 'delivered', due_at = ? WHERE number = ? AND state = 'awaiting' RETURNING partner"
+)
 _RESEND = (
     "UPDATE deliveries SET state = 'waiting', due_at = ?, is_head = ?, attempts_before = attempts WHERE number = ?"
 )
-_DISCARD = "UPDATE deliveries SET state = 'discarded', due_at = ?, reason = ? WHERE number = ? AND state = 'dead'"
-_SETTLE = "UPDATE deliveries SET state = 'delivered', due_at = ?, reason = ? WHERE number = ? AND state = 'dead'"
+_END_DEAD = (
+    "UPDATE deliveries SET state = ?, due_at = ?, reason = ? WHERE number = ? AND state = 'dead' RETURNING partner"
+)
 _REMOVE_ENDED = (
     "DELETE FROM deliveries WHERE number IN"  # noqa: S608 - constants only
     f" (SELECT number FROM deliveries WHERE {_ENDED} AND due_at < ? ORDER BY due_at, number LIMIT ?)"
@@ -167,40 +188,25 @@ class SqliteOutboxReader:
 
     async def backlogs(self) -> tuple[Backlog, ...]:
         """One for each partner that has any that wait, await or are dead."""
-        counts: dict[str, dict[str, tuple[int, int]]] = {}
-        for partner, state, number_of, first in self._session.all(_COUNTS):
-            counts.setdefault(partner, {})[state] = (number_of, first)
-        return tuple(self._backlog_of(partner, counts[partner]) for partner in sorted(counts))
+        return tuple(
+            Backlog(
+                partner=partner,
+                waiting=waiting,
+                awaiting=awaiting,
+                dead=dead,
+                oldest_at=None if oldest is None else from_micros(oldest),
+            )
+            for partner, waiting, awaiting, dead, oldest in self._session.all(_BACKLOGS)
+        )
 
     async def count_open(self, partner: str, since: datetime, until: datetime) -> int:
         """How many of a partner's wait, are leased or await."""
         counted: int = self._session.one(_COUNT_OPEN, (partner, to_micros(since), to_micros(until)))[0]
         return counted
 
-    def _backlog_of(self, partner: str, counts: dict[str, tuple[int, int]]) -> Backlog:
-        waiting = [counts[state] for state in ("waiting", "leased") if state in counts]
-        oldest_at = None
-        if waiting:
-            oldest = min(first for _, first in waiting)
-            oldest_at = from_micros(
-                self._session.one("SELECT created_at FROM deliveries WHERE number = ?", (oldest,))[0]
-            )
-        return Backlog(
-            partner=partner,
-            waiting=sum(number_of for number_of, _ in waiting),
-            awaiting=counts.get("awaiting", (0, 0))[0],
-            dead=counts.get("dead", (0, 0))[0],
-            oldest_at=oldest_at,
-        )
-
     def _partners(self) -> list[str]:
-        """Partners that have anything left, by a look-up each."""
-        partners: list[str] = []
-        last = ""  # no partner is without a name
-        while (found := self._session.one(_NEXT_PARTNER, (last,))[0]) is not None:
-            last = found
-            partners.append(last)
-        return partners
+        """Partners that have anything left."""
+        return [backlog[0] for backlog in self._session.all("SELECT partner FROM backlogs")]
 
     def _select(self, conditions: list[str], values: list[Value], selection: DeliverySelection) -> tuple[Delivery, ...]:
         order = "number DESC" if selection.newest_first else "number"
@@ -218,6 +224,7 @@ class SqliteOutbox(SqliteOutboxReader):
         super().__init__(CatchingUp(session, self.write))
         self._written = session
         self._last: int | None = None
+        self.counts = Counts()
         self._ended: list[tuple[str, str, int]] = []
         self.pending: Pending[tuple[int, NewDelivery, str]] = Pending()
 
@@ -239,6 +246,9 @@ class SqliteOutbox(SqliteOutboxReader):
         """Write what was not written yet."""
         self.let_go()
         self._write_new()
+        if sums := self.counts.sums():
+            self._written.run_each(_COUNT, sums)
+        self.counts.pending.note_written()
 
     def _write_new(self) -> None:
         waiting = self.pending.unwritten
@@ -288,6 +298,7 @@ class SqliteOutbox(SqliteOutboxReader):
             self._last = max(found[0] if found else 0, last[0] if last else 0)
         self._last += 1
         self.pending.add((self._last, new, _encode(new.object_keys).decode()))
+        self.counts.note(new.partner, None, DeliveryState.WAITING)
         return self._last
 
     async def claim(
@@ -315,6 +326,7 @@ class SqliteOutbox(SqliteOutboxReader):
         ended = [(number, partner, text) for number, attempt, partner, text in found if (number, attempt) in wanted]
         self._session.run(_SUCCEED, (to_micros(now), _encode([number for number, _, _ in ended]).decode()))
         for number, partner, text in ended:
+            self.counts.note(partner, DeliveryState.LEASED, DeliveryState.DELIVERED)
             self._ended += [(partner, key, number) for key in dict.fromkeys(_keys_of(text))]
         return frozenset(number for number, _, _ in ended)
 
@@ -339,13 +351,16 @@ class SqliteOutbox(SqliteOutboxReader):
 
     async def answer(self, number: int, *, now: datetime) -> bool:
         """The reply that was awaited has come."""
-        return self._session.run(_ANSWER, (to_micros(now), number)).rowcount == 1
+        row = self._session.one(_ANSWER, (to_micros(now), number))
+        return self._note(row, DeliveryState.AWAITING, DeliveryState.DELIVERED)
 
     async def expire(self, *, now: datetime, reason: str, limit: int) -> tuple[Delivery, ...]:
         """Make dead letters of those that got no reply in time."""
-        expired: list[tuple[int]] = self._session.all(_EXPIRED, (to_micros(now), limit))
-        self._session.run_each(_BURY_AWAITING, [(to_micros(now), reason, number) for (number,) in expired])
-        return tuple(_delivery_of(self._session.one(_FIND, row)) for row in expired)
+        expired: list[tuple[int, str]] = self._session.all(_EXPIRED, (to_micros(now), limit))
+        self._session.run_each(_BURY_AWAITING, [(to_micros(now), reason, number) for number, _ in expired])
+        for _, partner in expired:
+            self.counts.note(partner, DeliveryState.AWAITING, DeliveryState.DEAD)
+        return tuple(_delivery_of(self._session.one(_FIND, (number,))) for number, _ in expired)
 
     async def abandon(
         self,
@@ -372,6 +387,8 @@ class SqliteOutbox(SqliteOutboxReader):
         ]
         rows = tuple(merge(*found, key=lambda delivery: delivery.number))[:limit]
         self._session.run_each(_ABANDON, [(to_micros(now), reason, row.number) for row in rows])
+        for row in rows:
+            self.counts.note(row.partner, row.state, DeliveryState.DEAD)
         self._let_go([(row.partner, key, row.number) for row in rows for key in dict.fromkeys(row.object_keys)])
         return tuple(_delivery_of(self._session.one(_FIND, (row.number,))) for row in rows)
 
@@ -383,6 +400,7 @@ class SqliteOutbox(SqliteOutboxReader):
         keys = [(delivery.partner, key, number) for key in dict.fromkeys(delivery.object_keys)]
         is_head = not any(self._session.one(_IS_TAKEN, key) for key in keys)
         self._session.run(_RESEND, (to_micros(now), is_head, number))
+        self.counts.note(delivery.partner, DeliveryState.DEAD, DeliveryState.WAITING)
         self._session.run_each(_INSERT_KEY, keys)
         followers: Iterable[tuple[int | None]] = [self._session.one(_NEXT_OF_KEY, key) for key in keys]
         self._session.run_each(_DEMOTE, [(follower,) for (follower,) in followers if follower is not None])
@@ -390,14 +408,17 @@ class SqliteOutbox(SqliteOutboxReader):
 
     async def settle(self, number: int, *, now: datetime, reason: str) -> bool:
         """The answer to a dead letter has come after all."""
-        return self._session.run(_SETTLE, (to_micros(now), reason, number)).rowcount == 1
+        row = self._session.one(_END_DEAD, ("delivered", to_micros(now), reason, number))
+        return self._note(row, DeliveryState.DEAD, DeliveryState.DELIVERED)
 
     async def discard(self, number: int, *, now: datetime, reason: str) -> bool:
         """End a dead letter for good."""
-        return self._session.run(_DISCARD, (to_micros(now), reason, number)).rowcount == 1
+        row = self._session.one(_END_DEAD, ("discarded", to_micros(now), reason, number))
+        return self._note(row, DeliveryState.DEAD, DeliveryState.DISCARDED)
 
     async def remove_ended(self, before: datetime, *, limit: int) -> int:
         """Forget deliveries that were delivered or discarded before then."""
+        self._session.run(_REMOVE_EMPTY)
         return self._session.run(_REMOVE_ENDED, (to_micros(before), limit)).rowcount
 
     def _due(self, partner: str, now: int, limit: int, kinds: tuple[DeliveryKind, ...]) -> list[int]:
@@ -423,8 +444,16 @@ class SqliteOutbox(SqliteOutboxReader):
         if row is None:
             return False
         partner, text = row
+        self.counts.note(partner, DeliveryState.LEASED, state)
         self._ended += [(partner, key, number) for key in dict.fromkeys(_keys_of(text))]
         return True
+
+    def _note(self, row: tuple[str] | None, before: DeliveryState, after: DeliveryState) -> bool:
+        """Count a step of a delivery, of which the row has the partner; False without one."""
+        self._written.require_transaction()
+        if row is not None:
+            self.counts.note(row[0], before, after)
+        return row is not None
 
     def _let_go(self, keys: list[tuple[str, str, int]]) -> None:
         """Take keys of what waits no more away (partner, key, number); who stood behind them alone goes to the head."""

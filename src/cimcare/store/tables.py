@@ -25,7 +25,17 @@ from sqlalchemy import (
     text,
 )
 
-__all__ = ["METADATA", "audit", "deliveries", "delivery_keys", "ledger", "messages", "record_keys", "records"]
+__all__ = [
+    "METADATA",
+    "audit",
+    "backlogs",
+    "deliveries",
+    "delivery_keys",
+    "ledger",
+    "messages",
+    "record_keys",
+    "records",
+]
 
 METADATA = MetaData(
     naming_convention={
@@ -195,6 +205,19 @@ delivery_keys = Table(
     sqlite_with_rowid=False,
 )
 """Keys of the deliveries that wait or are leased, and of no others: which one of a key goes first is one look-up."""
+
+backlogs = Table(
+    "backlogs",
+    METADATA,
+    Column("partner", Text, nullable=False),
+    Column("waiting", BigInteger, nullable=False),
+    Column("awaiting", BigInteger, nullable=False),
+    Column("dead", BigInteger, nullable=False),
+    PrimaryKeyConstraint("partner"),
+    sqlite_with_rowid=False,
+)
+"""How many of a partner's deliveries wait or are leased, await their reply, or are dead: always equal to what stands in
+`deliveries`. It is written once a commit, and so costs the same however many there are."""
 
 ledger = Table(
     "ledger",

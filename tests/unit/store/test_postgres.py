@@ -123,7 +123,7 @@ async def test_a_user_without_rights_is_refused(postgres_server: PostgresServer,
 
 async def test_reader_needs_the_tables_of_a_hub(postgres_url: str) -> None:
     """Listing messages of the wrong database must not make tables there."""
-    with pytest.raises(DatabaseError, match='relation "audit" does not exist'):
+    with pytest.raises(DatabaseError, match='relation "backlogs" does not exist'):
         async with open_reader(postgres_url):
             pass
     async with operator(postgres_url) as connection:

@@ -538,6 +538,23 @@ async def looked_at(connection: "asyncpg.Connection[asyncpg.Record]", statement:
     return rows
 
 
+async def test_looking_at_backlogs_reads_no_more_rows_when_more_is_left(store: PostgresStore) -> None:
+    """The overview and the metrics ask all the time, the most when the most waits."""
+    assert store._connection is not None
+    connection = store._connection
+    for is_known in (False, True):  # with and without statistics
+        async with store.transaction() as transaction:
+            for number in range(2000):
+                await transaction.outbox.enqueue(a_delivery(f"{is_known} {number}", partner="GIS"))
+                await transaction.outbox.enqueue(a_delivery(f"{is_known} {number}", partner="CRM"))
+            for one in await transaction.outbox.claim("GIS", now=NOON, until=LATER, limit=500):
+                await transaction.outbox.bury(one.number, 1, now=NOON, reason="x", received=b"")
+        if is_known:
+            await connection.execute("ANALYZE deliveries, backlogs")
+        rows = await looked_at(connection, postgres_outbox._BACKLOGS)
+        assert sum(rows.values()) < 20, rows
+
+
 async def test_claiming_reads_no_more_rows_when_more_wait(store: PostgresStore) -> None:
     """A partner that was away for a week must not slow down the rest; 100,000 wait, and eight are looked for (G6)."""
     assert store._connection is not None

@@ -7,10 +7,14 @@ import pytest
 import sqlalchemy
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from cimcare.exchange.log import Outcome
+from cimcare.exchange.outbox import Backlog
 from cimcare.store import migrations, sqlite_file
 from cimcare.store.errors import DatabaseError
+from cimcare.store.instants import from_micros
+from cimcare.store.opening import open_store
 from cimcare.store.sqlite import SqliteStore, open_reader, path_of
 from cimcare.store.tables import METADATA
 from tests.support.stored import a_delivery, an_entry, is_defined_for_all
@@ -94,6 +98,44 @@ async def test_messages_of_an_early_release_are_there_after_the_upgrade(tmp_path
     async with store.transaction() as transaction:
         assert await transaction.log.append(an_entry(), b"") == 8
         assert await transaction.outbox.enqueue(a_delivery()) == 1
+    await store.close()
+
+
+_A_DELIVERY = (
+    "INSERT INTO deliveries (message, cause, partner, kind, object_keys, priority, address, verb, noun, message_id,"
+    " created_at, state, is_head, due_at, attempts, attempts_before, reason, received) VALUES (1, 1, '{}', 'event',"
+    " '[]', 0, '', '', '', '', {}, '{}', {}, 0, 0, 0, '', '')"
+)
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+async def test_an_upgrade_counts_what_partners_have_not_got(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """Dead letters of the release before are shown by this one."""
+    url = f"sqlite:///{tmp_path / 'hub.db'}" if kind == "sqlite" else request.getfixturevalue("postgres_url")
+
+    def write_as_before(connection: sqlalchemy.Connection) -> None:
+        migrations.upgrade(connection, to="0005")
+        states = ("waiting", "leased", "awaiting", "dead", "dead", "delivered", "discarded")
+        for at, state in enumerate(states, 1):
+            connection.exec_driver_sql(_A_DELIVERY.format("GIS", at, state, "true"))
+        connection.exec_driver_sql(_A_DELIVERY.format("CRM", 9, "delivered", "true"))
+
+    if kind == "sqlite":
+        engine = sqlalchemy.create_engine(url)
+        with engine.begin() as connection:
+            write_as_before(connection)
+        engine.dispose()
+    else:
+        there = create_async_engine(url.replace("postgresql:", "postgresql+asyncpg:", 1))
+        async with there.begin() as beside:
+            await beside.run_sync(write_as_before)
+        await there.dispose()
+    store = await open_store(url)
+    assert await store.reader.outbox.backlogs() == (
+        Backlog(partner="GIS", waiting=2, awaiting=1, dead=2, oldest_at=from_micros(1)),
+    )
     await store.close()
 
 
@@ -202,7 +244,7 @@ def test_reader_beside_the_hub_needs_tables_of_this_release(tmp_path: Path) -> N
     with engine.begin() as connection:
         migrations.upgrade(connection, to="0002")
     engine.dispose()
-    with pytest.raises(DatabaseError, match=r"hub\.db cannot be used: no such table: audit"):
+    with pytest.raises(DatabaseError, match=r"hub\.db cannot be used: no such table: backlogs"):
         open_reader(path)
 
 

@@ -2,8 +2,10 @@
 
 from datetime import timedelta
 
+import msgspec
 import pytest
 
+from cimcare.exchange.ports import Selection
 from cimcare.model.envelope import Header
 from cimcare.model.identity import MRID
 from cimcare.model.incident import IncidentOutage
@@ -12,7 +14,10 @@ from cimcare.model.nouns import Noun
 from cimcare.model.values import DateTimeInterval
 from cimcare.model.verbs import Verb
 from cimcare.systems.oms.accounts import EntryRecord, EntrySort, OutageSpan, note_entry
+from cimcare.systems.oms.devices import DEVICES
+from cimcare.systems.oms.importing import REVISIONS, customers_of, find_customers
 from cimcare.systems.oms.meters import take_meter_events
+from cimcare.systems.oms.operating import operate
 from cimcare.systems.oms.reliability import Reliability, count_customers, load_reliability
 from tests.unit.systems.outages import ControlRoom
 from tests.unit.systems.utility import MONDAY
@@ -128,3 +133,20 @@ async def test_an_outage_that_is_taken_back_has_interrupted_nobody(room: Control
     assert await room.state("F") == "cancelled"
     assert len(await room.interruptions("UP11-1")) == 1
     assert (await report(room)).unplanned.customer_minutes == 0
+
+
+async def test_customers_served_are_counted_with_the_network(room: ControlRoom) -> None:
+    """Indices of a quarter do not have to walk a model of a million points; switching makes no customers."""
+    assert await find_customers(room.records) == 8
+    for is_open in (True, False):
+        await operate(room.records, "F1", room.now, is_open=is_open)
+        devices = await room.records.select(DEVICES, Selection())
+        assert await count_customers(room.records) == customers_of(one.body for one in devices) == 8
+
+
+async def test_customers_of_a_network_of_an_earlier_release_are_counted_now(room: ControlRoom) -> None:
+    """What it imported does not say how many there are."""
+    (revision,) = await room.records.select(REVISIONS, Selection())
+    body = msgspec.structs.replace(revision.body, customers=None)
+    await room.records.save(REVISIONS, msgspec.structs.replace(revision, body=body))
+    assert await count_customers(room.records) == 8

@@ -24,6 +24,7 @@ from cimcare.systems.oms.estimates import Estimate, EstimateRules, Stage
 from cimcare.systems.oms.estimating import estimate_shown, is_storm, load_rules
 from cimcare.systems.oms.kinds import CLOSED, EXTENTS, INCIDENTS, OPEN, ExtentRecord
 from cimcare.systems.oms.restored import is_planned, start_of
+from cimcare.systems.oms.standing import GOING_ON
 from cimcare.systems.oms.works import WORKS
 from cimcare.systems.premises import PREMISES, PremisesRecord
 from cimcare.systems.wms.crews import CREWS, name_of_crew
@@ -37,6 +38,7 @@ __all__ = [
     "Progress",
     "Row",
     "Totals",
+    "find_open",
     "look_at_board",
     "rows_of",
     "select_rows",
@@ -183,15 +185,7 @@ async def look_at_board(records: Records, now: datetime) -> Board:
     Raises:
         StoreError: The database cannot be read.
     """
-    found: list[Stored[Incident]] = []
-    wanted = Selection(states=(OPEN,), limit=_PAGE)
-    while len(found) <= MOST_OPEN:
-        page = await records.select(INCIDENTS.collection, wanted)
-        found.extend(page)
-        if len(page) < _PAGE:
-            break
-        wanted = msgspec.structs.replace(wanted, after=page[-1].mrid)
-        await asyncio.sleep(0)  # messages wait meanwhile
+    found = await find_open(records, MOST_OPEN + 1)
     recent = Selection(states=(CLOSED,), since=now - _ENDED_WITHIN, limit=_MOST_ENDED, newest_first=True)
     ended = await records.select(INCIDENTS.collection, recent)
     rules = await load_rules(records)
@@ -203,6 +197,17 @@ async def look_at_board(records: Records, now: datetime) -> Board:
         rules=rules,
         is_storm=await is_storm(records, rules, now),
     )
+
+
+async def find_open(records: Records, most: int, *, newest_first: bool = False) -> tuple[Stored[Incident], ...]:
+    """Open incidents, that which began first before the others, or the other way round.
+
+    By the key of what is open: a state has no index, and to look for it would be to walk past all that has ended.
+    """
+    wanted = Selection(keys=((GOING_ON,),), limit=most, newest_first=newest_first)
+    mrids = [one.mrid for one in await records.select(EXTENTS, wanted)]
+    by_mrid = {one.mrid: one for one in await _select_all(records, INCIDENTS.collection, mrids)}
+    return tuple(by_mrid[mrid] for mrid in mrids if mrid in by_mrid)
 
 
 async def rows_of(records: Records, incidents: Iterable[Stored[Incident]]) -> tuple[Row, ...]:
@@ -220,13 +225,17 @@ async def rows_of(records: Records, incidents: Iterable[Stored[Incident]]) -> tu
 
 
 async def _find_all(records: Records, collection: Collection[BodyT], mrids: Iterable[MRID]) -> dict[MRID, BodyT]:
-    """These objects by their mRID, page by page."""
+    """These objects by their mRID."""
+    return {stored.mrid: stored.body for stored in await _select_all(records, collection, mrids)}
+
+
+async def _select_all(records: Records, collection: Collection[BodyT], mrids: Iterable[MRID]) -> list[Stored[BodyT]]:
+    """These objects, page by page; messages wait meanwhile."""
     wanted = tuple(dict.fromkeys(mrids))
-    found: dict[MRID, BodyT] = {}
+    found: list[Stored[BodyT]] = []
     for first in range(0, len(wanted), _PAGE):
         part = wanted[first : first + _PAGE]
-        page = await records.select(collection, Selection(mrids=part, limit=len(part)))
-        found.update((stored.mrid, stored.body) for stored in page)
+        found += await records.select(collection, Selection(mrids=part, limit=len(part)))
         await asyncio.sleep(0)
     return found
 

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from cimcare.console.incidents.board import Row, rows_of
+from cimcare.console.incidents.board import Row, find_open, rows_of
 from cimcare.exchange.ports import Key, Records, Selection, Stored
 from cimcare.model.identity import MRID
 from cimcare.model.incident import Incident
@@ -153,7 +153,7 @@ async def find_incident(records: Records, mrid: MRID, now: datetime, after: MRID
     minutes = reckon(row, [one.body for one in (*outs, *past)], now) if is_whole else None
     if word is not None and word.state == PENDING:
         minutes = None
-    others = await records.select(INCIDENTS.collection, Selection(states=(OPEN,), limit=MOST_LISTED, newest_first=True))
+    others = await find_open(records, MOST_LISTED, newest_first=True)
     return Seen(
         row=row,
         body=stored.body,

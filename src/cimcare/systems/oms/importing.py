@@ -35,6 +35,8 @@ __all__ = [
     "Imported",
     "Plan",
     "apply_plan",
+    "customers_of",
+    "find_customers",
     "find_revision",
     "has_network",
     "import_network",
@@ -44,9 +46,13 @@ __all__ = [
 
 
 class _Revision(msgspec.Struct, frozen=True, kw_only=True):
-    """How often the network was altered."""
+    """How often the network was altered, and how many customers it had when it was imported.
+
+    Switching moves customers from one device to another and makes none; None before the first import of this release.
+    """
 
     number: int
+    customers: int | None = None
 
 
 REVISIONS: Collection[_Revision] = Collection("oms.NetworkRevisions", _Revision)
@@ -169,8 +175,13 @@ async def apply_plan(records: Records, plan: Plan, now: datetime) -> bool:
         await _write(records, _POINTS, plan.wired.points(), plan.points, now)
         await _write(records, _DEVICES, plan.wired.devices, plan.devices, now)
         await _write(records, _PARTS, plan.wired.parts, plan.parts, now)
-        await raise_revision(records, now)
+        await raise_revision(records, now, customers=customers_of(plan.wired.devices))
     return True
+
+
+def customers_of(devices: Iterable[DeviceRecord]) -> int:
+    """Customers below these devices, each once: those that have no other device above count all that are below."""
+    return sum(device.customers for device in devices if device.upstream is None)
 
 
 async def find_revision(records: Records) -> int:
@@ -179,9 +190,17 @@ async def find_revision(records: Records) -> int:
     return stored.body.number if stored is not None else 0
 
 
-async def raise_revision(records: Records, now: datetime) -> None:
-    """Count that the network was altered, so that no plan made before is carried out."""
-    body = _Revision(number=await find_revision(records) + 1)
+async def find_customers(records: Records) -> int | None:
+    """Customers of the network, as they were counted when it was imported; None if they were not."""
+    stored = await records.find(REVISIONS, _ONLY)
+    return stored.body.customers if stored is not None else None
+
+
+async def raise_revision(records: Records, now: datetime, *, customers: int | None = None) -> None:
+    """Count that the network was altered, so that no plan made before is carried out; `customers` if these are new."""
+    if customers is None:
+        customers = await find_customers(records)
+    body = _Revision(number=await find_revision(records) + 1, customers=customers)
     await records.save(REVISIONS, Stored(mrid=_ONLY, body=body, created_at=now, modified_at=now))
 
 

@@ -16,6 +16,7 @@ from cimcare.systems.oms.counting import outs_of
 from cimcare.systems.oms.devices import DEVICES
 from cimcare.systems.oms.estimates import Estimate, churn_of
 from cimcare.systems.oms.estimating import ESTIMATES
+from cimcare.systems.oms.importing import customers_of, find_customers
 from cimcare.systems.oms.indices import (
     HISTORY_YEARS,
     Indices,
@@ -70,11 +71,13 @@ class Span(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def count_customers(records: Records) -> int:
-    """Customers served: those of the network model, failing that one for each of the premises of the directory."""
-    total = 0
-    async for device in _all(records, DEVICES, Selection(limit=_PAGE)):
-        if device.body.upstream is None:
-            total += device.body.customers
+    """Customers served: those of the network model, failing that one for each of the premises of the directory.
+
+    Those of the model were counted when it was imported; of one that an earlier release imported they are counted now.
+    """
+    total = await find_customers(records)
+    if total is None:
+        total = customers_of([device.body async for device in _all(records, DEVICES, Selection(limit=_PAGE))])
     if total:
         return total
     async for _ in _all(records, PREMISES, Selection(limit=_PAGE)):
