@@ -26,7 +26,7 @@ from cimcare.systems.objects import as_utc
 from cimcare.systems.oms.estimates import Estimate
 from cimcare.systems.oms.estimating import load_history
 from cimcare.systems.oms.kinds import CANCELLED, INCIDENTS, OPEN
-from cimcare.systems.oms.restored import RESTORATIONS, EvidenceKind
+from cimcare.systems.oms.restored import RESTORATIONS, SKEW, EvidenceKind, RestorationRecord
 from cimcare.systems.oms.standing import Standing, list_standings, where_of
 
 __all__ = ["Heard", "Past", "PastDelivery", "PastIncident", "look_back"]
@@ -205,15 +205,20 @@ async def _incidents(
     wanted = Selection(since=at - _BACK, until=at, newest_first=True, limit=_MOST_LOOKED_AT)
     page = await records.select(INCIDENTS.collection, wanted)
     since = page[-1].created_at if len(page) == _MOST_LOOKED_AT else at - _BACK
-    known = [await _incident(records, stored, at, standings.get(stored.mrid)) for stored in page]
+    # Whatever was changed last well before the instant, and is not open, had ended by then.
+    open_then = [stored for stored in page if stored.state == OPEN or stored.modified_at + SKEW > at]
+    ended = tuple(stored.mrid for stored in open_then if stored.state != OPEN)
+    words = await records.select(RESTORATIONS, Selection(mrids=ended, limit=len(ended))) if ended else ()
+    said = {word.mrid: word.body for word in words}
+    known = [_incident(stored, at, standings.get(stored.mrid), said.get(stored.mrid)) for stored in open_then]
     found = [one for one in known if one is not None]
     found.sort(key=lambda one: (-(one.customers or 0), one.began_at))
     shown = [await _with_estimates(records, one, at) for one in found[:_MOST_INCIDENTS]]
     return [*shown, *found[_MOST_INCIDENTS:]], since
 
 
-async def _incident(
-    records: Records, stored: Stored[Incident], at: datetime, standing: Standing | None
+def _incident(
+    stored: Stored[Incident], at: datetime, standing: Standing | None, word: RestorationRecord | None
 ) -> PastIncident | None:
     """The incident, if somebody knew of it by then and it had not ended."""
     body = stored.body
@@ -222,7 +227,7 @@ async def _incident(
         return None
     ended_at, how = None, ""
     if stored.state != OPEN:
-        ended_at, how = await _end(records, stored)
+        ended_at, how = _end(stored, word)
         if ended_at <= at:
             return None
     return PastIncident(
@@ -238,13 +243,11 @@ async def _incident(
     )
 
 
-async def _end(records: Records, stored: Stored[Incident]) -> tuple[datetime, str]:
+def _end(stored: Stored[Incident], word: RestorationRecord | None) -> tuple[datetime, str]:
     """When an incident ended: as was said, failing that when it was changed last."""
-    word = await records.find(RESTORATIONS, stored.mrid)
     if word is not None and stored.state != CANCELLED:
-        body = word.body
-        how = body.evidence.who if body.evidence.kind is EvidenceKind.CALLBACK else str(body.evidence)
-        return body.at, f"restored by {how}"
+        how = word.evidence.who if word.evidence.kind is EvidenceKind.CALLBACK else str(word.evidence)
+        return word.at, f"restored by {how}"
     return stored.modified_at, stored.state
 
 
