@@ -224,7 +224,7 @@ async def test_the_next_start_tells_only_what_differs(store: Store) -> None:
         await adopt(store, msgspec.structs.replace(settings, **own), NOON)
     assert len(await trail(store)) == 1
     await adopt(store, read_settings("hub.queue_limit = 6"), NOON)
-    assert [row[3] for row in await trail(store)] == ["hub.queue_limit: 1000 -> 5", "hub.queue_limit: 5 -> 6"]
+    assert [row[3] for row in await trail(store)] == ["hub.queue_limit: 2000 -> 5", "hub.queue_limit: 5 -> 6"]
     started = await load_started(store.reader.records)
     assert started is not None
     assert started["hub.queue_limit"] == "6"

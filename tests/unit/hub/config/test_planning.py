@@ -50,7 +50,7 @@ def test_what_needs_a_restart_is_told_apart() -> None:
     made = plan(current(""), wanted, started=STARTED)
     assert told(made) == ['+ partner billing: kind = "rest", url = "https://billing.example/in", source = "billing"']
     assert [change.describe() for change in made.restart] == [
-        "hub.queue_limit: 1000 -> 5",
+        "hub.queue_limit: 2000 -> 5",
         'systems.oms.source: "OMS" -> "X"',
     ]
     assert plan(current(""), wanted, started=STARTED, only="billing").restart == ()
