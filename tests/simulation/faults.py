@@ -53,11 +53,11 @@ def _acknowledged_before_the_commit() -> Iterator[None]:
 def _delivered_before_it_is_sent() -> Iterator[None]:
     original = delivering._Courier._attempt
 
-    async def attempt(courier: Any, delivery: Any, partner: Any) -> None:
+    async def attempt(courier: Any, delivery: Any, *more: Any) -> Any:
         house = courier._house
         async with house.store.transaction() as transaction:
             await book_delivered(transaction, delivery, now=house.clock())
-        await original(courier, delivery, partner)
+        return await original(courier, delivery, *more)
 
     with patch.object(delivering._Courier, "_attempt", attempt):
         yield
