@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from cimcare.errors import Finding, finding_of
-from cimcare.exchange.ports import EventHandler, Handler, Tick
+from cimcare.exchange.ports import EventHandler, Handler, News, Tick
 from cimcare.model.nouns import Noun, Role
 from cimcare.model.verbs import REQUEST_VERBS, Verb
 
@@ -13,12 +13,16 @@ __all__ = ["Dispatcher", "System"]
 
 
 class System(msgspec.Struct, frozen=True, kw_only=True):
-    """A built-in system: the role it plays, what it serves, what it listens to, and what it does by the clock."""
+    """A built-in system: the role it plays, what it serves, what it listens to, what it does by the clock.
+
+    `news` is what it holds back, to be told every few seconds; None if nothing.
+    """
 
     role: Role
     serves: Mapping[tuple[Verb, Noun], Handler]
     listens: Mapping[tuple[Verb, Noun], EventHandler]
     ticks: tuple[Tick, ...] = ()
+    news: News | None = None
 
 
 class Dispatcher:

@@ -25,6 +25,7 @@ __all__ = [
     "Handler",
     "Key",
     "NewID",
+    "News",
     "OwnEvent",
     "Records",
     "Selection",
@@ -210,3 +211,13 @@ at once, in a transaction of its own. What it says with FAILED is noted for the 
 did. It raises nothing for bad content; an error undoes its transaction alone. What is due is found by look-up, never by
 walking a collection. It may be called late, or twice in a row, and is not called for a role that a partner plays.
 """
+
+
+class News(msgspec.Struct, frozen=True, kw_only=True):
+    """What a system holds back for some seconds so as to tell of it together; `NEWS` of a system.
+
+    `is_waiting` looks whether there is any, `tell` tells of a bounded part of it, as a Tick does what it does.
+    """
+
+    is_waiting: Callable[[Records], Awaitable[bool]]
+    tell: Tick

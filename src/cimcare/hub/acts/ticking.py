@@ -12,7 +12,6 @@ from datetime import timedelta
 
 import structlog
 
-from cimcare.exchange.dispatch import System
 from cimcare.exchange.ports import Clock, Tick
 from cimcare.exchange.store import StoreError
 from cimcare.hub.acts.acting import Acting
@@ -22,7 +21,6 @@ from cimcare.model.nouns import Role
 
 __all__ = ["Ticking"]
 
-_TURN = "ticks"
 _ITS_OWN = 0.9
 """For this part of the time from one round to the next no other process begins one."""
 
@@ -32,8 +30,9 @@ class Ticking:
 
     Args:
         acting: Does the work.
-        systems: Whose ticks.
+        ticks: What is done, and by which system.
         turns: Which process has them in hand.
+        turn: The name of their turn.
         clock: Now.
         every: From one round to the next.
         logger: Where it is noted what went wrong.
@@ -43,15 +42,17 @@ class Ticking:
         self,
         *,
         acting: Acting,
-        systems: Sequence[System],
+        ticks: Sequence[tuple[Role, Tick]],
         turns: Turns,
+        turn: str,
         clock: Clock,
         every: timedelta,
         logger: structlog.typing.FilteringBoundLogger,
     ) -> None:
         self._acting = acting
-        self._ticks = tuple((system.role, tick) for system in systems for tick in system.ticks)
+        self._ticks = tuple(ticks)
         self._turns = turns
+        self._turn = turn
         self._clock = clock
         self._pause = _ITS_OWN * every
         self._log = logger
@@ -60,7 +61,7 @@ class Ticking:
         """Each tick once, and again those that have more, if no other process does so. Raises StoreError."""
         waiting = deque(each for each in self._ticks if self._acting.is_built_in(each[0]))
         began = self._clock()
-        if not waiting or not await self._turns.take(_TURN, began, self._pause):
+        if not waiting or not await self._turns.take(self._turn, began, self._pause):
             return
         while waiting:
             role, tick = waiting.popleft()
@@ -68,7 +69,7 @@ class Ticking:
                 waiting.append((role, tick))
             now = self._clock()
             if waiting and not timedelta() <= now - began < self._pause / 2:
-                if not await self._turns.keep(_TURN, now):
+                if not await self._turns.keep(self._turn, now):
                     return
                 began = now
 

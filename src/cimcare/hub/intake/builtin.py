@@ -15,7 +15,13 @@ Body = msgspec.Struct
 """Body of a stored object; the collection says which Struct it is."""
 
 SYSTEMS: tuple[System, ...] = tuple(
-    System(role=role, serves=part.SERVES, listens=part.LISTENS, ticks=getattr(part, "TICKS", ()))
+    System(
+        role=role,
+        serves=part.SERVES,
+        listens=part.LISTENS,
+        ticks=getattr(part, "TICKS", ()),
+        news=getattr(part, "NEWS", None),
+    )
     for role, part in ((Role.OMS, oms), (Role.WMS, wms), (Role.CIS, cis), (Role.THIRD_PARTY, third_party))
 )
 """All four, in the order in which they hear of events."""

@@ -44,6 +44,9 @@ _FIRST_RETENTION = timedelta(minutes=1)
 _FIRST_TICKS = timedelta(seconds=5)
 """Soon, for much may be due that nobody did while no hub ran."""
 
+_NEWS_EVERY = timedelta(seconds=2)
+"""How long what is held back so as to be told together may be held."""
+
 _MINUTE = timedelta(minutes=1)
 _READINESS_EVERY = timedelta(minutes=1)
 _FIRST_LOOK = timedelta(seconds=10)
@@ -111,10 +114,21 @@ class Upkeep:
         self._process = process
         self.ticking = Ticking(
             acting=acting,
-            systems=systems,
+            ticks=[(system.role, tick) for system in systems for tick in system.ticks],
             turns=self._turns,
+            turn="ticks",
             clock=clock,
             every=self._ticks_every,
+            logger=logger,
+        )
+        self._news = [system.news for system in systems if system.news is not None]
+        self._telling = Ticking(
+            acting=acting,
+            ticks=[(system.role, system.news.tell) for system in systems if system.news is not None],
+            turns=self._turns,
+            turn="news",
+            clock=clock,
+            every=_NEWS_EVERY,
             logger=logger,
         )
         self.watcher = Watcher(
@@ -137,6 +151,7 @@ class Upkeep:
             ("alarms", self.watcher.look, timedelta(), self._alarms_every),
             ("stale requests", self.settle, timedelta(), _STALE_EVERY),
             ("minutes", self.keep_minute, timedelta(), _MINUTE),
+            ("news", self.tell_news, _NEWS_EVERY, _NEWS_EVERY),
         ]
         if self._brokers():
             jobs.append(("brokers", self.note_brokers, timedelta(), _BROKERS_EVERY))
@@ -167,6 +182,13 @@ class Upkeep:
         """Keep how it stands now, if no other process has done so in this minute. Raises StoreError."""
         has_outages = all(partner.role is not Role.OMS for partner in self._partners())
         await keep_minute(self._store, self._clock(), has_outages=has_outages, keep=self._minutes_kept)
+
+    async def tell_news(self) -> None:
+        """Tell what is held back, if there is any and no other process does so. Raises StoreError."""
+        for news in self._news:
+            if await news.is_waiting(self._store.reader.records):  # most looks find nothing
+                await self._telling.round()
+                return
 
     async def settle(self) -> None:
         """End requests that nobody works on any more. Raises StoreError."""

@@ -13,6 +13,7 @@ from cimcare.systems.oms.devices import DEVICES, SERVICE_POINTS
 from cimcare.systems.oms.dispatching import cancel_incidents, change_incidents, close_incidents, create_incidents
 from cimcare.systems.oms.estimating import DURATIONS, ESTIMATE_RULES, ESTIMATES, VALIDITIES
 from cimcare.systems.oms.evidence import EVIDENCE
+from cimcare.systems.oms.holding import NEWS
 from cimcare.systems.oms.importing import REVISIONS
 from cimcare.systems.oms.kinds import EXTENTS, INCIDENTS, REPORTS, TICKETS
 from cimcare.systems.oms.looking import get_incidents
@@ -38,7 +39,7 @@ from cimcare.systems.oms.tickets import (
 from cimcare.systems.oms.ways import WAYS
 from cimcare.systems.oms.words import WORDS
 
-__all__ = ["COLLECTIONS", "LISTENS", "SERVES", "TICKS", "get_incidents", "take_meter_events"]
+__all__ = ["COLLECTIONS", "LISTENS", "NEWS", "SERVES", "TICKS", "get_incidents", "take_meter_events"]
 
 
 SERVES: dict[tuple[Verb, Noun], Handler] = {

@@ -172,7 +172,7 @@ class IncidentBook:
                 break
         await self._work.keep()
         await self._judge.flush()
-        return self._openings.events()
+        return await self._openings.events()
 
     async def _find_first(self) -> None:
         """Find out when incidents have begun whose first report has left them; once, however many have."""

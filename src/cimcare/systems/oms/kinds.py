@@ -6,7 +6,7 @@ import msgspec
 
 from cimcare.exchange.ports import Collection
 from cimcare.model.identity import MRID
-from cimcare.model.incident import Incident
+from cimcare.model.incident import Incident, TroubleTicketIdentity
 from cimcare.model.nouns import Noun, Role
 from cimcare.model.trouble_ticket import TroubleTicket
 from cimcare.rules.lifecycle import IncidentState, TicketState
@@ -23,6 +23,7 @@ __all__ = [
     "RESOLVED",
     "TICKETS",
     "ExtentRecord",
+    "Held",
     "ReportRecord",
 ]
 
@@ -88,6 +89,12 @@ class ReportRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
         return self.tickets > 0 or (self.off_at is not None and self.on_at is None)
 
 
+class Held(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What of an incident is yet to be told: these tickets are new in it, and how many are out may have changed."""
+
+    tickets: tuple[TroubleTicketIdentity, ...] = ()
+
+
 class ExtentRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What an incident covers, in numbers that do not grow with it. Its mRID is that of the incident.
 
@@ -103,6 +110,8 @@ class ExtentRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
     `service` is the premises of an incident that has no device. `is_unresolved`: the model does not know the place.
     `is_placed`: somebody has opened it, and no rule gives it another device.
+
+    `held` is what is yet to be told of it, if anything is.
     """
 
     premises: int = 0
@@ -126,6 +135,7 @@ class ExtentRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     is_unresolved: bool = False
     is_placed: bool = False
     pinned_since: datetime | None = None
+    held: Held | None = None
 
 
 REPORTS: Collection[ReportRecord] = Collection("oms.Reports", ReportRecord)
@@ -133,4 +143,5 @@ REPORTS: Collection[ReportRecord] = Collection("oms.Reports", ReportRecord)
 
 EXTENTS: Collection[ExtentRecord] = Collection("oms.Extents", ExtentRecord)
 """One for each incident. The key `going` leads to the open ones, `above` from a device to those at it and below it,
-`pinned` to those that are confirmed there, `unresolved` to those at places that the model does not know."""
+`pinned` to those that are confirmed there, `unresolved` to those at places that the model does not know, `held` to
+those of which something is yet to be told."""

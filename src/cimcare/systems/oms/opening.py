@@ -147,9 +147,9 @@ class Openings:
         """A ticket of which the message itself does not speak has another incident now."""
         self._shelf.tell_moved(ticket)
 
-    def events(self) -> tuple[Event, ...]:
-        """What has changed so far."""
-        return self._shelf.events()
+    async def events(self) -> tuple[Event, ...]:
+        """What has changed so far, and is to be told now."""
+        return await self._shelf.events()
 
 
 def _at_device(extent: ExtentRecord, device: DeviceRecord | None) -> ExtentRecord:

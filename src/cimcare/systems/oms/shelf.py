@@ -1,7 +1,8 @@
 """The incidents that the service of one message touches: read once, written at once, told of at the end.
 
 Each incident that has changed is told of once, however many of its tickets the message held, and all that have changed
-in one manner are told of in one message. An event names the tickets that are new in an incident, not all it has.
+in one manner are told of in one message. An event names the tickets that are new in an incident, not all it has. Who
+else has called in an incident of many is told later (`cimcare.systems.oms.holding`).
 
 Source: IEC 61968-8:2015, clause 5.3.
 """
@@ -27,6 +28,7 @@ from cimcare.model.verbs import Verb
 from cimcare.systems.identity import labels_of
 from cimcare.systems.merging import difference
 from cimcare.systems.oms.devices import DEVICE_TYPE
+from cimcare.systems.oms.holding import HELD, is_told_later, still_of, with_held
 from cimcare.systems.oms.kinds import (
     CANCELLED,
     CLOSED,
@@ -35,6 +37,7 @@ from cimcare.systems.oms.kinds import (
     OPEN,
     TICKETS,
     ExtentRecord,
+    Held,
 )
 from cimcare.systems.oms.standing import GOING_ON, customers_out
 
@@ -136,6 +139,8 @@ class Shelf:
                 keys |= {Key("above", extent.device)} | ({Key("pinned", extent.device)} if extent.is_pinned else set())
             elif extent.is_unresolved:
                 keys.add(Key("unresolved", "1"))
+            if extent.held is not None:
+                keys.add(HELD)
         stored = Stored(
             mrid=incident.mrid,
             body=extent,
@@ -146,7 +151,7 @@ class Shelf:
         )
         await self._context.records.save(EXTENTS, stored)
 
-    def events(self) -> tuple[Event, ...]:
+    async def events(self) -> tuple[Event, ...]:
         """What was opened, then what has changed, then tickets that have moved, then what has ended."""
         told: dict[Verb, list[Incident]] = {
             verb: [] for verb in (Verb.CREATED, Verb.CHANGED, Verb.CANCELED, Verb.CLOSED)
@@ -160,6 +165,13 @@ class Shelf:
             else:
                 shown = difference(before.body, stored.body) if stored is not before else None
                 said = sorted(self._restored.get(mrid, {}).items())
+                if not said and await self._is_held(before, stored, tickets):
+                    continue
+                held = (await self.extent(mrid)).held
+                if held is not None:
+                    shown = with_held(shown, stored.body)
+                    tickets = (*await still_of(self._context.records, mrid, held.tickets), *tickets)
+                    await self._save_extent(stored, msgspec.structs.replace(self._extents[mrid], held=None))
                 for number, (at, points) in enumerate(said, 1):
                     if number == len(said) and _end_of(stored.body) in (None, at):
                         shown = _with_points(shown or INCIDENTS.identity_only(stored.body), at, points)
@@ -182,6 +194,20 @@ class Shelf:
         # Who hears that an incident has ended has heard before which tickets are no longer of it.
         events[Verb.CHANGED] += moved
         return tuple(event for own in events.values() for event in own)
+
+    async def _is_held(
+        self, before: Stored[Incident], now: Stored[Incident], tickets: tuple[TroubleTicketIdentity, ...]
+    ) -> bool:
+        """Whether what there is to tell of an incident is told later; then it is kept until that."""
+        extent = await self.extent(now.mrid)
+        is_open = before.state == now.state == OPEN
+        if not is_open or not is_told_later(before.body, now.body, extent, len(tickets)):
+            return False
+        if tickets or now is not before:
+            known = extent.held.tickets if extent.held is not None else ()
+            held = Held(tickets=(*known, *tickets))
+            await self._save_extent(now, msgspec.structs.replace(extent, held=held))
+        return True
 
 
 def _end_of(body: Incident) -> datetime | None:
