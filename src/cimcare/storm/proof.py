@@ -200,6 +200,9 @@ async def read_ledger(asking: Asking, since: datetime) -> tuple[LedgerLine, ...]
     return tuple(LedgerLine(partner=key[0], account=key[1], **total) for key, total in sorted(sums.items()))
 
 
+_QUIET_SECONDS = 5.0
+"""For so long nothing may have come to any account."""
+
 _COLUMNS = ("received", "delivered", "waiting", "refused", "dead", "repeats", "missing")
 
 
@@ -219,11 +222,20 @@ def less(after: Iterable[LedgerLine], before: Iterable[LedgerLine]) -> tuple[Led
 
 
 async def wait_for_deliveries(asking: Asking, since: datetime, seconds: float) -> tuple[LedgerLine, ...]:
-    """The ledger once nothing waits any more, or after so many seconds."""
+    """The ledger once nothing waits any more and nothing has come for a moment, or after so many seconds.
+
+    What a hub tells by its clock, some seconds after the last message, belongs to the storm as well.
+    """
     loop = asyncio.get_running_loop()
     until = loop.time() + seconds
+    moment = min(_QUIET_SECONDS, seconds / 4)
+    known: tuple[LedgerLine, ...] = ()
+    quiet_since = loop.time()
     while True:
         lines = await read_ledger(asking, since)
-        if not any(line.waiting for line in lines) or loop.time() >= until:
+        now = loop.time()
+        if lines != known or any(line.waiting for line in lines):
+            known, quiet_since = lines, now
+        if now - quiet_since >= moment or now >= until:
             return lines
         await asyncio.sleep(min(1.0, max(seconds / 10, 0.05)))
