@@ -155,7 +155,7 @@ class Upkeep:
             jobs += self._jobs_behind_the_door()
         if self._duty.takes:
             jobs += self._jobs_at_the_door()
-        self._tasks = [asyncio.create_task(self._repeat(*job)) for job in jobs]
+        self._tasks = [asyncio.create_task(self._repeat(*job), name=job[0]) for job in jobs]
 
     def _jobs_at_the_door(self) -> list[_Job]:
         jobs: list[_Job] = [("readiness", self.check, min(_FIRST_LOOK, self._alarms_every), _READINESS_EVERY)]
