@@ -32,7 +32,7 @@ storm: $(STAMP) ## Play the worst hour of a storm against a utility on this mach
 	@$(BIN)/cimcare storm --profile isaias --here --workers 2 --report storm.html --out storm.json $(ARGS)
 
 million: $(STAMP) ## Send a million tickets an hour for five minutes (ARGS="--minutes 60" for the hour)
-	@$(BIN)/cimcare storm --profile million --minutes 5 --here --workers 2 --report million.html --out million.json $(ARGS)
+	@$(BIN)/cimcare storm --profile million --minutes 5 --here --workers 1 --couriers 1 --report million.html --out million.json $(ARGS)
 
 test: $(STAMP) ## Run the tests with branch coverage (ARGS="--no-cov tests/unit" for some of them)
 	@./scripts/test-services install

@@ -34,13 +34,15 @@ from cimcare.console.pages import console_pages
 from cimcare.hub.serving.lifespan import serve
 from cimcare.hub.config.settings import read_settings
 from cimcare.hub.serving.workers import serve_workers
-settings, workers = read_settings(sys.argv[1]), int(sys.argv[2])
+settings, workers, couriers = read_settings(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 def tell(address):
     print(address, flush=True)
-if workers == 1:
+if workers == 1 and not couriers:
     serve(settings, on_start=tell, pages=console_pages)
 else:
-    serve_workers(settings, workers=workers, on_start=tell, program="cimcare.console.worker")
+    serve_workers(
+        settings, workers=workers, couriers=couriers, on_start=tell, program="cimcare.console.worker"
+    )
 """
 
 
@@ -88,13 +90,14 @@ def hub_process(
     seed_town: bool = False,
     database: str = "",
     workers: int = 1,
+    couriers: int = 0,
     environment: Mapping[str, str] | None = None,
 ) -> Iterator[HubProcess]:
     """Start a hub as a process and wait until it listens; whatever becomes of it, it is gone afterwards."""
     text = settings_text(folder, more, seed_town=seed_town, database=database)
     with (folder / "hub.log").open("a") as log:
         process = subprocess.Popen(
-            [sys.executable, "-c", _PROGRAM, text, str(workers)],
+            [sys.executable, "-c", _PROGRAM, text, str(workers), str(couriers)],
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,

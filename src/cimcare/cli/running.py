@@ -51,6 +51,13 @@ def _load(config: Path | None, **given: object) -> Settings:
     help="Hub processes behind the address, all on the one database.",
 )
 @click.option(
+    "--couriers",
+    type=click.IntRange(0, 64),
+    default=0,
+    show_default=True,
+    help="Processes that carry deliveries, and take no messages; with none, the workers carry them.",
+)
+@click.option(
     "--schema-dir",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Directory with your own XSD files; they replace the built-in ones of the same target namespace.",
@@ -62,6 +69,7 @@ def serve(
     port: int | None,
     database: str | None,
     workers: int,
+    couriers: int,
     schema_dir: Path | None,
 ) -> None:
     """Run the hub with its built-in systems until SIGTERM or SIGINT.
@@ -73,10 +81,16 @@ def serve(
         schema = msgspec.structs.replace(settings.schema, directory=str(schema_dir))
         settings = msgspec.structs.replace(settings, schema=schema)
     try:
-        if workers == 1:
+        if workers == 1 and not couriers:
             serve_hub(settings, on_start=click.echo, pages=console_pages)
         else:
-            serve_workers(settings, workers=workers, on_start=click.echo, program="cimcare.console.worker")
+            serve_workers(
+                settings,
+                workers=workers,
+                couriers=couriers,
+                on_start=click.echo,
+                program="cimcare.console.worker",
+            )
     except CimcareError as error:
         fail(error, code=1)
 

@@ -98,6 +98,13 @@ def _read_api(context: click.Context, parameter: click.Parameter, url: str) -> s
     help="Start a utility on this machine for it: a hub, the partners of the profile, and a town to call from.",
 )
 @click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Hub processes of --here.")
+@click.option(
+    "--couriers",
+    type=click.IntRange(0, 64),
+    default=0,
+    show_default=True,
+    help="Processes of --here that carry deliveries and take no messages.",
+)
 @click.option("--database", default="", help="Database of --here.  [default: a new one in a temporary folder]")
 @click.option(
     "--scale", type=click.FloatRange(0, 100, min_open=True), default=1.0, show_default=True, help="Part of it."
@@ -201,6 +208,7 @@ def storm(
     url: str | None,
     here: bool,
     workers: int,
+    couriers: int,
     database: str,
     scale: float,
     seed: int,
@@ -291,7 +299,9 @@ def storm(
         if url is not None:
             result = run_storm(order, aim(url), tls=_tls(url, ca_file, certificate_file), place=place)
         else:
-            with running_stage(profile, scale, database=database, workers=workers, tell=_tell) as stage:
+            with running_stage(
+                profile, scale, database=database, workers=workers, couriers=couriers, tell=_tell
+            ) as stage:
                 result = run_storm(order, aim(stage.address), stage=stage)
     except CimcareError as error:
         fail(error, code=1)

@@ -3,7 +3,7 @@
 import asyncio
 import random
 import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -25,6 +25,7 @@ from cimcare.hub.config.configuration import adopt, in_force
 from cimcare.hub.config.notice_settings import open_channels
 from cimcare.hub.config.settings import Settings
 from cimcare.hub.config.subscribing import Subscribing
+from cimcare.hub.duty import Duty
 from cimcare.hub.following import Follower
 from cimcare.hub.intake.builtin import SYSTEMS
 from cimcare.hub.intake.listening import BrokerState, Listener
@@ -32,7 +33,9 @@ from cimcare.hub.intake.passing import Circuits, Passing
 from cimcare.hub.intake.pipeline import Pipeline
 from cimcare.hub.intake.setup import setup_of
 from cimcare.hub.intake.suspects import StoredSuspects
+from cimcare.hub.intake.telling import Written
 from cimcare.hub.metrics import Metrics
+from cimcare.hub.operation.circuit_states import SharedCircuits
 from cimcare.hub.operation.doctor import Doctor, metrics_of
 from cimcare.hub.operation.readiness_facts import Gatherer
 from cimcare.hub.operation.upkeep import Upkeep
@@ -110,8 +113,10 @@ class Hub:
         listeners: Sequence[Listener],
         taking_again: TakingAgain,
         app: AsgiApp,
+        duty: Duty,
     ):
         self.settings = settings
+        self.duty = duty
         self.pipeline = pipeline
         self.couriers = couriers
         self.queries = queries
@@ -144,8 +149,10 @@ class Hub:
         open_session: OpenSession = open_session,
         adopts: bool = True,
         pages: Pages = no_pages,
+        duty: Duty = Duty.ALL,
+        on_put: Callable[[], None] = lambda: None,
     ) -> "Hub":
-        """Open the database, give the CIS its town if that is wanted, put all parts together and begin to deliver.
+        """Open the database, give the CIS its town if that is wanted, put all parts together and begin to work.
 
         Args:
             settings: All settings.
@@ -160,6 +167,8 @@ class Hub:
             adopts: Whether partners and subscriptions of the settings are put in force; else those are that the
                 database has, as for a process that takes the place of one that died.
             pages: More pages, such as those of the console.
+            duty: Which part of the work is done here.
+            on_put: Told each time that something was put into the outbox, once it is on disk.
 
         Raises:
             DatabaseError: The database cannot be used.
@@ -169,7 +178,7 @@ class Hub:
         new_id = new_id or _random_id
         chance = chance or random.SystemRandom()
         catalog = Catalog(Path(settings.schema.directory) if settings.schema.directory else None)
-        metrics = Metrics()
+        metrics = Metrics(duty)
         store = store or await open_store(settings.database, on_commit=metrics.observe_commit)
         try:
             if adopts:
@@ -224,6 +233,12 @@ class Hub:
             logger=logger,
             on_attempt=metrics.count_delivery,
         )
+
+        def take_over(names: Collection[str], written: Collection[Written] = ()) -> None:
+            if duty.carries:
+                couriers.take_over(names, written)
+            on_put()
+
         pipeline = Pipeline(
             store=store,
             setup=setup,
@@ -234,10 +249,12 @@ class Hub:
             new_id=new_id,
             metrics=metrics,
             logger=logger,
-            on_put=couriers.take_over,
+            on_put=take_over,
         )
         process = new_id()
         turns = Turns(store, process)
+        shared = SharedCircuits(store, circuits, process, clock)
+        share_circuits = {Duty.ALL: None, Duty.TAKE: shared.look, Duty.CARRY: shared.note}[duty]
 
         async def hold_turn(name: str, lease: timedelta) -> bool:
             return await turns.keep(name, clock()) or await turns.take(name, clock(), lease)
@@ -254,6 +271,7 @@ class Hub:
                 chance=chance,
                 logger=logger,
                 suspects=StoredSuspects(store, clock),
+                listens=duty.takes,
                 on_taken=metrics.count_broker_message,
             )
             for outlet in outlets
@@ -276,7 +294,7 @@ class Hub:
             brokers=settings.brokers,
             on_change=follower.look,
         )
-        acting = Acting(store=store, setup=lambda: pipeline.setup, clock=clock, new_id=new_id, on_put=couriers.wake)
+        acting = Acting(store=store, setup=lambda: pipeline.setup, clock=clock, new_id=new_id, on_put=take_over)
         metering = Metering(
             store=store,
             setup=lambda: pipeline.setup,
@@ -284,7 +302,7 @@ class Hub:
             window=timedelta(days=settings.hub.repeat_window_days),
             clock=clock,
             new_id=new_id,
-            on_put=couriers.wake,
+            on_put=take_over,
         )
         audiences: list[Audience] = []
 
@@ -301,7 +319,7 @@ class Hub:
             sources=sources,
             context=settings.hub.context,
             address=settings.hub.address,
-            circuits=circuits.all,
+            circuits=shared.all,
             is_busy=lambda: pipeline.waiting > settings.hub.queue_limit // 10,
             brokers=states,
             clock=clock,
@@ -316,7 +334,7 @@ class Hub:
                 settings=settings,
                 catalog=catalog,
                 clock=clock,
-                circuits=circuits.all,
+                circuits=shared.all,
                 overload=lambda: _overload(pipeline, settings),
                 brokers=states,
             ),
@@ -337,6 +355,8 @@ class Hub:
             process=process,
             logger=logger,
             doctor=doctor,
+            duty=duty,
+            share_circuits=share_circuits,
             on_alarms=audience.announce,
         )
         asking = Asking(
@@ -375,7 +395,7 @@ class Hub:
             acting=acting,
             subscribing=subscribing,
             setup=lambda: pipeline.setup,
-            circuits=circuits.all,
+            circuits=shared.all,
             open_audience=open_audience,
             clock=clock,
             new_id=new_id,
@@ -391,7 +411,7 @@ class Hub:
                 subscribing,
                 viewing,
                 MarketPages(store.reader, viewing, acting, clock),
-                OperatorPages(store.reader, circuits.all, clock),
+                OperatorPages(store.reader, shared.all, clock),
                 AlarmPages(store.reader, upkeep.watcher, audience),
                 ReadinessPages(doctor),
                 BrokerPages(store.reader, states, process, clock),
@@ -435,17 +455,25 @@ class Hub:
                 logger=logger,
             ),
             app=endpoints,
+            duty=duty,
         )
-        for outlet in outlets:
-            outlet.link.start()
-        for listener in listeners:
-            listener.start()
-        hub._taking_again.start()
-        couriers.start()
-        follower.start(settings.delivery.poll_seconds)
-        upkeep.start()
-        notifier.start()
+        hub._start()
         return hub
+
+    def _start(self) -> None:
+        """Begin with what is to be done here."""
+        for outlet in self._outlets:
+            outlet.link.start()
+        if self.duty.takes:
+            for listener in self.listeners:
+                listener.start()
+        if self.duty.carries:
+            self._taking_again.start()
+            self.couriers.start()
+        self._follower.start(self.settings.delivery.poll_seconds)
+        self.upkeep.start()
+        if self.duty.carries:
+            self.notifier.start()
 
     def end_streams(self) -> None:
         """End all streams to clients, which would have no end by themselves."""

@@ -15,6 +15,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from cimcare.exchange.outbox import Backlog
 from cimcare.exchange.partners import BROKER, DIRECT
+from cimcare.hub.duty import Duty
 from cimcare.model.nouns import Noun
 from cimcare.model.verbs import Verb
 
@@ -59,7 +60,7 @@ class Metrics:
 
     content_type = CONTENT_TYPE_LATEST
 
-    def __init__(self) -> None:
+    def __init__(self, duty: Duty = Duty.ALL) -> None:
         self._registry = CollectorRegistry()
         self._messages = Counter(
             "cimcare_messages",
@@ -86,7 +87,14 @@ class Metrics:
             registry=self._registry,
             multiprocess_mode="livesum",
         )
-        self._workers.set(1)
+        self._workers.set(duty.takes)
+        self._couriers = Gauge(
+            "cimcare_couriers",
+            "Processes that carry deliveries and take no messages.",
+            registry=self._registry,
+            multiprocess_mode="livesum",
+        )
+        self._couriers.set(duty is Duty.CARRY)
         self._attempts = Counter(
             "cimcare_deliveries",
             "Attempts to deliver, by what became of them.",

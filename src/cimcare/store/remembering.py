@@ -129,6 +129,8 @@ class RememberingRecords(Generic[RowT]):
         self._order = 0
         self._encoded: dict[_Name, Encoded] = {}
         self._steps: list[_Step] = []
+        self.has_written = False
+        """Whether the database was given anything, or removed it, since `note_end`; also if that was undone since."""
 
     # ------------------------------------------------------------------------------------------------- the port
 
@@ -190,6 +192,7 @@ class RememberingRecords(Generic[RowT]):
         if mrid in self._unwritten.get(collection.name, ()):
             await self._write_some(collection.name, lambda one, _: one == mrid)
         await self._rows.remove(collection.name, mrid)
+        self.has_written = True
         self._note(name, self._known.get(name))
         self._known[name] = _NOTHING
 
@@ -236,8 +239,13 @@ class RememberingRecords(Generic[RowT]):
         if known.id is None:
             self._unseen.setdefault(name[0], set()).add(name[1])
 
+    def note_end(self) -> None:
+        """A transaction of the database was committed. What is remembered holds in the next one too."""
+        self.has_written = False
+
     def forget(self) -> None:
         """Others may have written since, or the database has undone everything."""
+        self.has_written = False
         self._known.clear()
         self._unwritten.clear()
         self._unwritten_keys.clear()
@@ -310,6 +318,7 @@ class RememberingRecords(Generic[RowT]):
             encoded = self._encoded.pop(name, None) or self._rows.encode(known.stored)
             objects.append(Written(name[0], known.stored, encoded, known.id or None, known.had))
         numbers = await self._rows.write(objects)
+        self.has_written = True
         for name, one, number in zip(names, objects, numbers, strict=True):
             self._note(name, self._known[name])
             self._known[name] = _Known(one.stored, number, one.stored.keys)

@@ -30,7 +30,14 @@ from cimcare.store.sqlite_ledger import SqliteLedger, SqliteLedgerReader
 from cimcare.store.sqlite_log import SqliteLog, SqliteLogReader
 from cimcare.store.sqlite_outbox import SqliteOutbox, SqliteOutboxReader
 from cimcare.store.sqlite_records import SqliteRecords, SqliteRow
-from cimcare.store.sqlite_session import Session, WritingSession, is_busy, store_error
+from cimcare.store.sqlite_session import (
+    Session,
+    WritingSession,
+    is_busy,
+    objects_version,
+    raise_objects_version,
+    store_error,
+)
 from cimcare.store.turns import Turns
 
 __all__ = ["SqliteStore", "open_reader", "path_of"]
@@ -48,6 +55,9 @@ _PAGES_TOGETHER = 64
 """Free pages given back at once: one MiB."""
 
 _INCREMENTAL = 2
+
+_UNKNOWN = -1
+"""No version of the objects."""
 
 
 class _Reading:
@@ -79,6 +89,8 @@ class _Writing:
             self.ledger.pending,
             self.audit.pending,
         )
+        self._objects = _UNKNOWN
+        self._raised = _UNKNOWN
         self._undo_message = self._mark()
 
     def begin(self) -> None:
@@ -100,6 +112,8 @@ class _Writing:
     def write(self) -> None:
         """Give the database what waits in memory for the commit."""
         _at_once(self.records.write())
+        if self.records.has_written:
+            self._raised = raise_objects_version(self._session)
         self.log.write()
         self.outbox.write()
         self.ledger.write()
@@ -111,16 +125,31 @@ class _Writing:
 
     def note_end(self) -> None:
         """A transaction of the database was committed."""
+        if self._raised != _UNKNOWN:
+            self._objects, self._raised = self._raised, _UNKNOWN
+        self.records.note_end()
+        self._forget_ends()
+
+    def note_others(self, objects: int) -> None:
+        """Others have written. Objects are remembered if theirs is the version that is known here."""
+        if objects != self._objects:
+            self.records.forget()
+            self._objects = objects
+        self.outbox.drop_ended()
+        self._forget_ends()
+
+    def forget(self) -> None:
+        """The database has undone everything."""
+        self._objects = self._raised = _UNKNOWN  # whatever it says of a commit that failed
+        self.records.forget()
+        self.outbox.drop_ended()
+        self._forget_ends()
+
+    def _forget_ends(self) -> None:
         for pending in self._pending:
             pending.clear()
         self.outbox.forget_last()
         self.audit.forget_end()
-
-    def forget(self) -> None:
-        """Others may have written, or the database has undone everything."""
-        self.records.forget()
-        self.outbox.drop_ended()
-        self.note_end()
 
     @asynccontextmanager
     async def savepoint(self) -> AsyncIterator[None]:
@@ -296,15 +325,20 @@ class SqliteStore:
         return True
 
     def _look_for_others(self) -> None:
-        """What is remembered holds as long as no other process has written: the file has another version then."""
+        """What is remembered holds as long as no other process has written: the file has another version then.
+
+        Objects hold for longer, until another process has written objects.
+        """
         try:
             version: int = self._writer.execute("PRAGMA data_version").fetchone()[0]
+            if version == self._version:
+                return
+            objects = objects_version(self._writer)
         except sqlite3.Error as error:
             self._writer.rollback()
             raise store_error(self._path, error) from error
-        if version != self._version:
-            self._version = version
-            self._written.forget()
+        self._version = version
+        self._written.note_others(objects)
 
     def _undo(self) -> None:
         """Undo the message that failed. Its neighbours stay, unless the database has undone everything."""

@@ -11,7 +11,7 @@ import sqlalchemy
 
 from cimcare.store import migrations
 from cimcare.store.errors import DatabaseError
-from cimcare.store.sqlite_session import is_busy
+from cimcare.store.sqlite_session import is_busy, version_after
 from cimcare.store.urls import shown_url
 
 __all__ = ["connect_reader", "connect_writer", "path_of", "upgrade"]
@@ -106,6 +106,8 @@ def upgrade(path: Path, busy_timeout_seconds: float) -> None:
                 return
             connection.exec_driver_sql("BEGIN IMMEDIATE")  # of hubs that start together one upgrades
             migrations.upgrade(connection)
+            raised = version_after(connection.exec_driver_sql("PRAGMA user_version").scalar_one())
+            connection.exec_driver_sql(f"PRAGMA user_version = {raised}")  # of the objects; they may have been changed
             connection.commit()
 
     try:

@@ -7,7 +7,21 @@ from typing import Any, TypeAlias
 
 from cimcare.exchange.store import StoreError
 
-__all__ = ["CatchingUp", "Session", "Value", "Values", "WritingSession", "is_busy", "store_error"]
+__all__ = [
+    "CatchingUp",
+    "Session",
+    "Value",
+    "Values",
+    "WritingSession",
+    "is_busy",
+    "objects_version",
+    "raise_objects_version",
+    "store_error",
+    "version_after",
+]
+
+_HIGHEST_VERSION = 0x7FFFFFFF
+"""SQLite keeps 32 bits with a sign."""
 
 Value: TypeAlias = str | int | bytes | None
 Values: TypeAlias = Sequence[Value] | Mapping[str, Value]
@@ -109,6 +123,31 @@ class CatchingUp(Session):
     def require_transaction(self) -> None:
         """Raise StoreError if the transaction has ended."""
         self._session.require_transaction()
+
+
+def objects_version(connection: sqlite3.Connection) -> int:
+    """Version of the objects in the file. It rises with each commit in which objects were written or removed.
+
+    It stands in the head of the file, where SQLite has room for a number of the program, and so costs no table. Raises
+    sqlite3.Error.
+    """
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    return version
+
+
+def raise_objects_version(session: Session) -> int:
+    """Raise it in the transaction that is open; what it is then. Raises StoreError.
+
+    It goes by what stands in the file, so that no version is given twice whatever became of an earlier commit.
+    """
+    version = version_after(session.one("PRAGMA user_version")[0])
+    session.run(f"PRAGMA user_version = {version}")
+    return version
+
+
+def version_after(version: int) -> int:
+    """The version of objects that follows another; after very many it begins anew."""
+    return (version + 1) & _HIGHEST_VERSION
 
 
 def is_busy(error: sqlite3.Error) -> bool:

@@ -116,6 +116,7 @@ def running_stage(
     *,
     database: str = "",
     workers: int = 1,
+    couriers: int = 0,
     tell: Callable[[str], None] = lambda _: None,
 ) -> Iterator[Stage]:
     """Start a utility; it is gone afterwards, whatever happens, but for a database that was named.
@@ -134,7 +135,11 @@ def running_stage(
         config.write_text(_settings(database or f"sqlite:///{folder / 'storm.db'}", partners), encoding="utf-8")
         tell("starting a utility on this machine")
         hub = stack.enter_context(
-            _process("serve", "--config", str(config), "--workers", str(workers), folder=folder, log=folder / "hub.log")
+            _process(
+                *("serve", "--config", str(config), "--workers", str(workers), "--couriers", str(couriers)),
+                folder=folder,
+                log=folder / "hub.log",
+            )
         )
         address = _address(hub, "hub", folder / "hub.log")
         town = town_of(profile, scale)

@@ -1,6 +1,6 @@
 """A hub without sockets, whose clock and identifiers the test holds."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from cimcare.exchange.sending import Sender
 from cimcare.exchange.store import Store
 from cimcare.exchange.subscriptions import Subscription
 from cimcare.hub.app import Hub
+from cimcare.hub.duty import Duty
 from cimcare.hub.rest.inside import Inside, Pages, no_pages
 from cimcare.model.envelope import AnyMessage, FaultMessage, ResponseMessage
 from cimcare.store.opening import open_store
@@ -56,6 +57,8 @@ class HeldHub:
         partners: Sequence[Partner] = (),
         subscriptions: Sequence[Subscription] = (),
         pages: Pages = no_pages,
+        duty: Duty = Duty.ALL,
+        on_put: Callable[[], None] = lambda: None,
     ) -> None:
         capture = structlog.testing.LogCapture()
         self.logged = capture.entries
@@ -79,6 +82,8 @@ class HeldHub:
             store=self.store,
             sender=sender,
             pages=look_inside,
+            duty=duty,
+            on_put=on_put,
         )
 
     def replace(self, **means: object) -> None:

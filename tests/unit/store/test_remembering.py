@@ -10,11 +10,12 @@ import msgspec
 import pytest
 
 from cimcare.exchange.ports import Collection, Key, Records, Selection, Stored
-from cimcare.exchange.store import Store
+from cimcare.exchange.store import Store, StoreError
 from cimcare.model.identity import MRID
 from cimcare.store.opening import open_store
 from cimcare.store.sqlite import SqliteStore
-from cimcare.store.sqlite_session import Session
+from cimcare.store.sqlite_session import Session, version_after
+from tests.support.stored import a_delivery
 
 NOON = datetime(2030, 6, 1, 12, tzinfo=UTC)
 
@@ -98,6 +99,128 @@ async def test_what_another_process_has_written_is_seen(tmp_path: Path, store: S
                     assert before.body.text == (f"here {number}" if mine is other else f"there {number - 1}")
                 await transaction.records.save(THINGS, a_thing("a", text=text))
     await other.close()
+
+
+@pytest.fixture
+async def other(tmp_path: Path, store: SqliteStore) -> AsyncIterator[SqliteStore]:
+    """Another process on the same file."""
+    other = SqliteStore.open(tmp_path / "hub.db")
+    yield other
+    await other.close()
+
+
+async def find_text(store: Store, mrid: str = "a") -> str | None:
+    """What a message finds."""
+    async with store.transaction() as transaction:
+        found = await transaction.records.find(THINGS, MRID(mrid))
+    return found.body.text if found is not None else None
+
+
+async def save_text(store: Store, text: str) -> None:
+    async with store.transaction() as transaction:
+        await transaction.records.save(THINGS, a_thing("a", text=text))
+
+
+async def put_delivery(store: Store) -> None:
+    async with store.transaction() as transaction:
+        await transaction.outbox.enqueue(a_delivery())
+
+
+async def test_objects_are_remembered_while_others_write_no_objects(
+    store: SqliteStore, other: SqliteStore, statements: list[str]
+) -> None:
+    """A process that carries deliveries writes without end, and none of it is about objects."""
+    await save_text(store, "mine")
+    await find_text(other)
+    statements.clear()
+    for _ in range(3):
+        await put_delivery(other)
+        assert await find_text(store) == "mine"
+    assert statements == [], "read anew, which nobody has changed"
+    await save_text(other, "theirs")
+    assert await find_text(store) == "theirs"
+    async with other.transaction() as transaction:
+        await transaction.records.drop(THINGS, MRID("a"))
+    assert await find_text(store) is None
+
+
+async def test_what_others_undid_is_remembered_as_it_is(store: SqliteStore, other: SqliteStore) -> None:
+    """A version that was raised and undone must not stand for what comes after it."""
+    await save_text(store, "first")
+    for number in range(3):
+        with pytest.raises(_UndoneError):
+            async with other.transaction() as transaction:
+                await transaction.records.save(THINGS, a_thing("a", text="undone"))
+                await transaction.records.find_by_key(THINGS, Key("k", "v"))
+                raise _UndoneError
+        assert await find_text(store) in ("first", f"there {number - 1}")
+        await save_text(other, f"there {number}")
+        assert await find_text(store) == f"there {number}"
+
+
+async def test_a_commit_that_failed_leaves_no_wrong_belief(
+    store: SqliteStore, other: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk was full for a moment: neither process may take what it knows for what is on disk."""
+    await save_text(store, "first")
+    assert await find_text(other) == "first"
+    with monkeypatch.context() as patched:
+        patched.setattr(store._written.audit, "write", lambda: (_ for _ in ()).throw(StoreError("disk full")))
+        with pytest.raises(StoreError):
+            await save_text(store, "lost")
+    assert await find_text(other) == "first"
+    assert await find_text(store) == "first"
+    await save_text(other, "second")
+    assert await find_text(store) == "second"
+    await save_text(store, "third")
+    assert await find_text(other) == "third"
+
+
+async def test_after_a_commit_of_which_nobody_knows_no_version_comes_twice(
+    store: SqliteStore, other: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is on disk though it was said to have failed, and the other process has seen it."""
+    await save_text(store, "first")
+    with monkeypatch.context() as patched:
+        patched.setattr(store._written, "note_end", lambda: (_ for _ in ()).throw(StoreError("input/output error")))
+        with pytest.raises(StoreError):
+            await save_text(store, "second")
+    assert await find_text(other) == "second"
+    await save_text(store, "third")
+    assert await find_text(other) == "third"
+
+
+async def test_an_upgrade_may_change_objects(tmp_path: Path, store: SqliteStore) -> None:
+    """Migrations write past all that remembers."""
+    before = store._writer.execute("PRAGMA user_version").fetchone()[0]
+    store._writer.execute("UPDATE alembic_version SET version_num = '0006'")
+    store._writer.execute("DROP TABLE backlogs")
+    upgraded = SqliteStore.open(tmp_path / "hub.db")
+    assert store._writer.execute("PRAGMA user_version").fetchone()[0] > before
+    await upgraded.close()
+
+
+def test_versions_of_objects_begin_anew_after_very_many() -> None:
+    """Twenty commits a second reach the end of them after three years."""
+    assert version_after(0) == 1
+    assert version_after(2**31 - 1) == 0
+
+
+@pytest.mark.parametrize("seed", range(30))
+async def test_two_processes_read_what_they_would_in_memory(seed: int, tmp_path: Path) -> None:
+    """Whoever of two has saved, dropped or undone, and whatever else they write: answers as by the reference."""
+    memory = await open_store("memory:")
+    both = [SqliteStore.open(tmp_path / "hub.db") for _ in range(2)]
+    choose = random.Random(seed)
+    for number in range(25):
+        acting = choose.choice(both)
+        if choose.random() < 0.4:
+            await put_delivery(acting)
+        else:
+            draws = [random.Random(1000 * seed + number) for _ in range(2)]
+            assert await _one_message(memory, draws[0]) == await _one_message(acting, draws[1]), number
+    for store in (memory, *both):
+        await store.close()
 
 
 async def test_what_cannot_be_stored_fails_its_own_message(store: SqliteStore) -> None:

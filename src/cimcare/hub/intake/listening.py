@@ -146,6 +146,7 @@ class Listener:
         chance: Jitter.
         logger: Where it is noted what failed.
         suspects: What remembers over a death of the process what was begun.
+        listens: Whether this process listens at all, and is to be started; else it only tells how it is with sending.
         on_taken: Told what became of each message: the name of the broker, and a word.
     """
 
@@ -162,6 +163,7 @@ class Listener:
         chance: random.Random,
         logger: structlog.typing.FilteringBoundLogger,
         suspects: Suspects,
+        listens: bool = True,
         on_taken: Callable[[str, str], None] = lambda _, __: None,
     ) -> None:
         self.broker: Broker = outlet.broker
@@ -178,7 +180,8 @@ class Listener:
         self._suspects = suspects
         self._alone = asyncio.Lock()
         self._process = new_id()
-        self._consumers = tuple(_Consumer(each) for each in sorted(self.broker.consumed, key=_is_of_topic))
+        consumed = self.broker.consumed if listens else ()
+        self._consumers = tuple(_Consumer(each) for each in sorted(consumed, key=_is_of_topic))
         self._has_turn = False
         self._is_stopping = False
         self._loop: Destination | None = None

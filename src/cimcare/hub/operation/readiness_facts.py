@@ -79,7 +79,7 @@ class Gatherer:
         settings: All settings.
         catalog: Schemas in force.
         clock: Now.
-        circuits: The circuits of this process by name; None beside a hub, which has its own.
+        circuits: All circuits that are known here by name; None beside a hub, which has its own.
         overload: Why no messages are taken, empty if they are; None where nobody takes any.
         brokers: How it is with each broker; None beside a hub, which has the sessions.
     """

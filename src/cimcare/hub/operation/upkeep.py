@@ -1,6 +1,8 @@
 """What a running hub does besides messages, from time to time: alarms, ticks, stale requests, retention, its minutes.
 
-Each is a task of its own, so that a long clean-up does not delay an alarm. None ends by an error.
+Each is a task of its own, so that a long clean-up does not delay an alarm. None ends by an error. Of processes that
+share the work, each looks for alarms, for each has its own wires and its own door; readiness is with those at the door,
+which know whether it is busy, and what changes something is with those that carry.
 """
 
 import asyncio
@@ -19,6 +21,7 @@ from cimcare.hub.acts.acting import Acting
 from cimcare.hub.acts.ticking import Ticking
 from cimcare.hub.acts.turns import Turns
 from cimcare.hub.config.settings import Settings
+from cimcare.hub.duty import Duty
 from cimcare.hub.intake.listening import BrokerState
 from cimcare.hub.metrics import Metrics
 from cimcare.hub.operation.alarms import AlarmLimits
@@ -35,6 +38,7 @@ __all__ = ["Upkeep"]
 
 _STALE_EVERY = timedelta(minutes=1)
 _BROKERS_EVERY = timedelta(seconds=5)
+_CIRCUITS_EVERY = timedelta(seconds=1)
 _STALE_MARGIN = timedelta(minutes=1)
 """How long a request may be without outcome beyond the time that its partner has."""
 
@@ -58,6 +62,9 @@ _WHOLE_RETENTION_EVERY = timedelta(days=1)
 _PAUSE_SECONDS = 0.05
 """Between two batches of a clean-up."""
 
+_Job = tuple[str, Callable[[], Awaitable[None]], timedelta, timedelta]
+"""Name, work, after how long it is done first, and how often."""
+
 
 class Upkeep:
     """All of it for one process. `start` and `stop` frame its life; `stop` also ends the streams of alarms.
@@ -74,6 +81,8 @@ class Upkeep:
         process: A name that no other process has.
         logger: Where it is noted what was done, and what went wrong.
         doctor: Looks whether all is ready, and drills partners.
+        duty: What this process is there for.
+        share_circuits: Tells other processes whom this one spares, or hears it of them; None if there is no need.
         brokers: How it is with the brokers, seen from this process.
         on_alarms: Told when alarms were raised or cleared.
     """
@@ -92,10 +101,14 @@ class Upkeep:
         process: str,
         logger: structlog.typing.FilteringBoundLogger,
         doctor: Doctor,
+        duty: Duty = Duty.ALL,
+        share_circuits: Callable[[], Awaitable[None]] | None = None,
         brokers: Callable[[], Collection[BrokerState]] = tuple,
         on_alarms: Callable[[], None] = lambda: None,
     ) -> None:
         self._doctor = doctor
+        self._duty = duty
+        self._share_circuits = share_circuits
         self._drills_every = timedelta(minutes=settings.doctor.every_minutes)
         self._store = store
         self._partners = partners
@@ -147,23 +160,35 @@ class Upkeep:
 
     def start(self) -> None:
         """Begin."""
-        jobs = [
-            ("alarms", self.watcher.look, timedelta(), self._alarms_every),
-            ("stale requests", self.settle, timedelta(), _STALE_EVERY),
-            ("minutes", self.keep_minute, timedelta(), _MINUTE),
-            ("news", self.tell_news, _NEWS_EVERY, _NEWS_EVERY),
-        ]
+        jobs: list[_Job] = [("alarms", self.watcher.look, timedelta(), self._alarms_every)]
         if self._brokers():
             jobs.append(("brokers", self.note_brokers, timedelta(), _BROKERS_EVERY))
+        if self._share_circuits is not None:
+            jobs.append(("circuits", self._share_circuits, timedelta(), _CIRCUITS_EVERY))
+        if self._duty.carries:
+            jobs += self._jobs_behind_the_door()
+        if self._duty.takes:
+            jobs += self._jobs_at_the_door()
+        self._tasks = [asyncio.create_task(self._repeat(*job), name=job[0]) for job in jobs]
+
+    def _jobs_at_the_door(self) -> list[_Job]:
+        jobs: list[_Job] = [("readiness", self.check, min(_FIRST_LOOK, self._alarms_every), _READINESS_EVERY)]
+        if self._drills_every:
+            jobs.append(("drills", self.drill, min(_FIRST_RETENTION, self._drills_every), self._drills_every))
+        return jobs
+
+    def _jobs_behind_the_door(self) -> list[_Job]:
+        jobs: list[_Job] = [
+            ("stale requests", self.settle, timedelta(), _STALE_EVERY),
+            ("minutes", self.keep_minute, timedelta(), _MINUTE),
+            ("search index", self.index, _FIRST_LOOK, _INDEX_EVERY),
+            ("news", self.tell_news, _NEWS_EVERY, _NEWS_EVERY),
+        ]
         if self._ticks_every:
             jobs.append(("ticks", self.ticking.round, min(_FIRST_TICKS, self._ticks_every), self._ticks_every))
         if self._retention_every:
             jobs.append(("retention", self.sweep, min(_FIRST_RETENTION, self._retention_every), self._retention_every))
-        jobs.append(("search index", self.index, _FIRST_LOOK, _INDEX_EVERY))
-        jobs.append(("readiness", self.check, min(_FIRST_LOOK, self._alarms_every), _READINESS_EVERY))
-        if self._drills_every:
-            jobs.append(("drills", self.drill, min(_FIRST_RETENTION, self._drills_every), self._drills_every))
-        self._tasks = [asyncio.create_task(self._repeat(*job)) for job in jobs]
+        return jobs
 
     async def stop(self) -> None:
         """Do no more. A batch of a clean-up that is under way is undone."""

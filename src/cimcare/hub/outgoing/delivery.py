@@ -144,6 +144,10 @@ class Couriers:
             if courier is not None:
                 courier.wake()
 
+    async def look(self) -> None:
+        """Wake the couriers of all destinations for which something waits. Raises StoreError."""
+        self.wake([one.partner for one in await self.store.reader.outbox.backlogs() if one.waiting])
+
     def partner_of(self, name: str) -> Partner | None:
         """The partner that a destination means; None if there is none of that name now."""
         if name.startswith(f"{DIRECT} "):
@@ -171,7 +175,7 @@ class Couriers:
         while True:
             try:
                 await self._expire()
-                self.wake([one.partner for one in await self.store.reader.outbox.backlogs() if one.waiting])
+                await self.look()
             except StoreError as error:
                 self.logger.error("deliveries not looked at", code=error.code, reason=str(error))
             except Exception as error:  # noqa: BLE001 - one of the places where everything is caught: it must go on

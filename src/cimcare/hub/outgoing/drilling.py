@@ -69,7 +69,7 @@ class Driller:
         sources: Header/Source of each role.
         context: Header/Context that is sent; empty for none.
         address: Our own address, for later replies.
-        circuits: The circuits of this process by name of the partner.
+        circuits: All circuits that are known here by name of the partner.
         is_busy: Whether messages wait at the door.
         brokers: How it is with each broker; None beside a hub, which has the sessions.
         clock: Now.

@@ -33,7 +33,8 @@ class Inside(msgspec.Struct, frozen=True, kw_only=True):
     the REST interface and the clock use; `subscribing` changes subscriptions; `store` is for operators' acts on
     deliveries; the doctor drills partners when he is told.
 
-    `setup` and `circuits` give what is in force at the moment of the call; circuits are those of this process.
+    `setup` and `circuits` give what is in force at the moment of the call; circuits are those of this process
+    and, where others carry, theirs.
     `open_audience` makes the clients of one more stream, of so many at most; the hub ends them when it stops.
     """
 

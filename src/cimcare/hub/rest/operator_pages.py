@@ -41,7 +41,7 @@ class OperatorPages:
 
     Args:
         reader: The durable state.
-        circuits: The circuits of this process by the name of the partner.
+        circuits: All circuits that are known here by the name of the partner.
         clock: Now.
     """
 

@@ -4,11 +4,14 @@ Down go an order first (its length in four bytes, then its bytes), and then conn
 each. Up go single bytes: that the worker is ready, that it has taken a connection, that one has ended, that it takes no
 more; or, as the last thing, why it cannot start. Each side sees the end of the other by the end of the stream, however
 it came about.
+
+Over the same sockets a worker says that it has put something into the outbox, and one that carries is told to look what
+was put there: a byte down, and one up when it has looked. What is said meanwhile is told it after that, all at once.
 """
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextlib import suppress
 
 __all__ = ["Acceptor", "Giver", "Taker", "choose", "read_order", "send_order"]
@@ -18,6 +21,11 @@ _TAKEN = b"+"
 _ENDED = b"-"
 _FULL = b"D"
 _FAILED = b"F"
+_PUT = b"P"
+_LOOKED = b"L"
+
+_CONNECTION = b"c"
+_LOOK = b"l"
 
 _LENGTH_BYTES = 4
 _MOST_UNSEEN = 64
@@ -53,7 +61,22 @@ class Giver:
     `open` counts connections handed that have not ended; `failure` is why the worker cannot start, as it said it.
     """
 
-    def __init__(self, channel: socket.socket, *, on_ready: Callable[[], None], on_word: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        channel: socket.socket,
+        *,
+        on_ready: Callable[[], None],
+        on_word: Callable[[], None] = lambda: None,
+        on_put: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Begin.
+
+        Args:
+            channel: Our end of the pair; closed with this.
+            on_ready: Told when the other side is ready.
+            on_word: Told when it has said anything.
+            on_put: Told when it has put something into the outbox.
+        """
         self.open = 0
         self.failure = b""
         self.was_ready = False
@@ -65,6 +88,9 @@ class Giver:
         self._channel = channel
         self._on_ready = on_ready
         self._on_word = on_word
+        self._on_put = on_put
+        self._is_looking = True  # until it is ready
+        self._is_to_look = False
         channel.setblocking(False)
         asyncio.get_running_loop().add_reader(channel, self._listen)
 
@@ -76,7 +102,7 @@ class Giver:
     def hand(self, connection: socket.socket, number: int) -> bool:
         """Hand a connection down, unless it does not get through. `number` counts all that were handed to anybody."""
         try:
-            socket.send_fds(self._channel, [b"c"], [connection.fileno()])
+            socket.send_fds(self._channel, [_CONNECTION], [connection.fileno()])
         except OSError:  # the worker is gone, or too much is under way to it, of which it will say that it came
             self._is_refused = True
             return False
@@ -84,6 +110,14 @@ class Giver:
         self._unseen += 1
         self.last_given = number
         return True
+
+    def let_look(self) -> None:
+        """Let the other side look what was put into the outbox, now or when it has ended the look that is under way."""
+        self._is_to_look = self._is_looking
+        if not self._is_looking:
+            with suppress(OSError):  # it is gone, and who takes its place looks by itself
+                self._channel.send(_LOOK)
+                self._is_looking = True
 
     def close(self) -> None:
         """End the stream, and hear what is left in it."""
@@ -116,6 +150,12 @@ class Giver:
         if _READY in said:
             self.was_ready = self._is_taking = True
             self._on_ready()
+        if _PUT in said:
+            self._on_put()
+        if _READY in said or _LOOKED in said:
+            self._is_looking = False
+            if self._is_to_look:
+                self.let_look()
         if _FULL in said:
             self._is_taking = False
         self._on_word()
@@ -152,9 +192,11 @@ class Acceptor:
         self._is_accepting = False
         listener.setblocking(False)
 
-    def add(self, channel: socket.socket, on_ready: Callable[[], None]) -> Giver:
-        """Hand connections down a channel too, as soon as the other side is ready for them."""
-        giver = Giver(channel, on_ready=on_ready, on_word=self._resume)
+    def add(
+        self, channel: socket.socket, on_ready: Callable[[], None], on_put: Callable[[], None] = lambda: None
+    ) -> Giver:
+        """Hand connections down a channel too, as soon as the other side is ready for them; `on_put` as for `Giver`."""
+        giver = Giver(channel, on_ready=on_ready, on_word=self._resume, on_put=on_put)
         self._givers.add(giver)
         return giver
 
@@ -199,13 +241,14 @@ class Acceptor:
 
 
 class Taker:
-    """The side that is handed connections. Use it on one event loop, and `begin` when it can take some."""
+    """The side that is handed connections, or told to look. Use it on one event loop; begin when it can do so."""
 
     def __init__(self, channel: socket.socket, on_end: Callable[[], None]) -> None:
         self.is_alone = False
         self._channel = channel
         self._on_end = on_end
         self._take: Callable[[socket.socket, Callable[[], None]], Awaitable[None]] | None = None
+        self._look: Callable[[], Awaitable[None]] | None = None
         self._taking: set[asyncio.Future[None]] = set()
         self._unsaid = bytearray()
         self._is_saying = False
@@ -216,6 +259,16 @@ class Taker:
         """Take connections from now on. `take` is given each, and what to call when it has ended."""
         self._take = take
         self._say(_READY)
+
+    def begin_to_look(self, look: Callable[[], Awaitable[None]]) -> None:
+        """Look what was put into the outbox, whenever it is said that something was. No connections come."""
+        self._look = look
+        self._say(_READY)
+
+    def tell_put(self) -> None:
+        """Say that something was put into the outbox; what is said before it is told counts once."""
+        if _PUT not in self._unsaid:
+            self._say(_PUT)
 
     def end(self) -> None:
         """Take no more."""
@@ -239,13 +292,26 @@ class Taker:
                 self.is_alone = True
                 self._on_end()
                 return
+            if said == _LOOK:
+                self._hold(self._look_now())
+                continue
             self._say(_TAKEN)
             if not descriptors:  # this process has as many files open as it may
                 self._say(_ENDED)
                 continue
-            taking = asyncio.ensure_future(self._serve(socket.socket(fileno=descriptors[0])))
-            self._taking.add(taking)
-            taking.add_done_callback(self._taking.discard)
+            self._hold(self._serve(socket.socket(fileno=descriptors[0])))
+
+    def _hold(self, work: Coroutine[None, None, None]) -> None:
+        taking = asyncio.ensure_future(work)
+        self._taking.add(taking)
+        taking.add_done_callback(self._taking.discard)
+
+    async def _look_now(self) -> None:
+        assert self._look is not None, "nobody is ready, and somebody was told to look"
+        try:
+            await self._look()
+        finally:
+            self._say(_LOOKED)
 
     async def _serve(self, connection: socket.socket) -> None:
         is_open = True

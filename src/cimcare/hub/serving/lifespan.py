@@ -18,6 +18,7 @@ from cimcare.errors import CimcareError
 from cimcare.exchange.ports import Clock, NewID
 from cimcare.hub.app import Hub, make_logger
 from cimcare.hub.config.settings import Settings
+from cimcare.hub.duty import Duty
 from cimcare.hub.rest.inside import Pages, no_pages
 from cimcare.hub.serving.accepting import Accepting
 from cimcare.hub.serving.collector import settle_collector
@@ -28,6 +29,7 @@ __all__ = [
     "RunningHub",
     "WorkingHub",
     "address_of",
+    "carrying_hub",
     "listen",
     "loop_factory",
     "running_hub",
@@ -194,6 +196,8 @@ async def working_hub(
     adopts: bool = True,
     logger: structlog.typing.FilteringBoundLogger | None = None,
     pages: Pages = no_pages,
+    duty: Duty = Duty.ALL,
+    on_put: Callable[[], None] = lambda: None,
 ) -> AsyncIterator[WorkingHub]:
     """A hub on the running event loop that is given its connections, while the block lasts; it drains on leaving.
 
@@ -202,14 +206,37 @@ async def working_hub(
         adopts: As for `Hub.open`.
         logger: Where what happens is noted; standard error if None.
         pages: As for `Hub.open`.
+        duty: As for `Hub.open`; one that takes messages.
+        on_put: As for `Hub.open`.
 
     Raises:
         CimcareError: As `Hub.open`.
     """
-    hub = await Hub.open(settings, logger=logger, adopts=adopts, pages=pages)
+    hub = await Hub.open(settings, logger=logger, adopts=adopts, pages=pages, duty=duty, on_put=on_put)
     try:
         async with _serving(hub, [], logger or make_logger(settings.hub.log_level)) as server:
             yield WorkingHub(hub, server)
+    finally:
+        await hub.close()
+
+
+@asynccontextmanager
+async def carrying_hub(
+    settings: Settings, *, adopts: bool = True, logger: structlog.typing.FilteringBoundLogger | None = None
+) -> AsyncIterator[Hub]:
+    """A hub on the running event loop that takes no messages, and carries what others put in, while the block lasts.
+
+    Args:
+        settings: All settings.
+        adopts: As for `Hub.open`.
+        logger: Where what happens is noted; standard error if None.
+
+    Raises:
+        CimcareError: As `Hub.open`.
+    """
+    hub = await Hub.open(settings, logger=logger, adopts=adopts, duty=Duty.CARRY)
+    try:
+        yield hub
     finally:
         await hub.close()
 

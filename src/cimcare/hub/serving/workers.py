@@ -6,7 +6,11 @@ without having been asked is replaced, after pauses that grow while it keeps fai
 each has failed several times, the parent gives up and says why. A signal to end goes to all, and each drains. A worker
 whose parent is gone drains and ends too, for it sees the end of the stream between them.
 
-Decision 0048 has the reasons.
+Beside the workers there may be couriers: processes that carry deliveries, and take no messages. Then workers carry
+none; each tells the parent that it has put something into the outbox, and the parent lets the couriers look. Couriers
+are started, replaced and ended as workers are, but are told to end when the last worker has ended.
+
+Decisions 0048 and 0127 have the reasons.
 """
 
 import asyncio
@@ -27,13 +31,15 @@ import msgspec
 import structlog
 
 from cimcare.errors import CimcareError
+from cimcare.exchange.store import StoreError
 from cimcare.hub.app import make_logger
 from cimcare.hub.config.settings import Settings
+from cimcare.hub.duty import Duty
 from cimcare.hub.metrics import forget_worker, share_metrics
 from cimcare.hub.rest.inside import Pages, no_pages
 from cimcare.hub.serving.collector import settle_collector
 from cimcare.hub.serving.handing import Acceptor, Giver, Taker, read_order, send_order
-from cimcare.hub.serving.lifespan import address_of, listen, loop_factory, working_hub
+from cimcare.hub.serving.lifespan import address_of, carrying_hub, listen, loop_factory, working_hub
 from cimcare.store import memory
 from cimcare.store.opening import shown_url
 
@@ -70,6 +76,31 @@ class WorkerError(CimcareError):
         self.code = code
 
 
+class _Post(msgspec.Struct, frozen=True, kw_only=True):
+    """A place in the crew: what for, and which of those that are for the same.
+
+    `counters` is its number among all, under which it has its counters.
+    """
+
+    duty: Duty
+    number: int
+    counters: int
+
+    @property
+    def kind(self) -> str:
+        """What a process at this place is called."""
+        return "worker" if self.duty.takes else "courier"
+
+    @property
+    def name(self) -> str:
+        """What the process is called."""
+        return f"{self.kind} {self.number}"
+
+    def event(self, word: str) -> str:
+        """Name of an event in the log."""
+        return f"{self.kind} {word}"
+
+
 class _Order(msgspec.Struct, frozen=True, kw_only=True):
     """What a worker is to do.
 
@@ -77,7 +108,7 @@ class _Order(msgspec.Struct, frozen=True, kw_only=True):
     a worker that takes the place of another finds what was put in force since.
     """
 
-    worker: int
+    post: _Post
     settings: Settings
     metrics: str
     adopts: bool
@@ -125,13 +156,19 @@ def pause_after(failures: int) -> float:
 
 
 def serve_workers(
-    settings: Settings, *, workers: int, on_start: Callable[[str], None] = lambda _: None, program: str = __name__
+    settings: Settings,
+    *,
+    workers: int,
+    couriers: int = 0,
+    on_start: Callable[[str], None] = lambda _: None,
+    program: str = __name__,
 ) -> None:
     """Run several hub processes until SIGTERM or SIGINT; then all drain.
 
     Args:
         settings: All settings, the same for all.
-        workers: How many, one or more.
+        workers: How many take messages, one or more.
+        couriers: How many carry deliveries in their stead; with none, each worker does.
         on_start: Told the address when the first of them is ready.
         program: Module whose `run_worker` each of them runs: this one, or one that gives it more pages.
 
@@ -140,16 +177,16 @@ def serve_workers(
         WorkerError: SET-120 they cannot start, and said why; SET-121 they end at once, and did not say why; SET-122
             one did not end in time, or not well.
     """
-    if settings.database == memory.URL and workers > 1:
+    if settings.database == memory.URL and workers + couriers > 1:
         raise WorkerError(
             "SET-120",
             f"workers cannot start: database {memory.URL} is seen by the process alone that opened it. Accepted: a"
-            " database that processes can share, or one worker",
+            " database that processes can share, or one worker and no courier",
         )
     logger = make_logger(settings.hub.log_level)
 
     async def run(listener: socket.socket, folder: Path) -> None:
-        await _Crew(settings, listener, folder, logger, on_start, program).run(workers)
+        await _Crew(settings, listener, folder, logger, on_start, program).run(workers, couriers)
 
     with listen(settings.host, settings.port) as listener, _folder_of_counters() as folder:
         asyncio.run(run(listener, folder))  # on Python's own loop, since uvloop makes no groups of processes
@@ -186,31 +223,47 @@ class _Crew:
         self._on_start = on_start
         self._address = address_of(listener)
         self._acceptor = Acceptor(listener, self._note_trouble)
-        self._failures: dict[int, int] = {}
+        self._failures: dict[_Post, int] = {}
+        self._couriers: set[Giver] = set()
         self._ready = asyncio.Event()
         self._stopping = asyncio.Event()
+        self._workers_ended = asyncio.Event()
         self._error: WorkerError | None = None
 
-    async def run(self, workers: int) -> None:
-        """Keep so many workers until a signal. Raises WorkerError."""
+    async def run(self, workers: int, couriers: int) -> None:
+        """Keep so many workers and couriers until a signal. Raises WorkerError."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop)
+        duty = Duty.TAKE if couriers else Duty.ALL
+        at_the_door = [_Post(duty=duty, number=number, counters=number) for number in range(1, workers + 1)]
+        behind_it = [
+            _Post(duty=Duty.CARRY, number=number, counters=workers + number) for number in range(1, couriers + 1)
+        ]
         async with asyncio.TaskGroup() as group:
-            announcing = group.create_task(self._announce(workers))
-            self._failures = dict.fromkeys(range(1, workers + 1), 0)
-            keeping = [group.create_task(self._keep(worker)) for worker in self._failures]
+            announcing = group.create_task(self._announce(workers, couriers))
+            self._failures = dict.fromkeys((*at_the_door, *behind_it), 0)
+            keeping = [group.create_task(self._keep(post)) for post in at_the_door]
+            carrying = [group.create_task(self._keep(post)) for post in behind_it]
             await asyncio.wait(keeping)
+            self._workers_ended.set()
+            if carrying:
+                await asyncio.wait(carrying)
             announcing.cancel()
         if self._error is not None:
             raise self._error
 
-    async def _announce(self, workers: int) -> None:
+    async def _announce(self, workers: int, couriers: int) -> None:
         await self._ready.wait()
+        more = {"couriers": couriers} if couriers else {}
         self._logger.info(
-            "listening", address=self._address, database=shown_url(self._settings.database), workers=workers
+            "listening", address=self._address, database=shown_url(self._settings.database), workers=workers, **more
         )
         self._on_start(self._address)
+
+    def _let_couriers_look(self) -> None:
+        for giver in self._couriers:
+            giver.let_look()
 
     def _stop(self) -> None:
         if not self._stopping.is_set():
@@ -221,62 +274,69 @@ class _Crew:
     def _note_trouble(self, error: OSError) -> None:
         self._logger.error("no connection can be accepted", error=error.strerror or str(error))
 
-    async def _keep(self, worker: int) -> None:
-        """See to it that there is such a worker, until it is time to stop."""
+    async def _keep(self, post: _Post) -> None:
+        """See to it that there is such a worker or courier, until it is time to stop."""
         while not self._stopping.is_set():
-            end = await self._run(worker)
+            end = await self._run(post)
             if self._stopping.is_set():
                 return
-            self._failures[worker] = 1 if end.is_steady else self._failures[worker] + 1
+            self._failures[post] = 1 if end.is_steady else self._failures[post] + 1
             if self._is_hopeless:
                 self._error = _cannot_start(end)
                 self._stop()
                 return
-            pause = pause_after(self._failures[worker])
+            pause = pause_after(self._failures[post])
             self._logger.warning(
-                "worker ended", worker=worker, code=end.code, reason=end.describe(), starts_again_in_seconds=pause
+                post.event("ended"),
+                **{post.kind: post.number},
+                code=end.code,
+                reason=end.describe(),
+                starts_again_in_seconds=pause,
             )
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), pause)
 
     @property
     def _is_hopeless(self) -> bool:
-        """Whether all fail to start. While one tries, it may be upgrading the database for which the others wait."""
-        return not self._ready.is_set() and min(self._failures.values()) >= _MOST_FAILURES
+        """Whether all workers fail. While one tries, it may be upgrading the database for which the others wait."""
+        failures = [failed for post, failed in self._failures.items() if post.duty.takes]
+        return not self._ready.is_set() and min(failures) >= _MOST_FAILURES
 
-    async def _run(self, worker: int) -> _End:
-        """Start a worker and wait for its end."""
+    async def _run(self, post: _Post) -> _End:
+        """Start a worker or a courier and wait for its end."""
         loop = asyncio.get_running_loop()
         started_at = loop.time()
         ours, theirs = socket.socketpair()
         with theirs:
             try:
-                process = await _start(theirs, self._program)
+                process = await _start(theirs, self._program if post.duty.takes else __name__)
             except OSError as error:
                 ours.close()
                 failure = _Failure(code="SET-120", text=f"no process can be started: {error.strerror or error}")
                 return _End(status=1, lived_seconds=0.0, was_ready=False, failure=failure)
 
         def note_ready() -> None:
-            self._logger.info("worker ready", worker=worker, pid=process.pid)
-            self._ready.set()
+            self._logger.info(post.event("ready"), **{post.kind: post.number}, pid=process.pid)
+            if post.duty.takes:
+                self._ready.set()
 
         order = _Order(
-            worker=worker,
+            post=post,
             settings=self._settings,
             metrics=str(self._folder),
             adopts=not self._ready.is_set(),
         )
-        giver = self._acceptor.add(ours, note_ready)
+        giver = self._add(ours, post, note_ready)
         try:
             await send_order(ours, msgspec.msgpack.encode(order))
-            status = await self._wait_for(process, worker, giver)
+            status = await self._wait_for(process, post, giver)
         finally:
             if process.returncode is None:  # an error of the program
                 _send(process, signal.SIGKILL)
                 await process.wait()
+            self._couriers.discard(giver)
             self._acceptor.drop(giver)
-        forget_worker(self._folder, worker)
+        forget_worker(self._folder, post.counters)
         return _End(
             status=status,
             lived_seconds=loop.time() - started_at,
@@ -284,10 +344,21 @@ class _Crew:
             failure=msgspec.json.decode(giver.failure, type=_Failure) if giver.failure else None,
         )
 
-    async def _wait_for(self, process: asyncio.subprocess.Process, worker: int, giver: Giver) -> int:
-        """Exit code of a worker. It is told to drain when it is time to stop, and ended if it does not."""
+    def _add(self, channel: socket.socket, post: _Post, on_ready: Callable[[], None]) -> Giver:
+        """Connections go to workers, and what workers put into the outbox is the couriers' business."""
+        if post.duty.takes:
+            return self._acceptor.add(channel, on_ready, self._let_couriers_look)
+        giver = Giver(channel, on_ready=on_ready)
+        self._couriers.add(giver)
+        return giver
+
+    async def _wait_for(self, process: asyncio.subprocess.Process, post: _Post, giver: Giver) -> int:
+        """Exit code of a process. It is told to drain when it is time to stop, and ended if it does not.
+
+        For a courier it is time when the workers have ended, so that what they put in last is under way before.
+        """
         ending = asyncio.ensure_future(process.wait())
-        stopping = asyncio.ensure_future(self._stopping.wait())
+        stopping = asyncio.ensure_future((self._stopping if post.duty.takes else self._workers_ended).wait())
         await asyncio.wait({ending, stopping}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
         if ending.done():
@@ -296,10 +367,10 @@ class _Crew:
         patience = self._settings.hub.drain_seconds + _GRACE_SECONDS
         await asyncio.wait({ending}, timeout=patience)
         if not ending.done():
-            self._note_bad_end(f"worker {worker} did not end within {patience:g} s and was killed")
+            self._note_bad_end(f"{post.name} did not end within {patience:g} s and was killed")
             _send(process, signal.SIGKILL)
         elif giver.was_ready and ending.result() != 0:
-            self._note_bad_end(f"worker {worker} ended with exit code {ending.result()} while it drained")
+            self._note_bad_end(f"{post.name} ended with exit code {ending.result()} while it drained")
         return await ending
 
     def _note_bad_end(self, text: str) -> None:
@@ -342,17 +413,20 @@ def run_worker(descriptor: int, pages: Pages = no_pages) -> int:
         if not given:  # the parent is gone
             return 0
         order = msgspec.msgpack.decode(given, type=_Order)
-        share_metrics(Path(order.metrics), order.worker)
+        share_metrics(Path(order.metrics), order.post.counters)
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
             return runner.run(_work(order, channel, pages))
 
 
 async def _work(order: _Order, channel: socket.socket, pages: Pages) -> int:
-    logger = make_logger(order.settings.hub.log_level).bind(worker=order.worker)
+    post = order.post
+    logger = make_logger(order.settings.hub.log_level).bind(**{post.kind: post.number})
     ended = asyncio.Event()
 
     async def serve() -> None:
-        async with working_hub(order.settings, adopts=order.adopts, logger=logger, pages=pages) as working:
+        async with working_hub(
+            order.settings, adopts=order.adopts, logger=logger, pages=pages, duty=post.duty, on_put=tell_put
+        ) as working:
             settle_collector()
             taker.begin(working.take)
             begun.set()
@@ -360,8 +434,25 @@ async def _work(order: _Order, channel: socket.socket, pages: Pages) -> int:
             taker.end()
             logger.info("draining", waiting=working.hub.pipeline.waiting)
 
+    async def carry() -> None:
+        async with carrying_hub(order.settings, adopts=order.adopts, logger=logger) as hub:
+
+            async def look() -> None:
+                with suppress(StoreError):  # the couriers look by themselves too, and then say why they cannot
+                    await hub.couriers.look()
+
+            settle_collector()
+            taker.begin_to_look(look)
+            begun.set()
+            await ended.wait()
+            logger.info("draining")
+
+    def tell_put() -> None:
+        if post.duty is Duty.TAKE:
+            taker.tell_put()
+
     begun = asyncio.Event()
-    serving = asyncio.ensure_future(serve())
+    serving = asyncio.ensure_future(serve() if post.duty.takes else carry())
 
     def end() -> None:
         ended.set()

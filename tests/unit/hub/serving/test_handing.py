@@ -345,3 +345,115 @@ async def test_orders_arrive_whole_or_not_at_all() -> None:
 def test_nobody_is_chosen_of_nobody() -> None:
     """Then connections wait."""
     assert choose([]) is None
+
+
+class Carrier:
+    """A courier, whose looks a test lets end one by one."""
+
+    def __init__(self) -> None:
+        ours, self.channel = socket.socketpair()
+        self.looks = 0
+        self.may_end = asyncio.Event()
+        self.ready = 0
+        self.giver = Giver(ours, on_ready=self._note_ready)
+        self.taker = Taker(self.channel, lambda: None)
+
+    def _note_ready(self) -> None:
+        self.ready += 1
+
+    async def look(self) -> None:
+        self.looks += 1
+        await self.may_end.wait()
+        self.may_end.clear()
+
+    def close(self) -> None:
+        self.giver.close()
+        asyncio.get_running_loop().remove_reader(self.channel)
+        self.channel.close()
+
+
+@pytest.fixture
+async def carrier() -> Iterator[Carrier]:
+    carrier = Carrier()
+    yield carrier
+    carrier.close()
+
+
+async def some_rounds() -> None:
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+async def test_what_is_put_while_somebody_looks_is_looked_for_once_more(carrier: Carrier) -> None:
+    """A thousand tickets a second must not become a thousand looks, and the last of them must not be overlooked."""
+    carrier.taker.begin_to_look(carrier.look)
+    await until(lambda: carrier.ready)
+    carrier.giver.let_look()
+    await until(lambda: carrier.looks == 1)
+    for _ in range(1000):
+        carrier.giver.let_look()
+    await some_rounds()
+    assert carrier.looks == 1
+    carrier.may_end.set()
+    await until(lambda: carrier.looks == 2)
+    carrier.may_end.set()
+    await some_rounds()
+    assert carrier.looks == 2, "nothing was put since"
+    carrier.giver.let_look()
+    await until(lambda: carrier.looks == 3)
+
+
+async def test_what_is_put_before_a_courier_is_ready_is_looked_for_then(carrier: Carrier) -> None:
+    """It starts, or takes the place of one that died, while tickets come in."""
+    carrier.giver.let_look()
+    await some_rounds()
+    assert carrier.looks == 0
+    carrier.taker.begin_to_look(carrier.look)
+    await until(lambda: carrier.looks == 1)
+
+
+async def test_a_look_that_fails_is_not_the_last(carrier: Carrier, caplog: pytest.LogCaptureFixture) -> None:
+    """Else an error of a moment would leave polling alone for as long as the process lives."""
+
+    async def fail() -> None:
+        carrier.looks += 1
+        raise ValueError
+
+    carrier.taker.begin_to_look(fail)
+    await until(lambda: carrier.ready)
+    for number in (1, 2):
+        carrier.giver.let_look()
+        await until(lambda number=number: carrier.looks == number)
+        await some_rounds()
+
+
+async def test_nobody_is_told_to_look_who_is_gone(carrier: Carrier) -> None:
+    """The process has died, and its parent does not know yet."""
+    carrier.taker.begin_to_look(carrier.look)
+    await until(lambda: carrier.ready)
+    asyncio.get_running_loop().remove_reader(carrier.channel)
+    carrier.channel.shutdown(socket.SHUT_RDWR)
+    carrier.giver.let_look()
+    carrier.giver.let_look()
+
+
+async def test_a_worker_says_that_it_has_put_something(door: Door) -> None:
+    """Once for all that it has put in a moment, and again for what comes later."""
+    told = 0
+
+    def note() -> None:
+        nonlocal told
+        told += 1
+
+    ours, theirs = socket.socketpair()
+    giver = door.acceptor.add(ours, lambda: None, note)
+    taker = Taker(theirs, lambda: None)
+    for number in (1, 2):
+        for _ in range(50):
+            taker.tell_put()
+        await until(lambda number=number: told == number)
+        await some_rounds()
+        assert told == number
+    door.acceptor.drop(giver)
+    asyncio.get_running_loop().remove_reader(theirs)
+    theirs.close()

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import time
 from pathlib import Path
 
 import msgspec
@@ -57,9 +58,10 @@ def test_workers_that_end_at_once_without_a_word_are_given_up(
 def test_workers_do_not_share_what_is_in_memory(tmp_path: Path) -> None:
     """Each would have a database of its own, and a partner would find his ticket every second time."""
     settings = msgspec.structs.replace(hub_settings(tmp_path), database="memory:")
-    with pytest.raises(WorkerError, match="one worker") as caught:
-        serve_workers(settings, workers=2)
-    assert caught.value.code == "SET-120"
+    for workers_and_couriers in ({"workers": 2}, {"workers": 1, "couriers": 1}):
+        with pytest.raises(WorkerError, match="one worker and no courier") as caught:
+            serve_workers(settings, **workers_and_couriers)
+        assert caught.value.code == "SET-120"
 
 
 def test_if_no_process_can_be_started_that_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,6 +81,55 @@ def test_a_worker_that_drains_badly_makes_the_end_a_bad_one(tmp_path: Path, monk
     with pytest.raises(WorkerError, match=r"worker [12] ended with exit code 3 while it drained") as caught:
         run(tmp_path, monkeypatch, _BEGIN + _ENDS_BADLY)
     assert caught.value.code == "SET-122"
+
+
+def test_a_courier_that_drains_badly_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the operator looks into the log of the wrong process."""
+    is_up = tmp_path / "courier"
+    program = (
+        f"{_BEGIN}is_door = sys.argv[3] == 'the.door'\n"
+        "signal.signal(signal.SIGTERM, lambda *_: sys.exit(0 if is_door else 3)); channel.send(b'R')\n"
+        f"if not is_door: open({str(is_up)!r}, 'w')\n"
+        "signal.pause()"
+    )
+    monkeypatch.setattr(workers, "_PROGRAM", program)
+
+    def end(_: str) -> None:
+        while not is_up.exists():
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(WorkerError, match="courier 1 ended with exit code 3 while it drained") as caught:
+        serve_workers(hub_settings(tmp_path), workers=1, couriers=1, on_start=end, program="the.door")
+    assert caught.value.code == "SET-122"
+
+
+def test_couriers_that_cannot_start_leave_the_workers_at_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Messages are taken all the same, and what is to be delivered waits in the database."""
+    program = (
+        "import sys\nif sys.argv[3] != 'the.door': sys.exit(5)\n"
+        + _BEGIN
+        + "\nsignal.signal(signal.SIGTERM, lambda *_: sys.exit(0)); channel.send(b'R'); signal.pause()"
+    )
+    monkeypatch.setattr(workers, "_PROGRAM", program)
+
+    def end_later(_: str) -> None:
+        signal.setitimer(signal.ITIMER_REAL, 2)
+
+    before = signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    try:
+        serve_workers(hub_settings(tmp_path), workers=1, couriers=1, on_start=end_later, program="the.door")
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    ends = [
+        entry for line in capsys.readouterr().err.splitlines() if (entry := json.loads(line))["event"][-5:] == "ended"
+    ]
+    assert len(ends) > 1
+    assert {(entry["event"], entry["courier"], entry["reason"]) for entry in ends} == {
+        ("courier ended", 1, "ended with exit code 5")
+    }
 
 
 def test_a_worker_that_does_not_end_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
