@@ -2,8 +2,9 @@
 
 A hub in memory lives through one outage with its calls, its crew, its restoration and an order of field work; what it
 then has of them is copied as often as the length of the log asks for, twenty-five a day, each with identifiers, places
-and numbers of its own. What is going on just now is the same however long the log is: the town of Northlake with its
-network and its crews, some outages, tickets and orders that are open.
+and numbers of its own. It is over to its end: the one customer whom no channel could tell has been called. What goes
+on just now is the same however long the log is: the town of Northlake with its network and its crews, some outages,
+tickets and orders that are open, and a list of people to be called that is longer than what a page shows of it.
 """
 
 import re
@@ -24,8 +25,10 @@ from cimcare.model.identity import MRID, MessageID
 from cimcare.model.nouns import Noun, PayloadRoot
 from cimcare.model.verbs import Verb
 from cimcare.samples.northlake import CREWS
+from cimcare.systems.cis.callbacks import CALL_BACKS, CallBackAnswer, CallBackState
 from cimcare.systems.cis.callers import index_premises
 from cimcare.systems.cis.kinds import AGREEMENTS
+from cimcare.systems.cis.notices import NOTICES
 from cimcare.systems.oms.kinds import OPEN, TICKETS
 from cimcare.systems.premises import ACCOUNTS, CUSTOMERS, PREMISES
 from tests.support.forms import send_form
@@ -38,6 +41,9 @@ _MESSAGES_OF_STORY = 400
 """Messages for each outage of twenty customers that is over, with its tickets and its order, and for each customer."""
 
 _STORIES_OF_DAY = 25
+_CALLS = 150
+"""People to be called, however long the log is: work to be done, and not what is kept."""
+
 _TOGETHER = 200
 _OVER = (41, 46, 52)
 """Premises that call in the outage that is over."""
@@ -57,9 +63,10 @@ Kept = dict[str, list[Stored[msgspec.Struct]]]
 
 
 class Utility(msgspec.Struct, frozen=True, kw_only=True):
-    """What is there now, what is over and of which day, and the objects of one household."""
+    """What is there now, what is over and of which day, one call to be made, and the objects of one household."""
 
     now: Kept
+    to_call: Kept
     over: Kept
     day: str
     home: Kept
@@ -86,6 +93,8 @@ async def live_a_day(ends_at: datetime) -> Utility:
             for _ in range(10):
                 held.later(seconds=30)
                 await held.hub.upkeep.ticking.round()
+            to_call = await _list_for_a_call(held)
+            await _call_back(held, to_call)
             over = _behind(town, await _all_of(held.store.reader))
             held.now = ends_at - timedelta(minutes=30)
             incidents = [await call(held, index) for index in _GOING_ON]
@@ -97,6 +106,7 @@ async def live_a_day(ends_at: datetime) -> Utility:
     home = _home_of(town)
     return Utility(
         now=every,
+        to_call=to_call,
         over=over,
         day=day,
         home=home,
@@ -118,8 +128,14 @@ async def fill_records(store: Store, utility: Utility, messages: int) -> None:
     for name, kept in utility.now.items():
         await _save(store, name, kept)
     base = datetime.fromisoformat(utility.day)
+    stories = messages // _MESSAGES_OF_STORY
     parts: Kept = {}
-    for number in range(1, messages // _MESSAGES_OF_STORY + 1):
+    for number in range(stories + 1, stories + _CALLS + 1):
+        change = _renamed(number, utility.day, utility.day)
+        for name, kept in utility.to_call.items():
+            parts.setdefault(name, []).extend(_copies(kept, change, timedelta(seconds=number - stories)))
+    await _keep(store, parts)
+    for number in range(1, stories + 1):
         days = number // _STORIES_OF_DAY
         day = f"{base - timedelta(days=days):%Y-%m-%d}"
         change = _renamed(number, utility.day, day)
@@ -224,6 +240,25 @@ async def _do(held: HeldHub, order: MRID) -> None:
         crew = {"crew": str(_INSPECTORS.mrid)} if deed == "dispatch" else {}
         answer = await send_form(held, f"/console/work/{order}", deed=deed, **crew)
         assert answer.status == 303, answer.body
+
+
+async def _list_for_a_call(held: HeldHub) -> Kept:
+    """Wait until a notice could go out, for which there is no channel: the notice and the call, as they wait."""
+    reader = held.store.reader
+    while not (calls := await reader.records.select(CALL_BACKS, Selection(states=(CallBackState.WAITING,)))):
+        held.later(minutes=30)
+        await held.hub.notifier.round()
+    notices = await reader.records.select(NOTICES, Selection(mrids=tuple(one.body.notice for one in calls)))
+    return {NOTICES.name: list(notices), CALL_BACKS.name: list(calls)}
+
+
+async def _call_back(held: HeldHub, to_call: Kept) -> None:
+    """An agent calls, by the buttons of the page, and hears that supply is back."""
+    for one in to_call[CALL_BACKS.name]:
+        page = f"/console/tickets/callbacks/{one.mrid}"
+        for deed, said in (("claim", {}), ("answer", {"answer": CallBackAnswer.RESTORED})):
+            answer = await send_form(held, f"{page}/{deed}", agent="Nadia", **said)
+            assert answer.status == 303, answer.body
 
 
 async def _say(held: HeldHub, verb: Verb, root: PayloadRoot) -> None:

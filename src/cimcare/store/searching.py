@@ -24,8 +24,8 @@ _SLACK = 256
 at a time."""
 
 
-_FAR = 20
-"""Terms of which only one message in so many has one are rare enough to go by."""
+_FAR = 10
+"""Terms of which only one message in so many has one are rare enough to go by (decision 122)."""
 
 
 class Stretch(NamedTuple):

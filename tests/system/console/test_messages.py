@@ -1,12 +1,28 @@
 """Messages and conversations in a real browser."""
 
 from pathlib import Path
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
+import msgspec
 from playwright.sync_api import Browser, Page, expect
 
+from cimcare.codec.envelope import render_message
+from cimcare.model.envelope import AnyMessage
+from cimcare.model.identity import CorrelationID
+from cimcare.model.nouns import Noun
+from cimcare.model.verbs import Verb
+from cimcare.samples import build_message
 from tests.support.console.exchanges import PAGES
 from tests.support.hub import HubProcess
+
+
+def send(hub: HubProcess, seed: int, correlation: str) -> None:
+    """Somebody reports trouble."""
+    message: AnyMessage = build_message(Noun.TROUBLE_TICKETS, Verb.CREATE, seed=seed)
+    header = msgspec.structs.replace(message.header, correlation_id=CorrelationID(correlation))  # type: ignore[union-attr]
+    raw = render_message(msgspec.structs.replace(message, header=header))
+    with urlopen(Request(f"{hub.address}/messages", raw, {"Content-Type": "application/xml"})) as answer:
+        assert answer.status == 200
 
 
 def test_from_the_overview_to_the_message_that_lies_on_the_table(page: Page, town: HubProcess) -> None:
@@ -69,6 +85,7 @@ def test_a_drawing_stands_alone(browser: Browser, town: HubProcess, tmp_path: Pa
     """It goes into a report."""
     with urlopen(PAGES["conversation"].address(town) + ".svg") as answer:
         assert answer.headers["content-type"] == "image/svg+xml"
+        assert "unsafe" not in answer.headers["content-security-policy"]
         drawing = answer.read().decode()
     assert "href" not in drawing
     file = tmp_path / "drawing.svg"
@@ -77,6 +94,29 @@ def test_a_drawing_stands_alone(browser: Browser, town: HubProcess, tmp_path: Pa
         page = context.new_page()
         page.goto(file.as_uri())
         assert page.locator("text", has_text="create ServiceRequests").count() == 1
+        page.goto(PAGES["conversation"].address(town) + ".svg")  # where a policy lets it have its style, and no more
+        assert page.locator("rect.box").first.evaluate("one => getComputedStyle(one).fill") == "rgb(238, 243, 244)"
+
+
+def test_a_conversation_goes_on_while_it_is_looked_at(page: Page, town: HubProcess) -> None:
+    """Who waits for a reply need not ask again."""
+    send(town, 771, "goes-on")
+    page.goto(f"{town.address}/console/conversations/goes-on")
+    before = page.locator("ol.words li").count()
+    assert before
+    send(town, 772, "goes-on")
+    expect(page.locator("ol.words li").nth(before + 1)).to_be_visible(timeout=15_000)
+
+
+def test_new_messages_come_by_themselves(page: Page, town: HubProcess) -> None:
+    """On the first page alone: further back nothing moves under somebody's hand."""
+    page.goto(f"{town.address}/console/messages?noun=TroubleTickets")
+    newest = page.locator("#found tbody a").first
+    before = str(newest.get_attribute("href"))
+    send(town, 773, "newest")
+    expect(newest).not_to_have_attribute("href", before, timeout=20_000)
+    page.goto(f"{town.address}/console/messages?after=5")
+    assert page.locator("#found").get_attribute("hx-get") is None
 
 
 def test_the_same_for_mermaid(town: HubProcess) -> None:

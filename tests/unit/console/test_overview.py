@@ -1,6 +1,8 @@
 """When the first page says that all is well, and when it does not."""
 
+import html
 import random
+import re
 from collections.abc import Mapping
 from datetime import timedelta
 
@@ -39,6 +41,22 @@ async def test_a_hub_that_works_is_well(held: HeldHub) -> None:
     (flow,) = seen.flows
     assert (flow.received, flow.refused) == (1, 0)
     assert [entry.verb for entry in seen.latest][-1] == "create"
+
+
+async def test_each_figure_of_the_flow_leads_to_what_it_counts(held: HeldHub) -> None:
+    """Whoever wonders at a number opens it."""
+    good = build_message(Noun.TROUBLE_TICKETS, Verb.CREATE)
+    bad = build_message(Noun.TROUBLE_TICKETS, Verb.CLOSE, seed=2)
+    source = str(good.header.source)  # type: ignore[union-attr]
+    bad = msgspec.structs.replace(bad, header=msgspec.structs.replace(bad.header, source=source))  # type: ignore[union-attr]
+    await held.ask(good)
+    await held.ask(bad)  # nobody knows the ticket
+    text = (await held.get("/console/")).body.decode()
+    shown = re.findall(rf'href="(/console/messages\?source={source}&[^"]+)">(\d+)</a>', text)
+    assert [count for _, count in shown] == ["2", "1"]
+    for href, count in shown:
+        page = (await held.get(html.unescape(href))).body.decode()
+        assert page.count('<td class="when">') == int(count), href
 
 
 async def test_a_message_that_the_ledger_misses_shows(held: HeldHub) -> None:

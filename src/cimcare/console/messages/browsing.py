@@ -58,6 +58,11 @@ class MessagePage(msgspec.Struct, frozen=True, kw_only=True):
     looked_to: datetime | None
     unindexed: int
 
+    @property
+    def is_live(self) -> bool:
+        """Whether new messages come into it by themselves: on the first page, which has no end in the past."""
+        return self.is_first and self.newest_first and "until" not in self.given
+
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):
     """A line of a message with the findings that belong beside it. `outline` is None in other forms than the tree."""

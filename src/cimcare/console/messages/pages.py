@@ -1,12 +1,16 @@
 """Routes of messages and conversations."""
 
+from base64 import b64encode
+from datetime import timedelta
+from hashlib import sha256
+
 from starlette.requests import Request
 from starlette.responses import Response
 
 from cimcare.console.frame import Area, Frame, Page
 from cimcare.console.messages.browsing import MOST_BESIDE, Form, find_message, list_messages
 from cimcare.console.messages.conversation import Conversation, find_conversation
-from cimcare.console.messages.drawing import draw_mermaid, draw_svg
+from cimcare.console.messages.drawing import STYLE, draw_mermaid, draw_svg
 from cimcare.console.rendering import SAFE
 from cimcare.errors import finding_of
 from cimcare.exchange.log import Outcome
@@ -15,6 +19,9 @@ from cimcare.model.nouns import ENTRIES
 from cimcare.model.verbs import Verb
 
 __all__ = ["messages_area"]
+
+_GOES_ON = timedelta(hours=1)
+"""How long after its last message a conversation is looked at again by itself."""
 
 
 def messages_area(frame: Frame) -> Area:
@@ -62,16 +69,20 @@ class _Messages:
         found = await self._find(request)
         if found is None:
             return self._no_conversation(request)
-        values = {"conversation": found, "drawing": draw_svg(found)}
+        # What has been silent for long is over, and is not asked for again and again.
+        last = max((arrow.at for arrow in found.arrows), default=None)
+        is_live = last is not None and self._frame.inside.clock() - last < _GOES_ON
+        values = {"conversation": found, "drawing": draw_svg(found), "is_live": is_live}
         return self._frame.show(request, "messages/conversation.html", values)
 
     async def drawing(self, request: Request) -> Response:
         found = await self._find(request)
         if found is None:
             return self._no_conversation(request)
-        # The drawing has its style in it, which the policy of this one answer lets be; it has no script.
+        # The drawing has its style in it, which the policy of this one answer knows; it has no script.
+        digest = b64encode(sha256(STYLE.encode()).digest()).decode()
         headers = {
-            "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox",
+            "content-security-policy": f"default-src 'none'; style-src 'sha256-{digest}'; sandbox",
             "x-content-type-options": "nosniff",
             "content-disposition": 'inline; filename="conversation.svg"',
         }

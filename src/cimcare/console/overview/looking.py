@@ -39,9 +39,13 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Flow(msgspec.Struct, frozen=True, kw_only=True):
-    """What passes between the hub and one other this hour and in the 24 hours up to now."""
+    """What passes between the hub and one other this hour and in the 24 hours up to now.
+
+    `source` is how it calls itself, empty where it does not.
+    """
 
     name: str
+    source: str
     kind: str
     received: int
     refused: int
@@ -196,6 +200,7 @@ def flows_of(
         flows.append(
             Flow(
                 name=name or "(no Source)",
+                source=place.partner.source if place is not None and place.partner is not None else name,
                 kind=place.partner.wire.value if place is not None and place.partner is not None else "",
                 received=received.get(name, 0),
                 refused=refused.get(name, 0),
