@@ -228,6 +228,22 @@ async def test_who_finds_the_file_in_use_waits_and_holds_up_nothing(other: Sqlit
     assert await stored_in(other) == ["a"]
 
 
+async def test_all_that_wait_for_the_file_share_its_turn(
+    store: SqliteStore, commits: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Couriers get the file between two rows of commits of who takes messages; each alone would get it too rarely."""
+    monkeypatch.setattr(sqlite, "_LONGEST_SECONDS", 3600.0)
+    monkeypatch.setattr(store, "_busy_timeout_seconds", 60.0)
+    busy = sqlite3.connect(tmp_path / "hub.db", isolation_level=None)
+    busy.execute("BEGIN IMMEDIATE")
+    waiting = [asyncio.create_task(save(store, f"t{number}")) for number in range(8)]
+    await asyncio.sleep(0.01)
+    busy.execute("ROLLBACK")
+    busy.close()
+    await asyncio.gather(*waiting)
+    assert commits == [8]
+
+
 async def test_who_goes_away_while_the_file_is_in_use_leaves_nothing(other: SqliteStore, tmp_path: Path) -> None:
     """And the turn is free for the next one."""
     busy = sqlite3.connect(tmp_path / "hub.db", isolation_level=None)
