@@ -142,12 +142,12 @@ class Couriers:
             self.recalling.remember(one.sequence, Recalled(message=one.message, raw=one.raw))
         self.wake(names)
 
-    def wake(self, names: Collection[str]) -> None:
-        """Tell the couriers of these destinations that there is something to do."""
+    def wake(self, names: Collection[str], *, is_news: bool = True) -> None:
+        """Tell the couriers of these destinations that there is something to do; or that there may be, without news."""
         for name in sorted(names):  # in an order that does not change from run to run
             courier = self._courier_of(name)
             if courier is not None:
-                courier.wake()
+                courier.wake(is_news=is_news)
 
     def partner_of(self, name: str) -> Partner | None:
         """The partner that a destination means; None if there is none of that name now."""
@@ -176,7 +176,8 @@ class Couriers:
         while True:
             try:
                 await self._expire()
-                self.wake([one.partner for one in await self.store.reader.outbox.backlogs() if one.waiting])
+                waiting = [one.partner for one in await self.store.reader.outbox.backlogs() if one.waiting]
+                self.wake(waiting, is_news=False)
             except StoreError as error:
                 self.logger.error("deliveries not looked at", code=error.code, reason=str(error))
             except Exception as error:  # noqa: BLE001 - one of the places where everything is caught: it must go on
@@ -236,9 +237,10 @@ class _Courier:
         self._next_start = 0.0
         self._task = asyncio.create_task(self._run())
 
-    def wake(self) -> None:
-        """There is something to do."""
-        self._ahead.note_news()
+    def wake(self, *, is_news: bool = True) -> None:
+        """There is something to do; with news something was put in, which may be more urgent than what is here."""
+        if is_news:
+            self._ahead.note_news()
         self._is_more_expected = True
         self._woken.set()
 
