@@ -331,6 +331,40 @@ async def test_a_reply_finds_back_by_the_address_in_the_request(opens: Opens, qu
     assert (reply.message.body, reply.message.correlation_id) == (b"answer", "c-1")
 
 
+async def test_what_need_not_be_kept_reaches_a_queue_that_is_kept(opens: Opens, queue: Destination) -> None:
+    """The proof that a consumer is attached comes that way, and must not cost the session."""
+    consuming, sending = await opens(), await opens()
+    inbox = Inbox()
+    await consuming.subscribe(queue, inbox)
+    passing = BrokerMessage(body=BODY, persistent=False, expires_at=datetime.now(UTC) + timedelta(minutes=1))
+    await sending.publish(queue, passing, within=SECONDS)
+    await sending.publish(queue, BrokerMessage(body=b"<Kept/>"), within=SECONDS)
+    await inbox.first(2)
+    assert inbox.bodies == [BODY, b"<Kept/>"]
+    await asyncio.sleep(QUIET_SECONDS)
+    assert not sending.lost.done()
+    assert not consuming.lost.done()
+
+
+async def test_what_a_session_sends_to_its_own_reply_queue_comes_back(opens: Opens, queue: Destination) -> None:
+    """The proof that the consumers of topics are attached goes round there; replies of others come as before."""
+    session, other = await opens(), await opens()
+    inbox, requests = Inbox(), Inbox()
+    replies = await session.open_reply_queue(inbox)
+    for number in range(2):
+        await session.publish(replies, BrokerMessage(body=b"<Round%d/>" % number, persistent=False), within=SECONDS)
+    await inbox.first(2)
+    await other.subscribe(queue, requests)
+    await session.publish(queue, BrokerMessage(body=BODY, reply_to=replies), within=SECONDS)
+    (request,) = await requests.first()
+    assert request.message.reply_to is not None
+    await other.publish(request.message.reply_to, BrokerMessage(body=b"<Reply/>"), within=SECONDS)
+    await inbox.first(3)
+    assert inbox.bodies == [b"<Round0/>", b"<Round1/>", b"<Reply/>"]
+    await asyncio.sleep(QUIET_SECONDS)
+    assert not session.lost.done()
+
+
 async def test_many_at_once_arrive_in_the_order_of_their_sending(opens: Opens, queue: Destination) -> None:
     """Order at the broker is what the order of deliveries of an object rests on."""
     session, inbox = await opens(), Inbox()

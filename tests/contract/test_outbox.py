@@ -129,6 +129,52 @@ async def test_a_lease_that_is_renewed_is_not_taken_over(outbox: Outbox) -> None
     assert not await outbox.renew(99, 1, until=LATER)
 
 
+async def test_what_is_given_back_is_due_as_if_it_had_not_been_claimed(outbox: Outbox) -> None:
+    """Whoever claims ahead and sends nothing leaves no attempt behind, and no place is lost."""
+    number, behind = [await outbox.enqueue(a_delivery()) for _ in range(2)]
+    before = await loaded(outbox, number)
+    (claim,) = await outbox.claim("GIS", now=NOON, until=LATER, limit=10)
+    await outbox.give_back([(claim.number, claim.attempts)], now=NOON)
+    assert await loaded(outbox, number) == before
+    assert not await outbox.succeed([(number, 1)], now=NOON)
+    assert await claimed(outbox) == [number]
+    await fail(outbox, number, due_at=NOON)
+    assert await claimed(outbox) == [number]
+    await outbox.give_back([(number, 2)], now=LATER)
+    tried = await loaded(outbox, number)
+    assert (tried.state, tried.attempts, tried.due_at) == (DeliveryState.WAITING, 1, LATER)
+    assert tried.reason == "no answer", "that of the attempt that was made"
+    assert await claimed(outbox, now=NOON) == []
+    assert await claimed(outbox, now=LATER) == [number]
+    assert await outbox.succeed([(number, 2)], now=LATER)
+    assert await claimed(outbox, now=LATER) == [behind]
+
+
+async def test_only_who_has_the_lease_gives_it_back(outbox: Outbox) -> None:
+    """A process that slept must not take a delivery away from the one that sends it."""
+    number, other = [await outbox.enqueue(a_delivery(each)) for each in "ab"]
+    assert await claimed(outbox) == [number, other]
+    assert await claimed(outbox, now=NOON + LEASE, limit=1) == [number]
+    await outbox.give_back([(number, 1), (other, 1), (99, 1)], now=LATER)
+    assert (await loaded(outbox, number)).state is DeliveryState.LEASED
+    assert (await loaded(outbox, other)).attempts == 0
+    assert await outbox.succeed([(number, 2)], now=LATER)
+    await outbox.give_back([(number, 2)], now=LATER)
+    assert (await loaded(outbox, number)).state is DeliveryState.DELIVERED
+
+
+async def test_what_was_sent_again_and_given_back_goes_before_younger_ones(outbox: Outbox) -> None:
+    """It stands again where an operator has put it."""
+    first, second = [await outbox.enqueue(a_delivery()) for _ in range(2)]
+    assert await claimed(outbox) == [first]
+    await bury(outbox, first)
+    assert await outbox.resend(first, now=NOON)
+    assert await claimed(outbox) == [first]
+    await outbox.give_back([(first, 2)], now=NOON)
+    assert ((await loaded(outbox, first)).attempts, (await loaded(outbox, second)).is_head) == (1, False)
+    assert await claimed(outbox) == [first]
+
+
 async def test_only_these_kinds(outbox: Outbox) -> None:
     """Where requests are answered on another way, couriers take the rest."""
     event = await outbox.enqueue(a_delivery("a"))
@@ -605,7 +651,7 @@ async def test_any_course_of_events_keeps_the_order(outbox: Outbox, seed: int) -
     for _ in range(250):
         rows = await outbox.select(DeliverySelection(limit=10_000))
         one = chance.choice(rows) if rows else None
-        match chance.randrange(10):
+        match chance.randrange(11):
             case 0 | 1 | 2:
                 keys = tuple(chance.choices("abcd", k=chance.randrange(4)))
                 new = a_delivery(priority=chance.choice(list(Priority)), kind=chance.choice(CARRIED), created_at=now)
@@ -640,6 +686,8 @@ async def test_any_course_of_events_keeps_the_order(outbox: Outbox, seed: int) -
                     bounds[0], now=now, reason="", before=bounds[1], after=bounds[2], limit=limit
                 )
                 assert [each.number for each in gone] == abandonable(rows, *bounds, now)[:limit]
+            case 10 if one is not None:
+                await outbox.give_back([(one.number, one.attempts)], now=now)
         now += timedelta(seconds=chance.randrange(20))
         assert_order(await outbox.select(DeliverySelection(limit=10_000)))
 

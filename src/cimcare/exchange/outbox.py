@@ -90,7 +90,8 @@ class NewDelivery(msgspec.Struct, frozen=True, kw_only=True):
 class Delivery(NewDelivery, frozen=True, kw_only=True):
     """A delivery as stored.
 
-    `attempts` counts all of them, and never falls; `attempts_before` is what it was when an operator last sent the
+    `attempts` counts all of them, and falls only where nothing was sent and the lease was given back;
+    `attempts_before` is what it was when an operator last sent the
     delivery again. `due_at` is the earliest next attempt of one that waits, the end of the lease of one that is
     leased, when patience ends for one that awaits its reply, and the end of one that ended. `reason` says what went
     wrong last, or why it was abandoned or discarded; `received` is the beginning of what the partner sent last.
@@ -186,6 +187,13 @@ class Outbox(OutboxReader, Protocol):
 
     async def renew(self, number: int, attempt: int, *, until: datetime) -> bool:
         """Make a lease longer."""
+        ...
+
+    async def give_back(self, attempts: Sequence[tuple[int, int]], *, now: datetime) -> None:
+        """These were claimed and nothing of them was sent: they are due again, and the attempt does not count.
+
+        Each is named by number and attempt, and to be named once only: the attempt that follows has the same name.
+        """
         ...
 
     async def succeed(self, attempts: Sequence[tuple[int, int]], *, now: datetime) -> frozenset[int]:

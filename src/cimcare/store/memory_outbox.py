@@ -119,6 +119,11 @@ class MemoryOutbox(MemoryOutboxReader):
         """Make a lease longer."""
         return self._end(number, attempt, due_at=until)
 
+    async def give_back(self, attempts: Sequence[tuple[int, int]], *, now: datetime) -> None:
+        """These were claimed and nothing of them was sent."""
+        for number, attempt in attempts:
+            self._end(number, attempt, state=DeliveryState.WAITING, due_at=now, attempts=attempt - 1)
+
     async def succeed(self, attempts: Sequence[tuple[int, int]], *, now: datetime) -> frozenset[int]:
         """The partner has them."""
         return frozenset(

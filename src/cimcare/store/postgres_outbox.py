@@ -124,6 +124,11 @@ _FAIL = (
     "UPDATE deliveries AS d SET state = 'waiting', due_at = $3, reason = $4, received = $5"  # noqa: S608
     f" WHERE {_OF_ATTEMPT} RETURNING 1"
 )
+_GIVE_BACK = (
+    "UPDATE deliveries AS d SET state = 'waiting', due_at = $3, attempts = d.attempts - 1"
+    " FROM unnest($1::bigint[], $2::integer[]) AS wanted (number, attempt)"
+    " WHERE d.number = wanted.number AND d.state = 'leased' AND d.attempts = wanted.attempt"
+)
 _OWN_KEYS = (
     f"key AS MATERIALIZED (SELECT DISTINCT changed.partner, changed.number, {_KEY} AS object_key"  # noqa: S608
     f" FROM changed CROSS JOIN LATERAL {_KEYS.format('changed')})"
@@ -354,6 +359,11 @@ class PostgresOutbox(PostgresOutboxReader):
     async def renew(self, number: int, attempt: int, *, until: datetime) -> bool:
         """Make a lease longer."""
         return await self._does(_RENEW, number, attempt, to_micros(until))
+
+    async def give_back(self, attempts: Sequence[tuple[int, int]], *, now: datetime) -> None:
+        """These were claimed and nothing of them was sent."""
+        numbers, tries = [number for number, _ in attempts], [attempt for _, attempt in attempts]
+        await self._session.fetch(_GIVE_BACK, numbers, tries, to_micros(now))
 
     async def succeed(self, attempts: Sequence[tuple[int, int]], *, now: datetime) -> frozenset[int]:
         """The partner has them."""

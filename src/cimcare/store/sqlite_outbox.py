@@ -132,6 +132,7 @@ _SUCCEED = (
 )
 _FAIL = f"UPDATE deliveries SET state = 'waiting', due_at = ?, reason = ?, received = ? {_OF_ATTEMPT}"  # noqa: S608
 _RENEW = f"UPDATE deliveries SET due_at = ? {_OF_ATTEMPT}"  # noqa: S608 - constants only
+_GIVE_BACK = f"UPDATE deliveries SET state = 'waiting', due_at = ?, attempts = attempts - 1 {_OF_ATTEMPT}"  # noqa: S608
 _EXPIRED = (
     "SELECT number, partner FROM deliveries WHERE state = 'awaiting' AND due_at <= ? ORDER BY due_at, number LIMIT ?"
 )
@@ -317,6 +318,10 @@ class SqliteOutbox(SqliteOutboxReader):
     async def renew(self, number: int, attempt: int, *, until: datetime) -> bool:
         """Make a lease longer."""
         return self._session.run(_RENEW, (to_micros(until), number, attempt)).rowcount == 1
+
+    async def give_back(self, attempts: Sequence[tuple[int, int]], *, now: datetime) -> None:
+        """These were claimed and nothing of them was sent."""
+        self._session.run_each(_GIVE_BACK, [(to_micros(now), *one) for one in attempts])
 
     async def succeed(self, attempts: Sequence[tuple[int, int]], *, now: datetime) -> frozenset[int]:
         """The partner has them."""

@@ -161,8 +161,11 @@ class StompSession:
 
     async def publish(self, destination: Destination, message: BrokerMessage, *, within: float) -> None:
         """Send, and wait for the receipt."""
-        headers = self._headers_of(message)
-        await self._confirmed("SEND", {"destination": self._name_of(destination), **headers}, message.body, within)
+        if self._is_rabbitmq and destination.is_temporary and destination.name in self._replies:
+            name = await self._open_way_round(destination.name, within)
+        else:
+            name = self._name_of(destination)
+        await self._confirmed("SEND", {"destination": name, **self._headers_of(message)}, message.body, within)
 
     async def subscribe(
         self,
@@ -230,6 +233,26 @@ class StompSession:
         headers = {"id": number, "destination": f"/temp-queue/{name}", "ack": "auto"}
         await self._confirmed("SUBSCRIBE", headers, b"", within)
         return destination
+
+    async def _open_way_round(self, name: str, within: float) -> str:
+        """By which a message of ours gets to our own reply queue at RabbitMQ; opened when it is first wanted.
+
+        RabbitMQ takes nothing for a temporary queue but as a reply, and ends the session of who sends there. So there
+        is a queue beside it for what we send ourselves, named as it names those of topics: who may listen to these may
+        have it.
+        """
+        queue = f"stomp-subscription-{name}"
+        if queue not in self._arrivals:
+            self._arrivals[queue] = self._arrivals[f"/temp-queue/{name}"]
+            self._automatic.add(queue)
+            headers = {"id": queue, "destination": f"/queue/{queue}", "ack": "auto"}
+            headers |= {"durable": "false", "auto-delete": "true", "exclusive": "true"}
+            try:
+                await self._confirmed("SUBSCRIBE", headers, b"", within)
+            except BrokerError:
+                self._arrivals.pop(queue, None)
+                raise
+        return f"/amq/queue/{queue}"
 
     async def acknowledge(self, arrived: Arrived) -> None:
         """Settle it."""
@@ -364,11 +387,9 @@ class StompSession:
 
     def _headers_of(self, message: BrokerMessage) -> dict[str, str]:
         headers = {name: text for name, text in message.properties.items() if name not in _OWN}
-        headers |= {
-            "persistent": "true" if message.persistent else "false",
-            "priority": str(message.priority),
-            "content-type": "application/xml",
-        }
+        if message.persistent:  # RabbitMQ takes a "false" for a word about the queue, and refuses one that is kept
+            headers["persistent"] = "true"
+        headers |= {"priority": str(message.priority), "content-type": "application/xml"}
         if message.correlation_id:
             headers["correlation-id"] = message.correlation_id
         if message.reply_to is not None:

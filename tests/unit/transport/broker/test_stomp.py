@@ -365,6 +365,42 @@ async def test_rabbitmq_is_spoken_to_in_its_own_way() -> None:
         assert server.sent("SEND")[1][1]["destination"] == "/reply-queue/amq.gen-1"
 
 
+async def test_at_rabbitmq_what_we_send_ourselves_has_a_way_of_its_own() -> None:
+    """It ends the session of who sends to a temporary queue, or names a queue that is kept as one that is not."""
+    inbox: asyncio.Queue[Arrived] = asyncio.Queue()
+    async with served(lambda got: well(got, server="RabbitMQ/3")) as (server, opens):
+        session = await opens()
+        replies = await session.open_reply_queue(inbox.put_nowait)
+        for _ in range(2):
+            await session.publish(replies, BrokerMessage(body=b"a", persistent=False), within=5)
+        ((_, subscribed, _),) = server.sent("SUBSCRIBE")
+        queue = subscribed["destination"].removeprefix("/queue/")
+        assert (subscribed["exclusive"], subscribed["durable"]) == ("true", "false")
+        assert [sent["destination"] for _, sent, _ in server.sent("SEND")] == [f"/amq/queue/{queue}"] * 2
+        assert not any("persistent" in sent for _, sent, _ in server.sent("SEND"))
+        server.say(frame("MESSAGE", b"r", subscription=subscribed["id"], destination=f"/queue/{queue}"))
+        assert (await inbox.get()).token is None
+
+
+async def test_at_rabbitmq_a_way_round_that_is_refused_is_asked_for_again() -> None:
+    """Rights may be given meanwhile."""
+    refused = [True]
+
+    def answer(got: Frame) -> bytes:
+        if got[0] == "SUBSCRIBE" and refused:
+            refused.clear()
+            return frame("ERROR", receipt_id=got[1]["receipt"], message="access_refused")
+        return well(got, server="RabbitMQ/3")
+
+    async with served(answer) as (server, opens):
+        session = await opens()
+        replies = await session.open_reply_queue(lambda _: None)
+        with pytest.raises(BrokerError, match="NET-124"):
+            await session.publish(replies, BrokerMessage(body=b"a"), within=5)
+        await session.publish(replies, BrokerMessage(body=b"a"), within=5)
+        assert len(server.sent("SUBSCRIBE")) == 2
+
+
 @pytest.mark.parametrize(
     ("url", "told"),
     [
