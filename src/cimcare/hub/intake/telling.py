@@ -33,11 +33,12 @@ _DEEPEST_CASCADE = 8
 
 
 class Written(NamedTuple):
-    """An event that was written here: its sequence in the log, its value, and its bytes as they are kept."""
+    """An event that was written here: its sequence in the log, its value, its bytes as they are kept, its urgency."""
 
     sequence: int
     message: EventMessage
     raw: bytes
+    priority: Priority
 
 
 OnPut = Callable[[Collection[str], Collection[Written]], None]
@@ -212,7 +213,7 @@ class Teller:
             raw,
             message,
         )
-        self.written.append(Written(sequence, message, raw))
+        self.written.append(Written(sequence, message, raw, max(self._priority, priority_of(message))))
         return sequence
 
 

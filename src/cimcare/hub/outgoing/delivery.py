@@ -137,10 +137,13 @@ class Couriers:
         self.wake(list(self._couriers))
 
     def take_over(self, names: Collection[str], written: Collection[Written]) -> None:
-        """Something was put in for these destinations; events that were written need not be read again."""
+        """Something was put in for these destinations; events that were written need not be read again.
+
+        Of events that are not urgent nobody has to know before what waits already is begun.
+        """
         for one in written:
             self.recalling.remember(one.sequence, Recalled(message=one.message, raw=one.raw))
-        self.wake(names)
+        self.wake(names, is_news=not written or any(one.priority > Priority.NORMAL for one in written))
 
     def wake(self, names: Collection[str], *, is_news: bool = True) -> None:
         """Tell the couriers of these destinations that there is something to do; or that there may be, without news."""
@@ -149,9 +152,9 @@ class Couriers:
             if courier is not None:
                 courier.wake(is_news=is_news)
 
-    async def look(self, *, is_news: bool = True) -> None:
-        """Wake the couriers of all destinations for which something waits. Raises StoreError."""
-        self.wake([one.partner for one in await self.store.reader.outbox.backlogs() if one.waiting], is_news=is_news)
+    async def look(self) -> None:
+        """Wake the couriers of all destinations for which something waits, put in by whoever. Raises StoreError."""
+        self.wake([one.partner for one in await self.store.reader.outbox.backlogs() if one.waiting], is_news=False)
 
     def partner_of(self, name: str) -> Partner | None:
         """The partner that a destination means; None if there is none of that name now."""
@@ -180,7 +183,7 @@ class Couriers:
         while True:
             try:
                 await self._expire()
-                await self.look(is_news=False)
+                await self.look()
             except StoreError as error:
                 self.logger.error("deliveries not looked at", code=error.code, reason=str(error))
             except Exception as error:  # noqa: BLE001 - one of the places where everything is caught: it must go on

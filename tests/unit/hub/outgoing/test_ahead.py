@@ -264,6 +264,17 @@ async def test_is_not_done_where_it_does_not_pay(
     await hub.hub.close()
 
 
+async def test_what_is_no_more_urgent_than_the_rest_is_no_news(hub: Streaming) -> None:
+    """In a storm something is put in all the time; places would go on waiting for claims just then."""
+    courier = hub.hub.couriers._couriers["gis"]
+    hub.slow.gate.clear()
+    for seed, is_current in ((ORDINARY[8], True), (HAZARD, False)):
+        asked = asyncio.create_task(ask_ok(hub, a_create(seed)))
+        await hub.quiet()
+        assert courier._ahead.is_current(TWO, asyncio.get_running_loop().time()) is is_current
+        await asked
+
+
 # ------------------------------------------------------------------------------------------------- by itself
 
 
