@@ -9,14 +9,12 @@ Undoing goes back step by step, so that what a message that failed has saved is 
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar, cast
 
 import msgspec
 
 from cimcare.exchange.ports import Collection, Key, Selection, Stored
 from cimcare.model.identity import MRID
-from cimcare.store.answers import Answers
 
 __all__ = ["Encoded", "RememberingRecords", "RowsOfRecords", "Written"]
 
@@ -114,9 +112,6 @@ class _Step(NamedTuple):
     order: int | None
 
 
-_NOT_NUMBERED = 1 << 62
-"""Above the number of any row."""
-
 _NO_KEYS: frozenset[Key] = frozenset()
 _NOTHING = _Known(None, 0, _NO_KEYS)
 
@@ -134,7 +129,6 @@ class RememberingRecords(Generic[RowT]):
         self._order = 0
         self._encoded: dict[_Name, Encoded] = {}
         self._steps: list[_Step] = []
-        self._answers = Answers()
         self.has_written = False
         """Whether the database was given anything, or removed it, since `note_end`; also if that was undone since."""
 
@@ -153,39 +147,20 @@ class RememberingRecords(Generic[RowT]):
 
     async def find_by_key(self, collection: Collection[BodyT], key: Key) -> tuple[Stored[BodyT], ...]:
         """All objects with this key, oldest first."""
-        found: tuple[Stored[BodyT], ...] | None = self._answers.find(collection.name, key)
-        if found is None:
-            await self._write_what_matches(collection.name, Selection(keys=((key,),)))
-            rows = await self._rows.rows_by_key(collection.name, key)
-            found = tuple(self._learn(collection, row) for row in rows)
-            self._answers.keep(collection.name, key, found)
-        return found
+        await self._write_what_matches(collection.name, Selection(keys=((key,),)))
+        return tuple(self._learn(collection, row) for row in await self._rows.rows_by_key(collection.name, key))
 
     async def select(self, collection: Collection[BodyT], selection: Selection) -> tuple[Stored[BodyT], ...]:
         """The objects that match."""
-        is_by_name = selection == Selection(mrids=selection.mrids, limit=selection.limit) and selection.mrids
-        found: tuple[Stored[BodyT], ...] | None = (
-            self._known_with(collection, selection) if is_by_name else self._answers.find(collection.name, selection)
-        )
-        if found is not None:
-            return found
         await self._write_what_matches(collection.name, selection)
         rows = await self._rows.select_rows(collection.name, selection)
-        found = tuple(self._learn(collection, row) for row in rows)
-        self._answers.keep(collection.name, selection, found)
-        if is_by_name and len(found) < selection.limit:
-            there = {stored.mrid for stored in found}
-            for mrid in selection.mrids:
-                if mrid not in there:
-                    self._remember((collection.name, mrid), _NOTHING)
-        return found
+        return tuple(self._learn(collection, row) for row in rows)
 
     async def save(self, collection: Collection[BodyT], stored: Stored[BodyT]) -> None:
         """Insert the object, or replace the one with its mRID."""
         self._rows.require_open()
         name = (collection.name, stored.mrid)
         known = self._known.get(name)
-        self._tell_answers(name, known, stored)
         self._note(name, known)
         self._known[name] = _Known(stored, None, _NO_KEYS) if known is None else _Known(stored, known.id, known.had)
         self._encoded.pop(name, None)
@@ -212,10 +187,8 @@ class RememberingRecords(Generic[RowT]):
         """Remove the object; nothing happens if there is none."""
         self._rows.require_open()
         name = (collection.name, mrid)
-        known = self._known.get(name)
-        if known == _NOTHING:
+        if self._known.get(name) == _NOTHING:
             return
-        self._tell_answers(name, known, None)
         if mrid in self._unwritten.get(collection.name, ()):
             await self._write_some(collection.name, lambda one, _: one == mrid)
         await self._rows.remove(collection.name, mrid)
@@ -244,8 +217,6 @@ class RememberingRecords(Generic[RowT]):
 
     def undo(self, mark: int = 0) -> None:
         """All that was done since the mark was undone, in the database too."""
-        if len(self._steps) > mark:
-            self._answers.forget()
         while len(self._steps) > mark:
             name, known, order = self._steps.pop()
             self._encoded.pop(name, None)
@@ -275,7 +246,6 @@ class RememberingRecords(Generic[RowT]):
     def forget(self) -> None:
         """Others may have written since, or the database has undone everything."""
         self.has_written = False
-        self._answers.forget()
         self._known.clear()
         self._unwritten.clear()
         self._unwritten_keys.clear()
@@ -373,30 +343,6 @@ class RememberingRecords(Generic[RowT]):
         self._steps.append(_Step(name, known, self._unwritten.get(name[0], {}).get(name[1])))
 
     # ------------------------------------------------------------------------------------------------- reading
-
-    def _tell_answers(self, name: _Name, known: _Known | None, now: Stored[Any] | None) -> None:
-        """What was found is not what would be found once this object is saved or removed."""
-        if known is None or known.id is None:
-            self._answers.forget_all_of(name[0])
-            return
-        keys = set(known.had)
-        for stored in (known.stored, now):
-            if stored is not None:
-                keys |= stored.keys
-        self._answers.take(name[0], keys, known.stored, now)
-
-    def _known_with(self, collection: Collection[BodyT], selection: Selection) -> tuple[Stored[BodyT], ...] | None:
-        """The objects with these mRIDs if all of them are known, without a look into the database."""
-        found: list[tuple[datetime, int, int, Stored[BodyT]]] = []
-        for mrid in dict.fromkeys(selection.mrids):
-            known = self._known.get((collection.name, mrid))
-            if known is None or known.id is None:
-                return None
-            if known.stored is not None:  # new ones come after all that have a number, in the order in which they came
-                order = self._unwritten.get(collection.name, {}).get(mrid, 0)
-                found.append((known.stored.created_at, known.id or _NOT_NUMBERED, order, known.stored))
-        found.sort(key=lambda one: one[:3])
-        return tuple(stored for *_, stored in found[: selection.limit])
 
     def _learn(self, collection: Collection[BodyT], row: RowT) -> Stored[BodyT]:
         """The object of a row that was read; as it is known, if it is, for that is what was written last."""
