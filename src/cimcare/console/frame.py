@@ -1,7 +1,7 @@
 """What all pages of the console have: the frame they are shown in, how problems are told, and how forms are taken."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, quote
 
 import msgspec
 from starlette.requests import Request
@@ -15,7 +15,7 @@ from cimcare.hub.rest.bodies import LONGEST_BODY, read_raw
 from cimcare.hub.rest.filters import FilterError
 from cimcare.hub.rest.inside import Inside
 
-__all__ = ["Area", "Frame", "Handler", "Page", "Sent", "read_sent"]
+__all__ = ["Area", "Frame", "Handler", "Page", "Sent", "itself_of", "read_sent"]
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -131,12 +131,23 @@ class Frame:
         return self.show(request, "problem.html", {"finding": finding, "status": status}, status=status)
 
     def show(self, request: Request, template: str, values: Mapping[str, object], *, status: int = 200) -> Response:
-        """A page. Templates know `path`, `context`, `menu` and `may_act` beside the values."""
+        """A page. Templates know `path`, `context`, `menu`, `may_act` and `itself` beside the values.
+
+        `itself` is the address at which the page is had again; empty if it answers a form.
+        """
         path = request.url.path
         context = self.inside.settings.hub.context
         menu = [(area.href, area.title, area.has(path)) for area in self._areas]
-        given = {"path": path, "context": context, "menu": menu, "may_act": self.may_act, **values}
-        return self.rendering.page(template, given, status=status)
+        given = {"path": path, "context": context, "menu": menu, "may_act": self.may_act, "itself": itself_of(request)}
+        return self.rendering.page(template, {**given, **values}, status=status)
+
+
+def itself_of(request: Request) -> str:
+    """Address at which a page is had again; empty for what answers a form."""
+    if request.method == "POST":
+        return ""
+    query = request.url.query
+    return quote(request.url.path) + (f"?{query}" if query else "")
 
 
 def _is_from_here(request: Request) -> bool:

@@ -63,9 +63,8 @@ class Rendering:
             grouped=show_grouped,
             size=show_size,
         )
-        self._templates.globals.update(
-            static=_static_address, version=__version__, quote=lambda one: quote(one, ""), **self._parts()
-        )
+        self._templates.globals.update(static=_static_address, version=__version__, quote=lambda one: quote(one, ""))
+        self._templates.globals.update(self._parts())  # which are read with what is known by then
 
     def _parts(self) -> dict[str, Callable[[LogEntry], str]]:
         """Parts of a line about a message, which stand on many pages, and in each in many lines that are the same."""

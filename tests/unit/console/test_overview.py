@@ -43,20 +43,43 @@ async def test_a_hub_that_works_is_well(held: HeldHub) -> None:
     assert [entry.verb for entry in seen.latest][-1] == "create"
 
 
+async def links_with_counts(held: HeldHub, path: str, pattern: str) -> list[str]:
+    """The counts that lead to messages, after each was found to be that of the page behind it."""
+    text = (await held.get(path)).body.decode()
+    found = re.findall(pattern, text)
+    for href, count in found:
+        page = (await held.get(html.unescape(href))).body.decode()
+        assert page.count('<td class="when">') == int(count), href
+    return [count for _, count in found]
+
+
 async def test_each_figure_of_the_flow_leads_to_what_it_counts(held: HeldHub) -> None:
-    """Whoever wonders at a number opens it."""
+    """Whoever wonders at a number opens it, on the overview, in the list of partners and on the page of one."""
     good = build_message(Noun.TROUBLE_TICKETS, Verb.CREATE)
     bad = build_message(Noun.TROUBLE_TICKETS, Verb.CLOSE, seed=2)
     source = str(good.header.source)  # type: ignore[union-attr]
     bad = msgspec.structs.replace(bad, header=msgspec.structs.replace(bad.header, source=source))  # type: ignore[union-attr]
     await held.ask(good)
     await held.ask(bad)  # nobody knows the ticket
-    text = (await held.get("/console/")).body.decode()
-    shown = re.findall(rf'href="(/console/messages\?source={source}&[^"]+)">(\d+)</a>', text)
-    assert [count for _, count in shown] == ["2", "1"]
-    for href, count in shown:
-        page = (await held.get(html.unescape(href))).body.decode()
-        assert page.count('<td class="when">') == int(count), href
+    linked = rf'href="(/console/messages\?direction=in[^"]+source={source}[^"]*)">(\d+)</a>'
+    for path in ("/console/", "/console/partners", f"/console/partners/{source}"):
+        assert await links_with_counts(held, path, linked) == ["2", "1"], path
+
+
+async def test_bars_and_storm_meter_lead_to_what_they_count(held: HeldHub) -> None:
+    """Each hour to its own messages alone, to the last instant of it."""
+    await held.ask(build_message(Noun.TROUBLE_TICKETS, Verb.CREATE))
+    held.later(hours=1, microseconds=-1)
+    await held.ask(build_message(Noun.TROUBLE_TICKETS, Verb.CREATE, seed=2))
+    held.later(microseconds=1)
+    await held.ask(build_message(Noun.TROUBLE_TICKETS, Verb.CREATE, seed=3))
+    bars = r'<a href="(/console/messages[^"]+)" aria-label="[^"]+ Z: (\d+)">'
+    assert await links_with_counts(held, "/console/", bars) == ["2", "1"]
+    held.later(minutes=30)
+    rates = r'<td class="num"><a href="(/console/messages[^"]+)">(\d+) an hour</a>'
+    ((href, rate),) = re.findall(rates, (await held.get("/console/")).body.decode())
+    assert rate == "2"
+    assert (await held.get(html.unescape(href))).body.decode().count('<td class="when">') == 1
 
 
 async def test_a_message_that_the_ledger_misses_shows(held: HeldHub) -> None:

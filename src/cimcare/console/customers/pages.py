@@ -4,7 +4,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from cimcare.console.customers.looking import CustomerSheet, find_sheet, list_customers
-from cimcare.console.frame import Area, Frame, Page, read_sent
+from cimcare.console.frame import Area, Frame, Page, itself_of, read_sent
 from cimcare.console.masking import mask_contact
 from cimcare.errors import finding_of
 from cimcare.hub.acts.revealing import note_reveal
@@ -44,7 +44,8 @@ class _Customers:
         )
         values = {"asked": asked, "depends": depends, "found": found}
         if request.headers.get("hx-request"):
-            return self._frame.rendering.page("customers/_found.html", values)
+            itself = itself_of(request)
+            return self._frame.rendering.page("customers/_found.html", {**values, "itself": itself})
         return self._frame.show(request, "customers/customers.html", values)
 
     async def customer(self, request: Request) -> Response:

@@ -74,6 +74,11 @@ class DeliveryPage(msgspec.Struct, frozen=True, kw_only=True):
     looked_until: datetime | None
     is_first: bool
 
+    @property
+    def is_live(self) -> bool:
+        """Whether it goes on by itself: on the first page, which has no end in the past."""
+        return self.is_first and "before" not in self.given
+
 
 class ShownDelivery(msgspec.Struct, frozen=True, kw_only=True):
     """One delivery with all that belongs to it.

@@ -6,7 +6,7 @@ from urllib.parse import quote
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from cimcare.console.deliveries.browsing import find_delivery, list_deliveries
+from cimcare.console.deliveries.browsing import ENDED, find_delivery, list_deliveries
 from cimcare.console.deliveries.partnered import find_partner, list_partners
 from cimcare.console.deliveries.previewing import ACTS, preview, read_numbers
 from cimcare.console.frame import Area, Frame, Page, Sent, read_sent
@@ -74,9 +74,13 @@ class _Deliveries:
         if shown is None:
             found = finding_of("REF-103", request.url.path, "no such delivery", "number of a delivery")
             return self._frame.problem(request, found, 404)
-        return self._frame.show(
-            request, "deliveries/delivery.html", {"shown": shown, "now": self._frame.inside.clock()}
-        )
+        # What was delivered or discarded stays as it is.
+        values = {
+            "shown": shown,
+            "now": self._frame.inside.clock(),
+            "is_live": shown.delivery.state not in ENDED,
+        }
+        return self._frame.show(request, "deliveries/delivery.html", values)
 
     async def preview(self, request: Request) -> Response:
         given = request.query_params.multi_items()

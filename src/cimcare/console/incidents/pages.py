@@ -36,6 +36,9 @@ _MOST_ROWS = 200
 """Rows of one table of the board; what is worst is among them."""
 
 _MOST_MESSAGES = 15
+_GOES_ON = timedelta(hours=1)
+"""How long after its end an incident is looked at again by itself: notices and customer-minutes follow it."""
+
 _LOOK_SECONDS = 3.0
 _MOST_FRAGMENTS = 64
 
@@ -263,6 +266,7 @@ class _Incidents:
             "device": seen.row.place.removeprefix(f"{seen.row.kind} ") if seen.row.device is not None else "",
             "crews": [name_of_crew(one) for one in crews],
             "is_built_in": inside.acting.is_built_in(Role.OMS),
+            "is_live": seen.is_open or (seen.row.ended_at is not None and seen.at - seen.row.ended_at < _GOES_ON),
             "most": MOST_LISTED,
             "most_points": MOST_POINTS,
         }

@@ -21,7 +21,10 @@ from cimcare.model.verbs import Verb
 __all__ = ["messages_area"]
 
 _GOES_ON = timedelta(hours=1)
-"""How long after its last message a conversation is looked at again by itself."""
+"""How long after its last message a conversation is looked at again by itself, and a message after it was received."""
+
+_MOST_BYTES = 100_000
+"""A larger message is not looked at again by itself: each look checks all of it."""
 
 
 def messages_area(frame: Frame) -> Area:
@@ -63,7 +66,10 @@ class _Messages:
         if shown is None:
             found = finding_of("REF-103", request.url.path, "no such message", "number of a message of the log")
             return self._frame.problem(request, found, 404)
-        return self._frame.show(request, "messages/message.html", {"shown": shown, "most_beside": MOST_BESIDE})
+        entry = shown.entry
+        is_young = self._frame.inside.clock() - entry.received_at < _GOES_ON
+        values = {"shown": shown, "most_beside": MOST_BESIDE, "is_live": is_young and entry.size_bytes <= _MOST_BYTES}
+        return self._frame.show(request, "messages/message.html", values)
 
     async def conversation(self, request: Request) -> Response:
         found = await self._find(request)

@@ -5,6 +5,7 @@ It says that all is well only when every check was made and none found anything.
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from urllib.parse import quote
 
 import msgspec
 
@@ -17,7 +18,7 @@ from cimcare.hub.operation.watching import list_alarms
 from cimcare.hub.outgoing.destinations import Destination, list_destinations
 from cimcare.hub.rest.inside import Inside
 
-__all__ = ["YARDSTICK_PER_HOUR", "Check", "Flow", "Overview", "flows_of", "look_over"]
+__all__ = ["YARDSTICK_PER_HOUR", "Check", "Flow", "Overview", "came_between", "flows_of", "look_over"]
 
 YARDSTICK_PER_HOUR = 150_000
 """Calls of the worst hour of a utility of 1.1 million customers in August 2020: the yardstick of the field."""
@@ -25,6 +26,7 @@ YARDSTICK_PER_HOUR = 150_000
 _HOURS = 24
 _LATEST = 12
 _HOUR = timedelta(hours=1)
+_TICK = timedelta(microseconds=1)
 _OLD = timedelta(minutes=5)
 _STORM = (timedelta(minutes=1), timedelta(minutes=15))
 
@@ -39,12 +41,13 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Flow(msgspec.Struct, frozen=True, kw_only=True):
-    """What passes between the hub and one other this hour and in the 24 hours up to now.
+    """What passes between the hub and one other this hour and in the 24 hours up to now, that is from `since` on.
 
     `source` is how it calls itself, empty where it does not.
     """
 
     name: str
+    since: datetime
     source: str
     kind: str
     received: int
@@ -56,6 +59,11 @@ class Flow(msgspec.Struct, frozen=True, kw_only=True):
     oldest: timedelta | None
     state: str
     is_trouble: bool
+
+    @property
+    def came(self) -> str:
+        """Address of the messages that it sent; empty where it has no Source to find them by."""
+        return f"{came_between(self.since)}&source={quote(self.source, '')}" if self.source else ""
 
 
 class Overview(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,11 +87,23 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
         return all(check.is_fine for check in self.checks)
 
     @property
-    def meters(self) -> tuple[tuple[str, timedelta, float], ...]:
-        """The storm meter: over what, how long that is, and the rate as for a whole hour; the shortest first."""
+    def bars(self) -> tuple[tuple[datetime, int, str], ...]:
+        """What came in by hour, with the address of what it was."""
+        return tuple((hour, count, came_between(hour, hour + _HOUR)) for hour, count in self.hourly)
+
+    @property
+    def meters(self) -> tuple[tuple[str, timedelta, float, str], ...]:
+        """The storm meter, the shortest first: over what, how long that is, the rate as for a whole hour, address."""
         names = ("last minute", "last 15 minutes")
         storm = [(name, pace.over, pace.per_hour) for name, pace in zip(names, self.storm, strict=False)]
-        return (*storm, ("this hour", self.at - hour_of(self.at), self.rate))
+        rates = (*storm, ("this hour", self.at - hour_of(self.at), self.rate))
+        return tuple((name, over, rate, came_between(self.at - over)) for name, over, rate in rates)
+
+
+def came_between(since: datetime, until: datetime | None = None) -> str:
+    """Address of the messages that came in from an instant on, and before another one."""
+    last = f"&until={until - _TICK:%Y-%m-%dT%H:%M:%S.%fZ}" if until is not None else ""
+    return f"/console/messages?direction=in&since={since:%Y-%m-%dT%H:%M:%SZ}{last}"
 
 
 async def look_over(inside: Inside) -> Overview:
@@ -200,6 +220,7 @@ def flows_of(
         flows.append(
             Flow(
                 name=name or "(no Source)",
+                since=hour_of(now) - (_HOURS - 1) * _HOUR,
                 source=place.partner.source if place is not None and place.partner is not None else name,
                 kind=place.partner.wire.value if place is not None and place.partner is not None else "",
                 received=received.get(name, 0),

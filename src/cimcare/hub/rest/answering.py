@@ -15,7 +15,7 @@ _LARGEST = 2**63 - 1
 
 SAFE = {
     "x-content-type-options": "nosniff",
-    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
     "referrer-policy": "no-referrer",
 }
 """Header fields that keep a browser from doing anything else with an answer than showing it."""

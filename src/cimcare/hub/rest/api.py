@@ -5,7 +5,9 @@ Errors are problem details (RFC 9457) with the finding. Our own profile.
 
 import html
 import traceback
+from base64 import b64encode
 from collections.abc import Awaitable, Callable, Sequence
+from hashlib import sha256
 
 import msgspec
 import structlog
@@ -169,7 +171,7 @@ class _Pages:
         self._openapi: bytes | None = None
 
     async def index(self, _: Request) -> Response:
-        return HTMLResponse(_index(self._services, self._starts), headers=SAFE)
+        return HTMLResponse(_index(self._services, self._starts), headers=SAFE | _STYLED)
 
     async def health(self, _: Request) -> Response:
         return json_answer({"status": "ok"})
@@ -272,6 +274,18 @@ def _note_failure(logger: structlog.typing.FilteringBoundLogger, path: str, erro
     logger.error("page failed", code="EXC-109", path=path, error=type(error).__name__, trace=trace)
 
 
+_STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:46rem;margin:2rem auto;padding:0 1rem}
+ul{padding-left:1.2rem}code{background:#eee;padding:0 .2rem}@media(prefers-color-scheme:dark){
+body{background:#111;color:#ddd}a{color:#8bf}code{background:#333}}"""
+
+_STYLED = {
+    "content-security-policy": (
+        f"{SAFE['content-security-policy']}; style-src 'sha256-{b64encode(sha256(_STYLE.encode()).digest()).decode()}'"
+    )
+}
+"""The first page stands alone: its style is in it, and the policy knows that one by its digest."""
+
+
 def _index(services: list[str], starts: list[str]) -> str:
     def link(href: str, text: str = "") -> str:
         return f'<li><a href="{html.escape(href)}">{html.escape(text or href)}</a></li>'
@@ -282,9 +296,7 @@ def _index(services: list[str], starts: list[str]) -> str:
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>cimcare</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<style>body{{font:16px/1.5 system-ui,sans-serif;max-width:46rem;margin:2rem auto;padding:0 1rem}}
-ul{{padding-left:1.2rem}}code{{background:#eee;padding:0 .2rem}}@media(prefers-color-scheme:dark){{
-body{{background:#111;color:#ddd}}a{{color:#8bf}}code{{background:#333}}}}</style></head><body>
+<style>{_STYLE}</style></head><body>
 <h1>cimcare {html.escape(__version__)}</h1>
 <p>Messages of IEC 61968-8 in the envelope of IEC 61968-100, over SOAP and plain HTTP. Four systems of a utility are
 built in: customer information, outage management, work management, third party.</p>

@@ -1,7 +1,10 @@
 """The REST interface that reads, and the pages of operation."""
 
 import json
+import re
+from base64 import b64encode
 from collections.abc import AsyncIterator
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -37,6 +40,21 @@ async def listed(held: HeldHub, query: str = "", noun: str = "TroubleTickets") -
     response = await held.get(f"/api/v1/{noun}{query}")
     assert response.status == 200, response.body
     return [item["mRID"] for item in json.loads(response.body)["items"]]
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/api/v1/messages", "/api/v1/messages/1/raw", "/api/v1/openapi.json", "/no/where"]
+)
+async def test_no_policy_has_an_unsafe_word(filled: HeldHub, path: str) -> None:
+    """What a partner sent is had here too, and a browser that opens it runs and styles nothing of it."""
+    response = await filled.get(path)
+    policy = response.headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'; frame-ancestors 'none'")
+    assert "unsafe" not in policy
+    styles = re.findall(r"<style>(.*?)</style>", response.body.decode(), re.DOTALL) if path == "/" else []
+    digests = [b64encode(sha256(one.encode()).digest()).decode() for one in styles]
+    assert re.findall(r"'sha256-([^']+)'", policy) == digests
+    assert len(digests) == (path == "/")
 
 
 async def test_objects_are_listed_in_the_json_form_of_their_noun(filled: HeldHub) -> None:
