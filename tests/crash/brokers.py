@@ -129,6 +129,10 @@ async def run_broker_cycles(
         hubs.start()
         await until_attached(hubs.address)  # the first time: what a topic brings before is nobody's
         async with open_bus(folder) as bus:
+            # Of topics that nobody has used yet ActiveMQ does not know after its death that somebody listens to all.
+            sending.add(1)
+            await sending.run(bus.ask)
+            await until_empty(url)
             for _ in range(cycles):
                 is_over = asyncio.Event()
                 load = asyncio.gather(_ask_on(sending, bus, tickets, is_over), _tell_on(telling, bus, is_over))
