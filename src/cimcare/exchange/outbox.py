@@ -90,11 +90,11 @@ class NewDelivery(msgspec.Struct, frozen=True, kw_only=True):
 class Delivery(NewDelivery, frozen=True, kw_only=True):
     """A delivery as stored.
 
-    `attempts` counts all of them, and falls only where nothing was sent and the lease was given back;
-    `attempts_before` is what it was when an operator last sent the
-    delivery again. `due_at` is the earliest next attempt of one that waits, the end of the lease of one that is
-    leased, when patience ends for one that awaits its reply, and the end of one that ended. `reason` says what went
-    wrong last, or why it was abandoned or discarded; `received` is the beginning of what the partner sent last.
+    `attempts` counts all of them, and falls only where nothing was sent and the lease was given back; `attempts_before`
+    is what it was when an operator last sent the delivery again. `due_at` is the earliest next attempt of one that
+    waits, the end of the lease of one that is leased, when patience ends for one that awaits its reply, and the end of
+    one that ended. `reason` says what went wrong last, or why it was abandoned or discarded; `received` is the
+    beginning of what the partner sent last.
     `is_head` tells whether no older delivery goes before it.
     """
 

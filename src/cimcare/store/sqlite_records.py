@@ -179,12 +179,8 @@ class SqliteRecords:
             conditions.append("state IN (SELECT value FROM json_each(?))")
             values.append(_text_of(selection.states))
         for number, group in enumerate(self._rarest_first(collection, selection.keys)):
-            if is_by_key and not number and len(group) == 1:  # as most look-ups are
-                conditions.append(_HAS_KEY)
-                values.extend((collection, *group[0]))
-            else:
-                conditions.append(_IS_ONE_OF if is_by_key and not number else _HAS_ONE_OF)
-                values.extend((_text_of(group), collection))
+            conditions.append(_IS_ONE_OF if is_by_key and not number else _HAS_ONE_OF)
+            values.extend((_text_of(group), collection))
         if selection.since is not None:
             conditions.append(f"{by_other}created_at >= ?")
             values.append(to_micros(selection.since))

@@ -1,8 +1,6 @@
 """Routes of messages and conversations."""
 
-from base64 import b64encode
 from datetime import timedelta
-from hashlib import sha256
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -14,7 +12,7 @@ from cimcare.console.messages.drawing import STYLE, draw_mermaid, draw_svg
 from cimcare.console.rendering import SAFE
 from cimcare.errors import finding_of
 from cimcare.exchange.log import Outcome
-from cimcare.hub.rest.answering import number_of
+from cimcare.hub.rest.answering import number_of, style_source
 from cimcare.model.nouns import ENTRIES
 from cimcare.model.verbs import Verb
 
@@ -86,9 +84,8 @@ class _Messages:
         if found is None:
             return self._no_conversation(request)
         # The drawing has its style in it, which the policy of this one answer knows; it has no script.
-        digest = b64encode(sha256(STYLE.encode()).digest()).decode()
         headers = {
-            "content-security-policy": f"default-src 'none'; style-src 'sha256-{digest}'; sandbox",
+            "content-security-policy": f"default-src 'none'; {style_source(STYLE)}; sandbox",
             "x-content-type-options": "nosniff",
             "content-disposition": 'inline; filename="conversation.svg"',
         }

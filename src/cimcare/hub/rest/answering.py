@@ -1,5 +1,7 @@
 """Answers of the REST interface: JSON, problem details (RFC 9457), and the address of the next page."""
 
+from base64 import b64encode
+from hashlib import sha256
 from urllib.parse import urlencode
 
 import msgspec
@@ -9,7 +11,7 @@ from starlette.responses import Response
 from cimcare.errors import Finding
 from cimcare.transport.http import problem_of
 
-__all__ = ["SAFE", "json_answer", "next_address", "number_of", "problem"]
+__all__ = ["SAFE", "json_answer", "next_address", "number_of", "problem", "style_source"]
 
 _LARGEST = 2**63 - 1
 
@@ -19,6 +21,11 @@ SAFE = {
     "referrer-policy": "no-referrer",
 }
 """Header fields that keep a browser from doing anything else with an answer than showing it."""
+
+
+def style_source(style: str) -> str:
+    """How a content policy allows this one style, which stands in the answer itself."""
+    return f"style-src 'sha256-{b64encode(sha256(style.encode()).digest()).decode()}'"
 
 
 def json_answer(value: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:

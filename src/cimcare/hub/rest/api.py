@@ -5,9 +5,7 @@ Errors are problem details (RFC 9457) with the finding. Our own profile.
 
 import html
 import traceback
-from base64 import b64encode
 from collections.abc import Awaitable, Callable, Sequence
-from hashlib import sha256
 
 import msgspec
 import structlog
@@ -23,7 +21,7 @@ from cimcare.exchange.store import StoreError
 from cimcare.hub.config.subscribing import Subscribing
 from cimcare.hub.metrics import Metrics
 from cimcare.hub.rest.alarm_pages import AlarmPages
-from cimcare.hub.rest.answering import SAFE, json_answer, next_address, number_of, problem
+from cimcare.hub.rest.answering import SAFE, json_answer, next_address, number_of, problem, style_source
 from cimcare.hub.rest.broker_pages import BrokerPages
 from cimcare.hub.rest.customer_pages import CustomerPages
 from cimcare.hub.rest.event_pages import EventPages
@@ -278,11 +276,7 @@ _STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:46rem;margin:2rem 
 ul{padding-left:1.2rem}code{background:#eee;padding:0 .2rem}@media(prefers-color-scheme:dark){
 body{background:#111;color:#ddd}a{color:#8bf}code{background:#333}}"""
 
-_STYLED = {
-    "content-security-policy": (
-        f"{SAFE['content-security-policy']}; style-src 'sha256-{b64encode(sha256(_STYLE.encode()).digest()).decode()}'"
-    )
-}
+_STYLED = {"content-security-policy": f"{SAFE['content-security-policy']}; {style_source(_STYLE)}"}
 """The first page stands alone: its style is in it, and the policy knows that one by its digest."""
 
 

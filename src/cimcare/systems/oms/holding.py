@@ -11,9 +11,8 @@ from cimcare.exchange.ports import Key, News, Records, Selection, Served, Servin
 from cimcare.model.envelope import Result
 from cimcare.model.identity import MRID
 from cimcare.model.incident import Incident, IncidentOutage, TroubleTicketIdentity
-from cimcare.model.trouble_ticket import TroubleTicket
 from cimcare.model.verbs import Verb
-from cimcare.systems.oms.kinds import CANCELLED, EXTENTS, INCIDENTS, TICKETS, ExtentRecord
+from cimcare.systems.oms.kinds import CANCELLED, EXTENTS, INCIDENTS, TICKETS, ExtentRecord, incident_of
 
 __all__ = ["HELD", "NEWS", "is_told_later", "still_of", "with_held"]
 
@@ -71,12 +70,8 @@ async def still_of(
     if not mrids:
         return ()
     found = await records.select(TICKETS.collection, Selection(mrids=mrids, limit=len(mrids)))
-    there = {one.mrid for one in found if one.state != CANCELLED and _incident_of(one.body) == incident}
+    there = {one.mrid for one in found if one.state != CANCELLED and incident_of(one.body) == incident}
     return tuple(ticket for ticket in tickets if ticket.mrid in there)
-
-
-def _incident_of(ticket: TroubleTicket) -> MRID | None:
-    return ticket.incident.mrid if ticket.incident is not None else None
 
 
 async def _is_waiting(records: Records) -> bool:

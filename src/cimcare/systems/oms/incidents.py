@@ -26,12 +26,13 @@ from cimcare.systems.oms.kinds import (
     TICKETS,
     ExtentRecord,
     ReportRecord,
+    incident_of,
 )
 from cimcare.systems.oms.opening import Openings
 from cimcare.systems.oms.places import Place
 from cimcare.systems.oms.regrouper import Regrouper
 from cimcare.systems.oms.regrouping import FOR_EVER, Regrouping, Worklist
-from cimcare.systems.oms.reports import Reports, incident_of, key_of, reported_at, stated_by
+from cimcare.systems.oms.reports import Reports, key_of, reported_at, stated_by
 from cimcare.systems.oms.restored import count_lacking, outages_below, reconsider
 
 __all__ = ["IncidentBook"]

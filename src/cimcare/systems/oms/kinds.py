@@ -25,6 +25,7 @@ __all__ = [
     "ExtentRecord",
     "Held",
     "ReportRecord",
+    "incident_of",
 ]
 
 OPEN = TicketState.OPEN.value
@@ -145,3 +146,8 @@ EXTENTS: Collection[ExtentRecord] = Collection("oms.Extents", ExtentRecord)
 """One for each incident. The key `going` leads to the open ones, `above` from a device to those at it and below it,
 `pinned` to those that are confirmed there, `unresolved` to those at places that the model does not know, `held` to
 those of which something is yet to be told."""
+
+
+def incident_of(ticket: TroubleTicket) -> MRID | None:
+    """The incident that a ticket names by its mRID."""
+    return ticket.incident.mrid if ticket.incident is not None else None

@@ -18,9 +18,9 @@ from cimcare.systems.oms.devices import ServicePointRecord, points_below
 from cimcare.systems.oms.estimating import load_rules
 from cimcare.systems.oms.incidents import IncidentBook
 from cimcare.systems.oms.interruptions import Interval
-from cimcare.systems.oms.kinds import OPEN, RESOLVED, TICKETS
+from cimcare.systems.oms.kinds import OPEN, RESOLVED, TICKETS, incident_of
 from cimcare.systems.oms.queueing import pass_turn, whose_turn
-from cimcare.systems.oms.reports import incident_of, reported_at
+from cimcare.systems.oms.reports import reported_at
 from cimcare.systems.oms.restored import (
     DONE,
     GOING_ON,

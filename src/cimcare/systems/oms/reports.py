@@ -18,24 +18,19 @@ from cimcare.systems.oms.accounts import EntryRecord, EntrySort, note_entry
 from cimcare.systems.oms.devices import DeviceRecord, Supply
 from cimcare.systems.oms.grouping import Judge
 from cimcare.systems.oms.judgement import bucket_of
-from cimcare.systems.oms.kinds import OPEN, REPORTS, RESOLVED, TICKETS, ExtentRecord, ReportRecord
+from cimcare.systems.oms.kinds import OPEN, REPORTS, RESOLVED, TICKETS, ExtentRecord, ReportRecord, incident_of
 from cimcare.systems.oms.opening import Openings
 from cimcare.systems.oms.places import Place, devices_of
 from cimcare.systems.oms.points import Points
 from cimcare.systems.oms.regrouping import Regrouping, Worklist
 from cimcare.systems.oms.restored import RESTORATIONS
 
-__all__ = ["Reports", "above", "incident_of", "key_of", "reported_at", "stated_by"]
+__all__ = ["Reports", "above", "key_of", "reported_at", "stated_by"]
 
 
 def reported_at(ticket: TroubleTicket, now: datetime) -> datetime:
     """When the trouble was reported; when it was entered if the ticket does not say, failing that now."""
     return as_utc(ticket.date_time_of_report) or as_utc(ticket.created_date_time) or now
-
-
-def incident_of(ticket: TroubleTicket) -> MRID | None:
-    """The incident that a ticket names by its mRID."""
-    return ticket.incident.mrid if ticket.incident is not None else None
 
 
 class Reports:

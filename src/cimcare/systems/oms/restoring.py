@@ -23,9 +23,9 @@ from cimcare.systems.oms.accounts import EntryRecord, EntrySort, note_entry
 from cimcare.systems.oms.devices import DeviceRecord, ServicePointRecord, Supply, point_keys, points_below
 from cimcare.systems.oms.estimating import load_rules, note_duration
 from cimcare.systems.oms.incidents import IncidentBook
-from cimcare.systems.oms.kinds import CLOSED, EXTENTS, OPEN, RESOLVED, TICKETS, ExtentRecord
+from cimcare.systems.oms.kinds import CLOSED, EXTENTS, OPEN, RESOLVED, TICKETS, ExtentRecord, incident_of
 from cimcare.systems.oms.points import Points
-from cimcare.systems.oms.reports import incident_of, reported_at
+from cimcare.systems.oms.reports import reported_at
 from cimcare.systems.oms.restored import (
     INTERRUPTIONS,
     PENDING,

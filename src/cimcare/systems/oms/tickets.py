@@ -25,9 +25,9 @@ from cimcare.systems.objects import Said, as_utc, find_by_names, find_twin, refu
 from cimcare.systems.oms.estimates import say_estimate
 from cimcare.systems.oms.estimating import estimate_shown
 from cimcare.systems.oms.incidents import IncidentBook
-from cimcare.systems.oms.kinds import CANCELLED, INCIDENTS, OPEN, RESOLVED, TICKETS
+from cimcare.systems.oms.kinds import CANCELLED, INCIDENTS, OPEN, RESOLVED, TICKETS, incident_of
 from cimcare.systems.oms.places import Place, find_place, key_of_point
-from cimcare.systems.oms.reports import incident_of, reported_at
+from cimcare.systems.oms.reports import reported_at
 from cimcare.systems.oms.restored import SKEW, Evidence, EvidenceKind
 from cimcare.systems.oms.restoring import Restorer, is_later
 from cimcare.systems.removing import left_of
