@@ -3,15 +3,16 @@
 // has typed there, has ticked a box, marks text; and while nobody sees them. What is open or shut by hand stays so.
 (function () {
   const TICK = 5000, SILENT = 15000, SPREAD = 1000;
-  const marks = new WeakMap(); // of each part: made, the instant up to which it shows all; looked, when; timer and
-  // when it is due
+  // Of each part: `made`, the instant up to which it shows all; when it is to be looked at `next` in a row of changes;
+  // the timer of the look that is coming, and when that is due.
+  const marks = new WeakMap();
   let newest = "", heard = Date.now();
 
   function parts() {
     return document.querySelectorAll("[data-goes-on]");
   }
   function markOf(part) {
-    if (!marks.has(part)) marks.set(part, { made: document.body.dataset.made, looked: 0, timer: 0, due: 0 });
+    if (!marks.has(part)) marks.set(part, { made: document.body.dataset.made, next: 0, timer: 0, due: 0 });
     return marks.get(part);
   }
   function isChanged(field) {
@@ -42,11 +43,12 @@
     heard = Date.now();
     if (said.at > newest) newest = said.at;
     for (const part of parts()) {
-      const mark = markOf(part), spread = SPREAD * Math.random();
+      const mark = markOf(part), now = Date.now(), spread = SPREAD * Math.random();
       if (said.word === "still") look(part, spread);
       else if (mark.made < said.at && !mark.timer) {
-        const wait = Math.max(spread, mark.looked + 1000 * part.dataset.goesOn - Date.now());
-        mark.looked = Date.now() + wait;
+        const apart = 1000 * part.dataset.goesOn;
+        const wait = Math.max(spread, mark.next - apart - now); // two in a row may be closer, after a quiet time
+        mark.next = Math.max(mark.next, now + wait) + apart;
         look(part, wait);
       }
     }
