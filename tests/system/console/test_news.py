@@ -166,5 +166,46 @@ def test_a_page_that_could_not_look_goes_on_by_itself(context: BrowserContext, q
     context.route("**/console/", lambda route: route.fulfill(status=503, body="later"))
     send(quiet, 974, "unseen")
     expect(page.locator("#stands")).to_contain_text("database", timeout=14_000)
+    expect(page.locator("body")).to_have_class("stands")
     context.unroute("**/console/")
     expect(page.locator("#stands")).to_be_empty(timeout=25_000)
+    expect(page.locator("body")).not_to_have_class("stands")
+
+
+def test_the_past_goes_on_only_while_it_is_now(page: Page, quiet: HubProcess) -> None:
+    """Whoever has moved the knob looks at that minute, and is not taken back to the present."""
+    page.goto(f"{quiet.address}/console/history")
+    shown = page.locator("#stood-head time")
+    before = shown.get_attribute("datetime")
+    expect(shown).not_to_have_attribute("datetime", str(before), timeout=14_000)
+    with page.expect_response(lambda answer: "step=" in answer.url):
+        page.locator("input[type=range]").fill("3")
+    expect(page.locator("#stood .tag.good", has_text="now")).to_have_count(0)
+    moved = str(shown.get_attribute("datetime"))
+    send(quiet, 975, "later")
+    page.wait_for_timeout(13_000)  # nothing is fetched, so there is nothing to wait for
+    expect(shown).to_have_attribute("datetime", moved)
+
+
+def test_a_configuration_that_is_edited_stays(page: Page, quiet: HubProcess) -> None:
+    """A text of an hour's work must not be replaced by what is in force."""
+    page.goto(f"{quiet.address}/console/configuration")
+    text = page.locator("textarea")
+    fetched = fetched_by(page)
+    text.fill("[partners]")
+    text.blur()
+    page.wait_for_timeout(13_000)
+    expect(text).to_have_value("[partners]")
+    assert not fetched
+
+
+def test_news_of_what_another_process_took_in(page: Page, tmp_path: Path) -> None:
+    """Behind one address the stream, the page and the message may each be with another process."""
+    with hub_process(tmp_path, seed_town=True, workers=2) as hub:
+        send(hub, 980, "before")
+        page.goto(f"{hub.address}/console/")
+        latest = page.locator("section", has=page.locator("#latest-head")).locator("tbody a").first
+        for number in range(4):
+            known = str(latest.get_attribute("href"))
+            send(hub, 981 + number, f"by any of them {number}")
+            expect(latest).not_to_have_attribute("href", known, timeout=9000)

@@ -81,7 +81,8 @@
   }
   function tell(text) {
     const place = document.getElementById("stands");
-    if (!text || !place.textContent) place.textContent = text;
+    if (place.textContent !== text) place.textContent = text;
+    document.body.classList.toggle("stands", text !== "");
   }
   document.addEventListener("htmx:configRequest", function (event) {
     const part = event.target;
@@ -101,12 +102,12 @@
     document.addEventListener(trouble, function (event) {
       const part = event.target;
       if (part.dataset.goesOn === undefined || document.hidden) return;
-      const status = event.detail.xhr.status, since = new Date().toISOString().slice(11, 19);
+      const status = event.detail.xhr.status, at = markOf(part).made.slice(11, 19);
       let why = "the hub does not answer. It goes on by itself as soon as it can.";
       if (status === 503) why = "the hub cannot look into its database now. It goes on by itself as soon as it can.";
       else if (status === 404) why = "what it shows is not kept any more.";
       else if (status) why = `the hub answers with an error (${status}).`;
-      tell(`This page stands still since ${since} Z: ${why}`);
+      tell(`This page stands still at ${at} Z: ${why}`);
     });
   Idiomorph.defaults.callbacks.beforeAttributeUpdated = function (name, node) {
     return !(name === "open" && node.localName === "details") && !(name === "style" && node.localName === "textarea");
