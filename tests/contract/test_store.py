@@ -4,13 +4,14 @@ import asyncio
 
 import pytest
 
+from cimcare.exchange.audit import Action, Note
 from cimcare.exchange.log import LogSelection
 from cimcare.exchange.outbox import Priority
 from cimcare.exchange.ports import Key, Selection
 from cimcare.exchange.store import Store, StoreError
 from cimcare.model.identity import MRID
 from cimcare.store.opening import open_reader, open_store
-from tests.support.stored import LASTING_STORES, THINGS, a_thing, an_entry, save, stored_in
+from tests.support.stored import LASTING_STORES, NOON, THINGS, a_thing, an_entry, save, stored_in
 
 lasting = pytest.mark.parametrize("store_kind", LASTING_STORES, indirect=True)
 full = pytest.mark.parametrize("store_kind", indirect=True)
@@ -244,6 +245,45 @@ async def test_reader_from_beside_sees_what_is_committed(store: Store, store_url
         assert found.verb == "create"
         assert await reader.log.find_raw(sequence) == b"<m/>"
         assert [thing.mrid for thing in await reader.records.select(THINGS, Selection())] == ["a"]
+
+
+async def test_the_version_is_another_one_after_each_commit(store: Store) -> None:
+    """Whoever shows what is kept learns that there is something new without reading it."""
+    versions = [await store.reader.version()]
+    await save(store, "a")
+    versions.append(await store.reader.version())
+    async with store.transaction() as transaction:  # an object that is written again, with no message about it
+        await transaction.records.save(THINGS, a_thing("a", text="otherwise"))
+    versions.append(await store.reader.version())
+    async with store.transaction() as transaction:
+        await transaction.audit.append(Note(at=NOON, action=Action.CONFIGURE, actor="Kim", subject="rules"))
+    versions.append(await store.reader.version())
+    assert len(set(versions)) == len(versions)
+
+
+async def test_the_version_stays_while_nothing_is_committed(store: Store) -> None:
+    """Else everybody would look again and again at what is as it was."""
+    await save(store, "a")
+    seen = []
+    for _ in range(5):
+        seen.append(await store.reader.version())
+        assert await stored_in(store) == ["a"]
+        await store.reader.log.select(LogSelection(limit=5, newest_first=True))
+    assert len(set(seen)) <= 2  # a server of PostgreSQL may tidy up by itself meanwhile, but not five times
+
+
+@lasting
+async def test_the_version_is_another_one_when_others_have_committed(store: Store, store_url: str) -> None:
+    """Workers, couriers and commands write from processes of their own."""
+    other = await open_store(store_url)
+    version = await store.reader.version()
+    await save(other, "a")
+    assert await store.reader.version() != version
+    async with open_reader(store_url) as beside:
+        version = await beside.version()
+        await save(store, "b")
+        assert await beside.version() != version
+    await other.close()
 
 
 @lasting

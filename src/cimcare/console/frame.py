@@ -1,6 +1,7 @@
 """What all pages of the console have: the frame they are shown in, how problems are told, and how forms are taken."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any
 from urllib.parse import parse_qs, quote
 
 import msgspec
@@ -9,6 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from cimcare.console.rendering import Rendering
+from cimcare.console.sharing import MADE_AT, Sharing, made_of
 from cimcare.errors import Finding, InputError, finding_of
 from cimcare.exchange.store import StoreError
 from cimcare.hub.rest.bodies import LONGEST_BODY, read_raw
@@ -17,9 +19,10 @@ from cimcare.hub.rest.inside import Inside
 
 __all__ = ["Area", "Frame", "Handler", "Page", "Sent", "itself_of", "read_sent"]
 
-Handler = Callable[[Request], Awaitable[Response]]
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 _FORM_SECONDS = 30.0
+_TELLING = ("hx-request", "x-actor")
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -81,11 +84,13 @@ class Frame:
     Attributes:
         inside: The hub.
         rendering: The templates.
+        sharing: What others who watch have just looked up.
     """
 
     def __init__(self, inside: Inside) -> None:
         self.inside = inside
         self.rendering = Rendering()
+        self.sharing = Sharing(inside.clock)
         self._areas: tuple[Area, ...] = ()
 
     def routes(self, areas: Sequence[Area]) -> list[Route]:
@@ -108,6 +113,7 @@ class Frame:
 
         async def guarded(request: Request) -> Response:
             path = request.url.path
+            self.sharing.begin(request)
             try:
                 if page.takes_form and not _is_from_here(request):
                     found, accepted = "sent by a page from elsewhere", "a page of this console"
@@ -115,7 +121,11 @@ class Frame:
                 if page.takes_form and not self.may_act:
                     found = f"console.acts = {self.inside.settings.console.acts}, host = {self.inside.settings.host}"
                     return self.problem(request, finding_of("EXC-127", path, found, 'console.acts = "always"'), 403)
-                return await page.handler(request)
+                if page.takes_form:
+                    return await page.handler(request)
+                shown = await self.sharing.look(request, _asked(request), lambda: page.handler(request))
+                shown.headers[MADE_AT] = made_of(request)
+                return shown
             except FilterError as error:
                 return self.problem(request, error.finding, 400)
             except InputError as error:
@@ -131,14 +141,22 @@ class Frame:
         return self.show(request, "problem.html", {"finding": finding, "status": status}, status=status)
 
     def show(self, request: Request, template: str, values: Mapping[str, object], *, status: int = 200) -> Response:
-        """A page. Templates know `path`, `context`, `menu`, `may_act` and `itself` beside the values.
+        """A page. Templates know `path`, `context`, `menu`, `may_act`, `itself` and `made` beside the values.
 
-        `itself` is the address at which the page is had again; empty if it answers a form.
+        `itself` is the address at which the page is had again, empty if it answers a form; `made` is the instant from
+        which on was looked up what it shows.
         """
         path = request.url.path
         context = self.inside.settings.hub.context
         menu = [(area.href, area.title, area.has(path)) for area in self._areas]
-        given = {"path": path, "context": context, "menu": menu, "may_act": self.may_act, "itself": itself_of(request)}
+        given = {
+            "path": path,
+            "context": context,
+            "menu": menu,
+            "may_act": self.may_act,
+            "itself": itself_of(request),
+            "made": made_of(request),
+        }
         return self.rendering.page(template, {**given, **values}, status=status)
 
 
@@ -148,6 +166,11 @@ def itself_of(request: Request) -> str:
         return ""
     query = request.url.query
     return quote(request.url.path) + (f"?{query}" if query else "")
+
+
+def _asked(request: Request) -> tuple[str, ...]:
+    """What an answer depends on: who are shown the same must have asked the same."""
+    return (request.url.path, request.url.query, *(request.headers.get(name, "") for name in _TELLING))
 
 
 def _is_from_here(request: Request) -> bool:

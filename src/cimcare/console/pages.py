@@ -12,6 +12,7 @@ from cimcare.console.deliveries.pages import deliveries_area
 from cimcare.console.frame import Frame, Page
 from cimcare.console.history.pages import history_area
 from cimcare.console.incidents.pages import incidents_area
+from cimcare.console.live import MOST_WATCHERS, News
 from cimcare.console.messages.pages import messages_area
 from cimcare.console.overview.pages import overview_area, readiness_area
 from cimcare.console.rendering import read_static
@@ -45,6 +46,11 @@ def console_pages(inside: Inside) -> Sequence[BaseRoute]:
         found = finding_of("NET-103", request.url.path, "nothing here", "a page that the menu names")
         return frame.problem(request, found, 404)
 
+    told = News(inside.open_audience(MOST_WATCHERS), inside.reader.version, inside.clock)
+
+    async def news(_: Request) -> Response:
+        return told.answer()
+
     async def static(request: Request) -> Response:
         found = read_static(request.path_params["name"])
         return found if found is not None else await nothing(request)
@@ -52,5 +58,9 @@ def console_pages(inside: Inside) -> Sequence[BaseRoute]:
     async def home(_: Request) -> Response:
         return RedirectResponse("/console/", 308)
 
-    rest = [Route("/static/{tag}/{name}", static), Route("/{rest:path}", frame.guarded(Page("", nothing)))]
+    rest = [
+        Route("/news", news),
+        Route("/static/{tag}/{name}", static),
+        Route("/{rest:path}", frame.guarded(Page("", nothing))),
+    ]
     return [Route("/console", home), Mount("/console", routes=[*routes, *rest])]

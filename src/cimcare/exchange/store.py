@@ -81,6 +81,17 @@ class Reader(Protocol):
         """The audit trail."""
         ...
 
+    async def version(self) -> str:
+        """Version of what is committed: another one as soon as anybody has committed a change, in whatever process.
+
+        It says nothing else, may change although nothing did, and compares only with what the same reader said before.
+        It costs the same however much is stored.
+
+        Raises:
+            StoreError: The database cannot be read.
+        """
+        ...
+
 
 class Store(Protocol):
     """A durable store."""

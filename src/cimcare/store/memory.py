@@ -38,6 +38,11 @@ class _Reading:
         self.outbox = MemoryOutboxReader(tables)
         self.ledger = MemoryLedgerReader(tables)
         self.audit = MemoryAuditReader(tables)
+        self.commits = 0
+
+    async def version(self) -> str:
+        """How many commits there were."""
+        return str(self.commits)
 
 
 class _Writing:
@@ -112,7 +117,7 @@ class MemoryStore:
             self._committed.fill(snapshot)
         self._journal = Journal(self._fail)
         self._written = _Writing(self._committed, self._journal)
-        self._read: Reader = _Reading(self._committed)
+        self._read = _Reading(self._committed)
         self._turns = Turns()
         self._waiters: list[asyncio.Future[None]] = []
         self._committing: asyncio.Task[None] | None = None
@@ -208,6 +213,7 @@ class MemoryStore:
             raise
         else:
             self._journal.repeat()
+            self._read.commits += 1
             self._on_commit(len(waiters))
             for waiter in waiters:
                 if not waiter.done():

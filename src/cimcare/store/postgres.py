@@ -170,6 +170,13 @@ class _ReadAccess:
         self.outbox: OutboxReader = PostgresOutboxReader(session)
         self.ledger: LedgerReader = PostgresLedgerReader(session)
         self.audit: AuditReader = PostgresAuditReader(session)
+        self._session = session
+
+    async def version(self) -> str:
+        """Which transactions that wrote have ended: of all databases of the server, since it numbers them together."""
+        row = await self._session.fetch_one("SELECT pg_current_snapshot()::text AS version")
+        assert row is not None
+        return str(row["version"])
 
 
 class _Batch:

@@ -69,6 +69,11 @@ class _Reading:
         self.outbox = SqliteOutboxReader(session)
         self.ledger = SqliteLedgerReader(session)
         self.audit = SqliteAuditReader(session)
+        self._session = session
+
+    async def version(self) -> str:
+        """What SQLite counts for this connection: it is another number when any other connection has committed."""
+        return str(self._session.one("PRAGMA data_version")[0])
 
 
 class _Writing:

@@ -1,6 +1,7 @@
 """Which pages are fetched again by themselves, and which have no reason to be."""
 
 import msgspec
+import pytest
 
 from cimcare.model.nouns import Noun
 from cimcare.model.trouble_ticket import TroubleTicket, TroubleTickets
@@ -15,7 +16,7 @@ from tests.unit.hub.conftest import HeldHub
 async def goes_on(held: HeldHub, path: str) -> bool:
     response = await held.get(path)
     assert response.status == 200, path
-    return " data-goes-on " in response.body.decode()
+    return ' data-goes-on="' in response.body.decode()
 
 
 async def test_a_message_goes_on_for_an_hour(held: HeldHub) -> None:
@@ -52,4 +53,35 @@ async def test_what_answers_a_form_stays(held: HeldHub) -> None:
     assert await goes_on(held, path)
     answer = await send_form(held, path, why="caller asks for a call-back")
     assert answer.status == 200
-    assert " data-goes-on " not in answer.body.decode()
+    assert ' data-goes-on="' not in answer.body.decode()
+
+
+@pytest.mark.parametrize(
+    ("path", "does"),
+    [
+        ("/console/", True),
+        ("/console/incidents?state=planned", True),
+        ("/console/tickets", True),
+        ("/console/tickets?after=TT-1", False),
+        ("/console/work", True),
+        ("/console/readiness", True),
+        ("/console/configuration", True),
+        ("/console/configuration/rules", True),
+        ("/console/audit?actor=kim", True),
+        ("/console/audit?after=5", False),
+        ("/console/audit?before=2029-06-01T12:00Z", False),
+        ("/console/history", True),
+        ("/console/history?span=6h", True),
+        ("/console/history?at=2030-06-01T11:00:00Z", False),
+        ("/console/report", False),
+    ],
+)
+async def test_what_can_still_change_goes_on(held: HeldHub, path: str, does: bool) -> None:
+    """What is now, and the newest of everything; the past, older pages and a report of a stretch stay as they are."""
+    assert await goes_on(held, path) is does
+
+
+async def test_a_text_that_is_proposed_stays(held: HeldHub) -> None:
+    """Who reads what would change, or what is wrong with it, has not put it in force yet."""
+    answer = await send_form(held, "/console/configuration/proposal", text="[partners]\n")
+    assert ' data-goes-on="' not in answer.body.decode()

@@ -168,12 +168,11 @@ async def test_an_incident_that_is_over_is_among_those_that_ended(held: HeldHub)
     ],
 )
 async def test_the_board_shows_what_was_asked_for(held: HeldHub, query: str, is_there: bool) -> None:
-    """Filtered on the page, and in the part that is fetched anew."""
+    """By state, feeder and hazards."""
     incident = await fuse_out(held)
-    for path in ("/console/incidents", "/console/incidents/part"):
-        text = await page_of(held, f"{path}?{query}")
-        assert (f'id="row-{incident}"' in text) is is_there
-        assert ("No open incident matches" in text) is not is_there
+    text = await page_of(held, f"/console/incidents?{query}")
+    assert (f'id="row-{incident}"' in text) is is_there
+    assert ("No open incident matches" in text) is not is_there
 
 
 async def test_hostile_words_are_text(held: HeldHub) -> None:
@@ -186,7 +185,7 @@ async def test_hostile_words_are_text(held: HeldHub) -> None:
         assert "&lt;script&gt;" in text
 
 
-async def test_without_the_database_the_live_board_says_so(held: HeldHub, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_without_the_database_the_board_says_so(held: HeldHub, monkeypatch: pytest.MonkeyPatch) -> None:
     """It must not go on showing what was."""
 
     async def broken(*_: object) -> None:
@@ -194,7 +193,6 @@ async def test_without_the_database_the_live_board_says_so(held: HeldHub, monkey
 
     monkeypatch.setattr("cimcare.console.incidents.pages.look_at_board", broken)
     assert "database cannot be used" in await page_of(held, "/console/incidents", 503)
-    assert "database cannot be used" in await page_of(held, "/console/incidents/part", 503)
 
 
 def a_row(**members: object) -> Row:

@@ -1,18 +1,14 @@
 """Pages of messages, and what goes wrong."""
 
-import asyncio
 import html
 import re
 
 import msgspec
 import pytest
-import structlog
 
-from cimcare.console.live import Live
 from cimcare.exchange.log import Transport
 from cimcare.exchange.ports import Selection
 from cimcare.exchange.store import StoreError
-from cimcare.hub.rest.audience import HELLO, Audience
 from cimcare.hub.rest.queries import MessageFilter
 from cimcare.model.envelope import RequestMessage
 from cimcare.model.identity import MessageID
@@ -133,34 +129,6 @@ async def test_the_console_has_its_address_without_slash_too(held: HeldHub) -> N
     """People type it."""
     response = await held.get("/console")
     assert (response.status, response.headers["location"]) == (308, "/console/")
-
-
-class Looked:
-    def __init__(self) -> None:
-        self.times = 0
-
-    async def __call__(self) -> dict[str, str]:
-        self.times += 1
-        return {"overview": f"<p>\nlook {self.times}</p>"}
-
-
-async def test_one_look_serves_all_who_watch_and_none_without_them() -> None:
-    """Two hundred screens must not cost two hundred times as much."""
-    looked = Looked()
-    audience = Audience(structlog.wrap_logger(structlog.testing.ReturnLogger()))
-    live = Live(audience, looked, pause_seconds=0)
-    async with audience.listening(), audience.listening():
-        streams = [live.frames() for _ in range(2)]
-        assert [await anext(stream) for stream in streams] == [HELLO, HELLO]
-        seen = [await asyncio.wait_for(anext(stream), 5) for stream in streams]
-        assert all(frame.startswith(b"event: overview\ndata: <p>\ndata: look ") for frame in seen)
-        assert all(frame.endswith(b"\n\n") for frame in seen)
-    await asyncio.sleep(0.05)
-    times = looked.times
-    await asyncio.sleep(0.05)
-    assert looked.times == times
-    for stream in streams:
-        await stream.aclose()
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,11 @@ class TrailView(msgspec.Struct, frozen=True, kw_only=True):
     looked_until: datetime | None
     is_first: bool
 
+    @property
+    def is_live(self) -> bool:
+        """Whether new rows come into it by themselves: on the first page, which has no end in the past."""
+        return self.is_first and "before" not in self.given
+
 
 class _Wanted(msgspec.Struct, frozen=True, kw_only=True):
     action: Action | None = None

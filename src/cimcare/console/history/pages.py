@@ -48,5 +48,6 @@ class _History:
             "most_out": max((bar.customers or 0 for bar in bars), default=0),
             "has_bars": any(bar.received is not None for bar in bars),
             "now": now,
+            "is_newest": not request.query_params.keys() & {"at", "until", "step"},
         }
         return self._frame.show(request, "history/history.html", values)

@@ -1,10 +1,10 @@
 """Routes of the outage board, of single incidents, and of the map."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from urllib.parse import quote, urlencode
 
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 
 from cimcare.console.frame import Area, Frame, Page, Sent, read_sent
 from cimcare.console.incidents.answers import Said, find_said
@@ -14,12 +14,8 @@ from cimcare.console.incidents.layout import Layout, has_places, lay_out
 from cimcare.console.incidents.mapping import Supply, look_at_map
 from cimcare.console.incidents.reading import MOST_LISTED, MOST_POINTS, Seen, find_incident
 from cimcare.console.incidents.saying import Typed, saying_of
-from cimcare.console.live import Live
 from cimcare.console.messages.browsing import list_messages
-from cimcare.console.overview.pages import MOST_WATCHERS
-from cimcare.console.rendering import SAFE
 from cimcare.errors import Finding, InputError, finding_of
-from cimcare.exchange.store import StoreError
 from cimcare.hub.acts.asking import MessageRefusedError
 from cimcare.hub.acts.estimate_rules import alter_estimate_rules
 from cimcare.hub.rest.bodies import actor_of
@@ -38,9 +34,6 @@ _MOST_ROWS = 200
 _MOST_MESSAGES = 15
 _GOES_ON = timedelta(hours=1)
 """How long after its end an incident is looked at again by itself: notices and customer-minutes follow it."""
-
-_LOOK_SECONDS = 3.0
-_MOST_FRAGMENTS = 64
 
 _STATES = (
     Progress.NOBODY.value,
@@ -62,52 +55,12 @@ def incidents_area(frame: Frame) -> Area:
         starts=("/console/incidents/", "/console/map"),
         pages=[
             Page("/incidents", pages.board),
-            Page("/incidents/live", pages.live),
-            Page("/incidents/part", pages.part),
             Page("/incidents/storm", pages.switch_storm, takes_form=True),
             Page("/map", pages.map),
             Page("/incidents/{mrid}", pages.incident),
             Page("/incidents/{mrid}", pages.say, takes_form=True),
         ],
     )
-
-
-class _Looks:
-    """One look at the board for all who ask within a few seconds: fragments by what they filter, maps by address."""
-
-    def __init__(self, frame: Frame) -> None:
-        self._frame = frame
-        self._board: Board | None = None
-        self._fragments: dict[Filters, str] = {}
-        self._maps: dict[str, Response] = {}
-
-    async def board(self) -> Board:
-        """The board as it is now, or was a moment ago."""
-        now = self._frame.inside.clock()
-        if self._board is None or not timedelta() <= now - self._board.at < timedelta(seconds=_LOOK_SECONDS):
-            self._board = await look_at_board(self._frame.inside.reader.records, now)
-            self._fragments.clear()
-            self._maps.clear()
-        return self._board
-
-    async def fragment(self, wanted: Filters) -> str:
-        """The part of the page that changes, filtered."""
-        board = await self.board()
-        known = self._fragments.get(wanted)
-        if known is None:
-            known = self._frame.rendering.fragment("incidents/_board.html", _values(board, wanted))
-            if len(self._fragments) < _MOST_FRAGMENTS:
-                self._fragments[wanted] = known
-        return known
-
-    def known_map(self, address: str) -> Response | None:
-        """The map of an address, if somebody has had it of the same look."""
-        return self._maps.get(address)
-
-    def remember_map(self, address: str, page: Response) -> None:
-        """Keep a map for others who look at the same."""
-        if len(self._maps) < _MOST_FRAGMENTS:
-            self._maps[address] = page
 
 
 def _values(board: Board, wanted: Filters) -> dict[str, object]:
@@ -132,28 +85,17 @@ def _values(board: Board, wanted: Filters) -> dict[str, object]:
 class _Incidents:
     def __init__(self, frame: Frame) -> None:
         self._frame = frame
-        self._looks = _Looks(frame)
-        self._live = Live(frame.inside.open_audience(MOST_WATCHERS), self._parts, pause_seconds=_LOOK_SECONDS)
 
     async def board(self, request: Request) -> Response:
         wanted = _read_filters(request)
         inside = self._frame.inside
-        board = await look_at_board(inside.reader.records, inside.clock())  # a page shows what was just done
+        board = await self._look(request)
         values = {
             **_values(board, wanted),
             "states": _STATES,
-            "address": str(request.url.query),
             "is_built_in": inside.acting.is_built_in(Role.OMS),
         }
         return self._frame.show(request, "incidents/board.html", values)
-
-    async def live(self, _: Request) -> Response:
-        return self._live.answer()
-
-    async def part(self, request: Request) -> Response:
-        """The filtered board, for those who look at a part of it."""
-        fragment = await self._looks.fragment(_read_filters(request))
-        return HTMLResponse(fragment, headers={**SAFE, "cache-control": "no-store"})
 
     async def switch_storm(self, request: Request) -> Response:
         """Switch storm assessment on or off, or let it follow from the number of outages."""
@@ -168,10 +110,8 @@ class _Incidents:
 
     async def map(self, request: Request) -> Response:
         """The network, from the sources or a device down, with what is out."""
-        given, address = request.query_params, str(request.url.query)
-        board = await self._looks.board()
-        if (known := self._looks.known_map(address)) is not None:
-            return known
+        given = request.query_params
+        board = await self._look(request)
         root, feeder = given.get("root", "").strip(), given.get("feeder", "").strip()
         rows = select_rows(board.rows, Filters())
         town = await look_at_map(self._frame.inside.reader.records, rows, root=root, feeder=feeder)
@@ -187,7 +127,6 @@ class _Incidents:
         values = {
             "town": town,
             "now": board.at,
-            "address": address,
             "layout": layout.value,
             "has_places": knows,
             "drawing": draw_town(lay_out(town.roots, layout), f"{len(nodes)} devices, {out} customers out"),
@@ -196,9 +135,14 @@ class _Incidents:
             "hidden": sum(node.hidden for node in nodes),
             "feeders": sorted({node.device.feeder for node in nodes if node.device.feeder}),
         }
-        page = self._frame.show(request, "incidents/map.html", values)
-        self._looks.remember_map(address, page)
-        return page
+        return self._frame.show(request, "incidents/map.html", values)
+
+    async def _look(self, request: Request) -> Board:
+        """The board; one look for all its filters and all maps that go on at once."""
+        inside = self._frame.inside
+        return await self._frame.sharing.look(
+            request, _Incidents, lambda: look_at_board(inside.reader.records, inside.clock())
+        )
 
     async def incident(self, request: Request) -> Response:
         """One incident."""
@@ -276,13 +220,6 @@ class _Incidents:
     def _no_incident(self, request: Request) -> Response:
         found = finding_of("REF-103", request.url.path, "no such incident", "mRID of an incident that is kept here")
         return self._frame.problem(request, found, 404)
-
-    async def _parts(self) -> dict[str, str]:
-        try:
-            return {"board": await self._looks.fragment(Filters())}
-        except StoreError:
-            at: datetime = self._frame.inside.clock()
-            return {"board": self._frame.rendering.fragment("overview/_unreadable.html", {"at": at})}
 
 
 def _read_filters(request: Request) -> Filters:

@@ -4,21 +4,16 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from cimcare.console.frame import Area, Frame, Page
-from cimcare.console.live import Live
 from cimcare.console.overview.looking import YARDSTICK_PER_HOUR, look_over
-from cimcare.exchange.store import StoreError
 from cimcare.hub.rest.bodies import actor_of
 
-__all__ = ["MOST_WATCHERS", "overview_area", "readiness_area"]
-
-MOST_WATCHERS = 500
-"""Browsers that are kept live by one process at once; more are told to come again."""
+__all__ = ["overview_area", "readiness_area"]
 
 
 def overview_area(frame: Frame) -> Area:
     """The overview over a hub."""
     pages = _Overview(frame)
-    return Area(title="Overview", href="/console/", pages=[Page("/", pages.overview), Page("/live", pages.live)])
+    return Area(title="Overview", href="/console/", pages=[Page("/", pages.overview)])
 
 
 def readiness_area(frame: Frame) -> Area:
@@ -37,23 +32,10 @@ def readiness_area(frame: Frame) -> Area:
 class _Overview:
     def __init__(self, frame: Frame) -> None:
         self._frame = frame
-        self._live = Live(frame.inside.open_audience(MOST_WATCHERS), self._parts)
 
     async def overview(self, request: Request) -> Response:
         seen = await look_over(self._frame.inside)
         return self._frame.show(request, "overview/overview.html", {"seen": seen, "yardstick": YARDSTICK_PER_HOUR})
-
-    async def live(self, _: Request) -> Response:
-        return self._live.answer()
-
-    async def _parts(self) -> dict[str, str]:
-        inside, rendering = self._frame.inside, self._frame.rendering
-        try:
-            seen = await look_over(inside)
-        except StoreError:
-            return {"overview": rendering.fragment("overview/_unreadable.html", {"at": inside.clock()})}
-        values = {"seen": seen, "yardstick": YARDSTICK_PER_HOUR}
-        return {"overview": rendering.fragment("overview/_overview.html", values)}
 
 
 class _Readiness:

@@ -7,14 +7,11 @@ from starlette.responses import RedirectResponse, Response
 
 from cimcare.console.about import messages_about
 from cimcare.console.frame import Area, Frame, Page, Sent, read_sent
-from cimcare.console.live import Live
 from cimcare.console.masking import mask_contact
-from cimcare.console.overview.pages import MOST_WATCHERS
 from cimcare.console.tickets.calling_back import ANSWERS, look_at_list
 from cimcare.console.tickets.intake import DANGERS, TRIGGERS, TROUBLES, WAYS, call_in
 from cimcare.console.tickets.looking import Callers, find_ticket, list_tickets, look_up
 from cimcare.errors import Finding, finding_of
-from cimcare.exchange.store import StoreError
 from cimcare.hub.acts.acting import NotBuiltInError
 from cimcare.hub.acts.asking import MessageRefusedError
 from cimcare.hub.rest.bodies import actor_of
@@ -40,7 +37,6 @@ def tickets_area(frame: Frame) -> Area:
         pages=[
             Page("/tickets", pages.intake),
             Page("/tickets", pages.take, takes_form=True),
-            Page("/tickets/live", pages.live),
             Page("/tickets/callers", pages.callers, takes_form=True),
             Page("/tickets/callbacks", lists.listed),
             Page("/tickets/callbacks/next", lists.next, takes_form=True),
@@ -54,18 +50,6 @@ def tickets_area(frame: Frame) -> Area:
 class _Tickets:
     def __init__(self, frame: Frame) -> None:
         self._frame = frame
-        self._live = Live(frame.inside.open_audience(MOST_WATCHERS), self._latest)
-
-    async def live(self, _: Request) -> Response:
-        """The newest tickets, again and again."""
-        return self._live.answer()
-
-    async def _latest(self) -> dict[str, str]:
-        try:
-            latest = await list_tickets(self._frame.inside)
-        except StoreError:
-            return {}  # what is shown stays until the database can be read again
-        return {"latest": self._frame.rendering.fragment("tickets/_latest.html", {"latest": latest, "label": "Latest"})}
 
     async def intake(self, request: Request) -> Response:
         """The form, with whom another page has in hand."""

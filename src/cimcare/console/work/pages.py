@@ -8,15 +8,12 @@ from starlette.responses import RedirectResponse, Response
 
 from cimcare.console.about import messages_about
 from cimcare.console.frame import Area, Frame, Page, Sent, read_sent
-from cimcare.console.live import Live
-from cimcare.console.overview.pages import MOST_WATCHERS
 from cimcare.console.owned import service_orders
 from cimcare.console.work.acting import message_for
 from cimcare.console.work.history import history_of
 from cimcare.console.work.looking import find_work
 from cimcare.errors import Finding, finding_of
 from cimcare.exchange.ports import Records
-from cimcare.exchange.store import StoreError
 from cimcare.hub.acts.asking import MessageRefusedError
 from cimcare.hub.rest.bodies import actor_of
 from cimcare.model.identity import MRID
@@ -40,7 +37,6 @@ def work_area(frame: Frame) -> Area:
         starts=(f"{_HERE}/",),
         pages=[
             Page("/work", pages.board),
-            Page("/work/live", pages.live),
             Page("/work/calendar", pages.calendar),
             Page("/work/{mrid:path}", pages.work),
             Page("/work/{mrid:path}", pages.act, takes_form=True),
@@ -51,19 +47,6 @@ def work_area(frame: Frame) -> Area:
 class _Work:
     def __init__(self, frame: Frame) -> None:
         self._frame = frame
-        self._live = Live(frame.inside.open_audience(MOST_WATCHERS), self._columns)
-
-    async def live(self, _: Request) -> Response:
-        """The board, again and again."""
-        return self._live.answer()
-
-    async def _columns(self) -> dict[str, str]:
-        inside = self._frame.inside
-        try:
-            columns = await load_columns(inside.reader.records, service_orders(inside))
-        except StoreError:
-            return {}  # what is shown stays until the database can be read again
-        return {"board": self._frame.rendering.fragment("work/_board.html", {"columns": columns})}
 
     async def board(self, request: Request) -> Response:
         inside, wanted = self._frame.inside, request.query_params.get("crew", "")
