@@ -5,7 +5,7 @@ from starlette.responses import RedirectResponse, Response
 
 from cimcare.console.frame import Area, Frame, Page
 from cimcare.console.live import Live
-from cimcare.console.overview.looking import YARDSTICK_PER_HOUR, look_over
+from cimcare.console.overview.looking import YARDSTICK_PER_HOUR, Overview, curve_of_course, look_over
 from cimcare.exchange.store import StoreError
 from cimcare.hub.rest.bodies import actor_of
 
@@ -41,7 +41,7 @@ class _Overview:
 
     async def overview(self, request: Request) -> Response:
         seen = await look_over(self._frame.inside)
-        return self._frame.show(request, "overview/overview.html", {"seen": seen, "yardstick": YARDSTICK_PER_HOUR})
+        return self._frame.show(request, "overview/overview.html", _values(seen))
 
     async def live(self, _: Request) -> Response:
         return self._live.answer()
@@ -52,8 +52,11 @@ class _Overview:
             seen = await look_over(inside)
         except StoreError:
             return {"overview": rendering.fragment("overview/_unreadable.html", {"at": inside.clock()})}
-        values = {"seen": seen, "yardstick": YARDSTICK_PER_HOUR}
-        return {"overview": rendering.fragment("overview/_overview.html", values)}
+        return {"overview": rendering.fragment("overview/_overview.html", _values(seen))}
+
+
+def _values(seen: Overview) -> dict[str, object]:
+    return {"seen": seen, "yardstick": YARDSTICK_PER_HOUR, "course": curve_of_course(seen)}
 
 
 class _Readiness:
