@@ -62,8 +62,8 @@ class Curve(msgspec.Struct, frozen=True, kw_only=True):
     """Traces over a stretch.
 
     `width` is how long a step is; zero where values are those of an instant. `here` is an instant that is pointed at.
-    `mark` is a value to compare those on the left with, and `mark_name` its name. `zoom` is the address of the same page
-    about a part of the stretch, but for `since` and `until`; empty where there is none.
+    `mark` is a value to compare those on the left with, and `mark_name` its name. `zoom` is the address of the same
+    page about a part of the stretch, but for `since` and `until`; empty where there is none.
     """
 
     since: datetime
@@ -114,13 +114,13 @@ class Curve(msgspec.Struct, frozen=True, kw_only=True):
     def lines(self, place: int) -> list[str]:
         """The points of a trace, piece by piece: it is broken where nothing is known."""
         pieces: list[list[str]] = [[]]
+        is_right = self.traces[place].is_right
         for step in self.steps:
             value = step.values[place]
             if value is None:
                 pieces.append([])
             else:
-                point = f"{self.across(step.at + self.width / 2)},{self.up(value, is_right=self.traces[place].is_right)}"
-                pieces[-1].append(point)
+                pieces[-1].append(f"{self.across(step.at + self.width / 2)},{self.up(value, is_right=is_right)}")
         return [" ".join(piece) for piece in pieces if piece]
 
     def _high(self, value: float, *, is_right: bool) -> float:

@@ -39,7 +39,7 @@ def open_browser() -> Iterator[Browser]:
 
 
 def require_fit(browser: Browser, address: str, *, width: int, scheme: str) -> None:
-    """A page is no wider than the window, has one heading, no serious fault for who cannot see it, and nothing to report.
+    """A page is no wider than the window, has one heading, no grave fault for who cannot see it, and reports nothing.
 
     A violation of the content policy is reported by the browser as an error, what Alpine cannot evaluate as a warning.
     """

@@ -1,4 +1,4 @@
-"""A hub that was there for an hour of storm, of which a minute is kept each: for curves, which a day of seconds has not."""
+"""A hub after an hour of storm, of which each minute is kept: for curves, which a day made in seconds has not."""
 
 import asyncio
 import math

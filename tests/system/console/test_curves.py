@@ -1,4 +1,4 @@
-"""Curves in a real browser: what is under the pointer, a part taken by dragging, what a step is about behind a click."""
+"""Curves in a real browser: what is under the pointer, a part taken by dragging, what is behind a click."""
 
 import re
 from collections.abc import Iterator
@@ -99,9 +99,9 @@ def test_what_is_under_the_pointer_stands_in_words_and_opens(page: Page, storm: 
     texts = shown.all_inner_texts()
     row = table_of(page).locator("tr", has=page.locator("time", has_text=texts[0]))
     assert row.locator("td").all_text_contents() == texts[1:]
-    gap = table_of(page).locator("tr", has_text="not kept").first
-    places = page.locator("figure.graph details tbody tr").evaluate_all("(all, one) => all.indexOf(one)", gap.element_handle())
-    page.mouse.move(*point(page, (places + 0.5) / 60))
+    rows = table_of(page).locator("tbody tr").all_text_contents()
+    gap = next(place for place, text in enumerate(rows) if "not kept" in text)
+    page.mouse.move(*point(page, (gap + 0.5) / len(rows)))
     assert shown.all_inner_texts()[1:] == ["–", "–", "–"]
     page.mouse.move(*point(page, 0.7))
     href = row.get_by_role("link", include_hidden=True).get_attribute("href")
@@ -168,7 +168,13 @@ def test_a_curve_has_the_colours_of_the_page(page: Page, storm: HubProcess) -> N
     dark = page.evaluate(drawing)
     page.get_by_role("radio", name="Light").check(force=True)
     page.wait_for_function(f"one => {drawing} !== one", arg=dark)
+    troubles: list[str] = []
+    page.on("pageerror", lambda error: troubles.append(str(error)))
+    page.get_by_label("Instant within the stretch").press("Home")
+    expect(page.locator("#stood-head")).not_to_contain_text("now")
+    page.get_by_role("radio", name="Dark").check(force=True)
     expect(page.locator(".drawn canvas")).to_have_count(1)
+    assert not troubles, "what was replaced is not drawn any more"
 
 
 def test_the_pace_is_brought_up_to_date_and_the_drawing_stays(page: Page, storm: HubProcess) -> None:

@@ -68,7 +68,8 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def word(self) -> str:
         """The word for a stretch of this length, or else of the next longer one."""
-        return next((word for word, length in SPANS.items() if length >= self.until - self.since), max(SPANS, key=SPANS.__getitem__))
+        longer = (word for word, length in SPANS.items() if length >= self.until - self.since)
+        return next(longer, "24h")  # which whole minutes that hold a day are longer than
 
     @property
     def step(self) -> timedelta:

@@ -19,7 +19,16 @@ from cimcare.hub.operation.watching import list_alarms
 from cimcare.hub.outgoing.destinations import Destination, list_destinations
 from cimcare.hub.rest.inside import Inside
 
-__all__ = ["YARDSTICK_PER_HOUR", "Check", "Flow", "Overview", "came_between", "curve_of_course", "flows_of", "look_over"]
+__all__ = [
+    "YARDSTICK_PER_HOUR",
+    "Check",
+    "Flow",
+    "Overview",
+    "came_between",
+    "curve_of_course",
+    "flows_of",
+    "look_over",
+]
 
 YARDSTICK_PER_HOUR = 150_000
 """Calls of the worst hour of a utility of 1.1 million customers in August 2020: the yardstick of the field."""

@@ -1,5 +1,5 @@
-// Draws a curve with uPlot from the table beside it, where the server's drawing stood; with what is under the pointer in
-// words, a part of it taken by dragging, and what a step is about opened by a click. Times are UTC, colours the page's.
+// Draws a curve with uPlot from the table beside it, where the server's drawing stood: what is under the pointer stands
+// in words, a part is taken by dragging, what a step is about opens by a click. Times are UTC, colours the page's.
 document.addEventListener("alpine:init", function () {
   const FONT = "12px system-ui, sans-serif", LEAST_PX = 6;
   const grouped = (number) => number.toLocaleString("en").replaceAll(",", " ");
@@ -9,18 +9,22 @@ document.addEventListener("alpine:init", function () {
     [DAY, "{MM}-{DD}", null, null, null, null, null, null, 1],
     [MINUTE, "{HH}:{mm}", "\n{MM}-{DD}", null, "\n{MM}-{DD}", null, null, null, 1],
   ];
-  const CLOCK_ALONE = [[MINUTE, "{HH}:{mm}", null, null, null, null, null, null, 1], [1, "{HH}:{mm}:{ss}", null, null, null, null, null, null, 1]];
-  const COUNTS = [1, 2, 5].flatMap((first) => Array.from({ length: 9 }, (_, power) => first * 10 ** power)).sort((a, b) => a - b);
+  const CLOCK_ALONE = [
+    [MINUTE, "{HH}:{mm}", null, null, null, null, null, null, 1],
+    [1, "{HH}:{mm}:{ss}", null, null, null, null, null, null, 1],
+  ];
+  const COUNTS = Array.from({ length: 9 }, (_, power) => [1, 2, 5].map((first) => first * 10 ** power)).flat();
 
   function read(figure) {
-    const given = Object.fromEntries(["since", "until", "width", "here", "mark"].map((name) => [name, Number(figure.dataset[name])]));
-    const columns = Array.from(figure.querySelectorAll("thead th[data-shape]"), (head) => ({ name: head.textContent, ...head.dataset }));
+    const { since, until, width, here, mark, markName, zoom } = figure.dataset;
+    const heads = figure.querySelectorAll("details th[data-shape]");
+    const columns = Array.from(heads, (head) => ({ name: head.textContent, ...head.dataset }));
     const rows = Array.from(figure.querySelectorAll("details tbody tr"), function (row) {
       const time = row.querySelector("time"), link = row.querySelector("a");
       const values = Array.from(row.querySelectorAll("td"), (cell) => cell.querySelector("data"));
       const texts = values.map((one) => (one ? one.textContent : "–"));
       return {
-        middle: Date.parse(time.dateTime) / 1000 + given.width / 2,
+        middle: Date.parse(time.dateTime) / 1000 + Number(width) / 2,
         time: time.textContent,
         href: link && link.href,
         texts,
@@ -28,18 +32,24 @@ document.addEventListener("alpine:init", function () {
       };
     });
     const data = [rows.map((row) => row.middle), ...columns.map((_, place) => rows.map((row) => row.values[place]))];
-    return { ...figure.dataset, ...given, first: figure.querySelector("thead th").textContent, columns, rows, data, hasMark: figure.dataset.hasMark === "yes" };
+    return {
+      since: Number(since), until: Number(until), here: Number(here), zoom,
+      mark: Number(mark), markName, hasMark: figure.dataset.hasMark === "yes",
+      first: figure.querySelector("details th").textContent, columns, rows, data,
+    };
   }
 
   // What uPlot is told. `curve()` is what was read last, for it changes while the drawing stays.
-  function options(curve, ink, width, height, goTo) {
+  function options(curve, ink, { width, height }, goTo) {
     const { columns, zoom } = curve(), isOn = (side) => columns.some((one) => one.side === side);
     const axis = (side, more) => ({
       scale: side, font: FONT, stroke: ink(columns.find((one) => one.side === side).ink), incrs: COUNTS, gap: 4,
       values: (_, marks) => marks.map(grouped), ticks: { show: false },
       size: (_, texts) => 12 + 7.2 * Math.max(2, ...(texts || []).map((text) => text.length)), ...more,
     });
-    const clock = curve().until - curve().since > SHORT ? { values: CLOCK, size: 38 } : { values: CLOCK_ALONE, size: 24 };
+    const isLong = curve().until - curve().since > SHORT;
+    const clock = isLong ? { values: CLOCK, size: 38 } : { values: CLOCK_ALONE, size: 24 };
+    const drag = { x: Boolean(zoom), y: false, setScale: false, dist: LEAST_PX };
     const grid = { stroke: ink("line"), width: 1 };
     return {
       width, height, padding: [8, isOn("right") ? 0 : 14, 0, 0],
@@ -65,7 +75,8 @@ document.addEventListener("alpine:init", function () {
         })),
       ],
       legend: { markers: { width: 0, fill: (_, place) => (place ? ink(columns[place - 1].ink) : "transparent") } },
-      cursor: { y: false, drag: { x: Boolean(zoom), y: false, setScale: false, dist: LEAST_PX, click: () => {} }, points: { show: false } },
+      // It takes a click at the edge for a drag and holds it back; which of them it was is found out here.
+      cursor: { y: false, points: { show: false }, drag: { ...drag, click: () => {} } },
       hooks: { draw: [(plot) => drawLines(plot, curve(), ink)], setSelect: [(plot) => take(plot, curve(), goTo)] },
     };
   }
@@ -94,7 +105,8 @@ document.addEventListener("alpine:init", function () {
       ctx.textAlign = "right";
       ctx.textBaseline = "top";
       ctx.fillStyle = ink("card");
-      ctx.fillRect(right - ctx.measureText(text).width - 6 * unit, y + 2 * unit, ctx.measureText(text).width + 6 * unit, 15 * unit);
+      const room = ctx.measureText(text).width + 6 * unit;
+      ctx.fillRect(right - room, y + 2 * unit, room, 15 * unit);
       ctx.fillStyle = ink("soft");
       ctx.fillText(text, right, y + 3 * unit);
     }
@@ -122,42 +134,44 @@ document.addEventListener("alpine:init", function () {
   }
 
   Alpine.data("curve", function () {
-    const watched = [];
+    const ends = [];
     let plot = null, shown = null, pressed = 0;
     return {
       init() {
-        const figure = this.$root, place = figure.querySelector("[data-drawn]"), table = figure.querySelector("details table");
-        const ink = (name) => getComputedStyle(figure).getPropertyValue(`--${name}`).trim();
+        const figure = this.$root, place = figure.querySelector("[data-drawn]");
+        const style = (name) => getComputedStyle(figure).getPropertyValue(`--${name}`).trim();
+        const size = () => ({ width: figure.clientWidth, height: Number(style("high")) || 190 });
         const goTo = (address) => location.assign(address);
-        const high = () => parseInt(getComputedStyle(figure).getPropertyValue("--high"), 10) || 190;
         function draw() {
           if (plot) plot.destroy();
           shown = read(figure);
-          plot = new uPlot(options(() => shown, ink, place.clientWidth || figure.clientWidth, high(), goTo), shown.data, place);
-          followFingers(plot.over);
+          plot = new uPlot(options(() => shown, style, size(), goTo), shown.data, place);
           plot.over.addEventListener("mousedown", (event) => { pressed = event.clientX; });
           plot.over.addEventListener("click", open);
+          followFingers(plot.over);
         }
         function open(event) {
           const row = shown.rows[plot.cursor.idx], isDrag = Math.abs(event.clientX - pressed) >= LEAST_PX;
           if (row && row.href && !isDrag) goTo(row.href);
         }
         function renew() {
-          const names = (one) => JSON.stringify(one.columns), before = names(shown), next = read(figure);
-          if (names(next) !== before) return draw();
+          const next = read(figure);
+          if (JSON.stringify(next.columns) !== JSON.stringify(shown.columns)) return draw();
           shown = next;
           plot.setData(next.data);
         }
         draw();
-        const seen = new MutationObserver(renew), sized = new ResizeObserver(() => plot.setSize({ width: figure.clientWidth, height: high() }));
-        seen.observe(figure, { attributes: true });
-        seen.observe(table, { attributes: true, childList: true, characterData: true, subtree: true });
+        const renewed = new MutationObserver(renew), sized = new ResizeObserver(() => plot.setSize(size()));
+        renewed.observe(figure, { attributes: true });
+        const whole = { attributes: true, childList: true, characterData: true, subtree: true };
+        renewed.observe(figure.querySelector("details table"), whole);
         sized.observe(figure);
         document.addEventListener("appearance", draw);
-        watched.push(() => seen.disconnect(), () => sized.disconnect(), () => document.removeEventListener("appearance", draw));
+        ends.push(() => renewed.disconnect(), () => sized.disconnect());
+        ends.push(() => document.removeEventListener("appearance", draw));
       },
       destroy() {
-        for (const end of watched) end();
+        for (const end of ends) end();
         plot.destroy();
       },
     };
