@@ -1,7 +1,6 @@
 """Curves in a real browser: what is under the pointer, a part taken by dragging, what is behind a click."""
 
 import re
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from urllib.parse import parse_qs, urlsplit
 from urllib.request import Request, urlopen
@@ -13,18 +12,17 @@ from cimcare.codec.envelope import render_message
 from cimcare.model.nouns import Noun
 from cimcare.model.verbs import Verb
 from cimcare.samples import build_message
-from tests.support.console.browser import require_fit
-from tests.support.console.storm_hour import storm_hour
+from tests.support.console import storm_hour
 from tests.support.hub import HubProcess
 
 CURVES = {"overview": "/console/", "history": "/console/history", "report": "/console/report"}
 
 
-@pytest.fixture(scope="module")
-def storm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]:
-    """A hub after an hour of storm."""
-    with storm_hour(tmp_path_factory.mktemp("storm")) as hub:
-        yield hub
+@pytest.fixture
+def storm(town: HubProcess) -> HubProcess:
+    """The hub after an hour of storm that stands beside the town."""
+    assert town.address
+    return storm_hour.storm()
 
 
 def point(page: Page, share: float) -> tuple[float, float]:
@@ -52,15 +50,6 @@ def given(page: Page) -> dict[str, datetime]:
 
 def table_of(page: Page) -> Locator:
     return page.locator("figure.graph details table")
-
-
-@pytest.mark.parametrize("name", CURVES)
-@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (768, "dark")])
-def test_pages_with_curves_fit_and_everybody_can_use_them(
-    browser: Browser, storm: HubProcess, name: str, width: int, scheme: str
-) -> None:
-    """Drawn, and with the table for who cannot see the drawing."""
-    require_fit(browser, storm.address + CURVES[name], width=width, scheme=scheme)
 
 
 @pytest.mark.parametrize("name", CURVES)
