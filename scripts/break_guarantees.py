@@ -55,7 +55,7 @@ BREAKS: tuple[Break, ...] = (
     Break(
         "G3",
         "each attempt has a MessageID of its own",
-        "src/cimcare/hub/outgoing/delivery.py",
+        "src/cimcare/hub/outgoing/attempting.py",
         "message_id=MessageID(delivery.message_id))",
         "message_id=MessageID(self._house.new_id()))",
         (_DELIVERY + "test_an_event_without_identifier_gets_one_that_stays",),

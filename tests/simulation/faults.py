@@ -17,7 +17,7 @@ from cimcare.exchange.ledger import Ends
 from cimcare.hub.intake import passage, telling
 from cimcare.hub.intake.passage import Passage
 from cimcare.hub.operation import retention, upkeep
-from cimcare.hub.outgoing import delivery as delivering
+from cimcare.hub.outgoing import attempting
 from cimcare.model.identity import MessageID
 from cimcare.store.memory import MemoryStore
 from cimcare.store.memory_log import MemoryLogReader
@@ -51,7 +51,7 @@ def _acknowledged_before_the_commit() -> Iterator[None]:
 
 @contextmanager
 def _delivered_before_it_is_sent() -> Iterator[None]:
-    original = delivering._Courier._attempt
+    original = attempting.Attempting.attempt
 
     async def attempt(courier: Any, delivery: Any, *more: Any) -> Any:
         house = courier._house
@@ -59,13 +59,13 @@ def _delivered_before_it_is_sent() -> Iterator[None]:
             await book_delivered(transaction, delivery, now=house.clock())
         return await original(courier, delivery, *more)
 
-    with patch.object(delivering._Courier, "_attempt", attempt):
+    with patch.object(attempting.Attempting, "attempt", attempt):
         yield
 
 
 @contextmanager
 def _new_identifier_for_each_attempt() -> Iterator[None]:
-    original = delivering._Courier._as_sent
+    original = attempting.Attempting._as_sent
 
     def as_sent(courier: Any, loaded: Any, delivery: Any, *more: Any) -> Any:
         message = original(courier, loaded, delivery, *more)
@@ -74,7 +74,7 @@ def _new_identifier_for_each_attempt() -> Iterator[None]:
         header = msgspec.structs.replace(message.header, message_id=MessageID(courier._house.new_id()))
         return msgspec.structs.replace(message, header=header)
 
-    with patch.object(delivering._Courier, "_as_sent", as_sent):
+    with patch.object(attempting.Attempting, "_as_sent", as_sent):
         yield
 
 
@@ -122,7 +122,7 @@ def _leases_never_run_out() -> Iterator[None]:
 
 @contextmanager
 def _given_up_at_the_first_failure() -> Iterator[None]:
-    with patch.object(delivering, "pause_of", lambda *_, **__: None):
+    with patch.object(attempting, "pause_of", lambda *_, **__: None):
         yield
 
 

@@ -32,7 +32,13 @@ def messages(context: click.Context, *, database: str | None, config: Path | Non
 @click.option("--source", default="", help="Only messages from this source, or to it.")
 @click.option("--message-id", default="", help="Only the message with this MessageID, repeats included.")
 @click.option("--correlation", default="", help="Only messages with this CorrelationID.")
-@click.option("--outcome", type=click.Choice([one.value for one in Outcome if one.value]), help="Only this outcome.")
+@click.option(
+    "--outcome",
+    "outcomes",
+    type=click.Choice([one.value for one in Outcome if one.value]),
+    multiple=True,
+    help="Only this outcome; give it again for alternatives.",
+)
 @click.option("--direction", type=click.Choice([one.value for one in Direction]), help="Only in, or only out.")
 @click.option("--premises", default="", help="Only about this service location or usage point: mRID or name.")
 @click.option("--account", default="", help="Only about this customer, account or agreement: mRID or name.")
@@ -53,7 +59,7 @@ def list_messages(
     source: str,
     message_id: str,
     correlation: str,
-    outcome: str | None,
+    outcomes: tuple[str, ...],
     direction: str | None,
     premises: str,
     account: str,
@@ -78,7 +84,7 @@ def list_messages(
         partner=source,
         message_id=message_id,
         correlation_id=correlation,
-        outcome=Outcome(outcome) if outcome else None,
+        outcomes=tuple(map(Outcome, outcomes)),
         direction=Direction(direction) if direction else None,
         since=since,
         until=until,

@@ -142,7 +142,7 @@ class LogSelection(msgspec.Struct, frozen=True, kw_only=True):
     partner: str = ""
     message_id: str = ""
     correlation_id: str = ""
-    outcome: Outcome | None = None
+    outcomes: tuple[Outcome, ...] = ()
     direction: Direction | None = None
     answer_to: int | None = None
     since: datetime | None = None
@@ -157,7 +157,7 @@ def is_wanted(entry: LogEntry, selection: LogSelection) -> bool:
         and (not selection.partner or entry.partner == selection.partner)
         and (not selection.message_id or entry.message_id == selection.message_id)
         and (not selection.correlation_id or entry.correlation_id == selection.correlation_id)
-        and (selection.outcome is None or entry.outcome is selection.outcome)
+        and (not selection.outcomes or entry.outcome in selection.outcomes)
         and (selection.direction is None or entry.direction is selection.direction)
         and (selection.answer_to is None or entry.answer_to == selection.answer_to)
         and (selection.since is None or entry.received_at >= selection.since)

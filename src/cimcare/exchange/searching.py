@@ -138,13 +138,15 @@ def terms_of(entry: LogEntry, raw: bytes, about: Content | None) -> tuple[int, .
 def groups_of(selection: LogSelection) -> list[Group]:
     """Groups of what a selection says of the columns that are searched by terms, what is likely to be rare first."""
     wanted = (
-        (Subject.OUTCOME, selection.outcome),
         (Subject.PARTNER, selection.partner),
         (Subject.NOUN, selection.noun),
         (Subject.VERB, selection.verb),
         (Subject.DIRECTION, selection.direction),
     )
-    return [frozenset({term_of(subject, value)}) for subject, value in wanted if value]
+    groups = [frozenset({term_of(subject, value)}) for subject, value in wanted if value]
+    if selection.outcomes and Outcome.NONE not in selection.outcomes:  # which has no term
+        groups.insert(0, frozenset(map(outcome_term, selection.outcomes)))
+    return groups
 
 
 def word_groups(text: str) -> list[Group]:

@@ -39,8 +39,9 @@ from cimcare.hub.operation.circuit_states import SharedCircuits
 from cimcare.hub.operation.doctor import Doctor, metrics_of
 from cimcare.hub.operation.readiness_facts import Gatherer
 from cimcare.hub.operation.upkeep import Upkeep
-from cimcare.hub.outgoing.delivery import Couriers, CourierTimes
+from cimcare.hub.outgoing.delivery import Couriers
 from cimcare.hub.outgoing.drilling import Driller
+from cimcare.hub.outgoing.house import CourierTimes
 from cimcare.hub.outgoing.taking_again import TakingAgain
 from cimcare.hub.rest.alarm_pages import AlarmPages
 from cimcare.hub.rest.api import build_api

@@ -225,8 +225,6 @@ class PostgresLogReader:
         ]
         if selection.direction is not None:
             wanted.append(("direction =", selection.direction.value))
-        if selection.outcome is not None:
-            wanted.append(("outcome =", selection.outcome.value))
         if selection.answer_to is not None:
             wanted.append(("answer_to =", selection.answer_to))
         if selection.since is not None:
@@ -242,6 +240,9 @@ class PostgresLogReader:
         if candidates is not None:
             values.append(list(candidates))
             conditions.append(f"sequence = ANY(${len(values)}::bigint[])")
+        if selection.outcomes:
+            values.append([one.value for one in selection.outcomes])
+            conditions.append(f"outcome = ANY(${len(values)}::text[])")
         for group in groups:
             values.append(sorted(group))
             conditions.append(f"terms && ${len(values)}::bigint[]")

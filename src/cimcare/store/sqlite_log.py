@@ -230,9 +230,9 @@ class SqliteLogReader:
             if value:
                 conditions.append(f"{column} = ?")
                 values.append(value)
-        if selection.outcome is not None:
-            conditions.append("outcome = ?")
-            values.append(selection.outcome.value)
+        if selection.outcomes:
+            conditions.append(f"outcome IN ({', '.join('?' * len(selection.outcomes))})")
+            values += [one.value for one in selection.outcomes]
         if selection.answer_to is not None:
             conditions.append("answer_to = ?")
             values.append(selection.answer_to)

@@ -9,6 +9,7 @@ from datetime import timedelta
 import msgspec
 import pytest
 
+from cimcare.codec.envelope import render_message
 from cimcare.console.overview.looking import Overview, look_over
 from cimcare.exchange.ledger import Account, Ends
 from cimcare.exchange.partners import Retry
@@ -18,7 +19,9 @@ from cimcare.hub.rest.inside import Inside
 from cimcare.model.nouns import Noun
 from cimcare.model.verbs import Verb
 from cimcare.samples import build_message
-from tests.support.dead_letters import put, put_dead
+from tests.support.channels import CHANNELS
+from tests.support.dead_letters import deliver, put, put_dead
+from tests.support.hub import call
 from tests.unit.hub.conftest import NOON, HeldHub
 
 
@@ -61,9 +64,27 @@ async def test_each_figure_of_the_flow_leads_to_what_it_counts(held: HeldHub) ->
     bad = msgspec.structs.replace(bad, header=msgspec.structs.replace(bad.header, source=source))  # type: ignore[union-attr]
     await held.ask(good)
     await held.ask(bad)  # nobody knows the ticket
+    broken = (
+        held.hub.app,
+        CHANNELS["rest-xml"].path(good),
+        render_message(good).replace(b"Verb>create<", b"Verb>creat<"),
+    )
+    await call(*broken, headers={"content-type": "application/xml"})  # a verb that there is not
     linked = rf'href="(/console/messages\?direction=in[^"]+source={source}[^"]*)">(\d+)</a>'
     for path in ("/console/", "/console/partners", f"/console/partners/{source}"):
-        assert await links_with_counts(held, path, linked) == ["2", "1"], path
+        assert await links_with_counts(held, path, linked) == ["3", "2"], path
+
+
+async def test_what_went_out_leads_to_what_was_delivered_of_those_hours(held: HeldHub) -> None:
+    """And not to what was delivered in all time."""
+    for hours in (25, 22, 1):
+        number = await put(held.store, f"ago-{hours}", created_at=NOON - timedelta(hours=hours))
+        await deliver(held.store, number)
+    for path in ("/console/", "/console/partners", "/console/partners/gis"):
+        text = (await held.get(path)).body.decode()
+        ((href, count),) = re.findall(r'href="(/console/deliveries[^"]+state=delivered[^"]*)">(\d+)</a>', text)
+        page = (await held.get(html.unescape(href))).body.decode()
+        assert (count, len(re.findall(r'href="/console/deliveries/\d+"', page))) == ("2", 2), path
 
 
 async def test_bars_and_storm_meter_lead_to_what_they_count(held: HeldHub) -> None:

@@ -164,13 +164,13 @@ async def test_an_error_of_the_program_ends_neither_a_courier_nor_the_watch(
     remote: Delivering, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else everything for that partner, or every reply that does not come, would wait until the next start."""
-    monkeypatch.setattr("cimcare.hub.outgoing.delivery._STORE_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr("cimcare.hub.outgoing.courier._STORE_PAUSE_SECONDS", 0.01)
 
     async def fail(*_: object) -> None:
         raise LookupError("on purpose")
 
     with monkeypatch.context() as patched:
-        patched.setattr("cimcare.hub.outgoing.delivery.find_halt", fail)
+        patched.setattr("cimcare.hub.outgoing.courier.find_halt", fail)
         patched.setattr(Couriers, "_expire", fail)
         await remote.post(one_way(a_create()))
 

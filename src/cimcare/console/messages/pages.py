@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from cimcare.console.frame import Area, Frame, Page
-from cimcare.console.messages.browsing import MOST_BESIDE, Form, find_message, list_messages
+from cimcare.console.messages.browsing import MOST_BESIDE, REFUSED, Form, find_message, list_messages
 from cimcare.console.messages.conversation import Conversation, find_conversation
 from cimcare.console.messages.drawing import STYLE, draw_mermaid, draw_svg
 from cimcare.console.rendering import SAFE
@@ -52,7 +52,7 @@ class _Messages:
             "page": page,
             "nouns": [entry.noun.value for entry in ENTRIES],
             "verbs": [verb.value for verb in Verb],
-            "outcomes": [outcome.value for outcome in Outcome if outcome],
+            "outcomes": [*(outcome.value for outcome in Outcome if outcome), REFUSED],
         }
         return self._frame.show(request, "messages/messages.html", values)
 

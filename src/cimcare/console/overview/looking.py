@@ -10,6 +10,7 @@ from urllib.parse import quote
 import msgspec
 
 from cimcare.console.curves import Curve, Ink, Shape, Step, Trace
+from cimcare.console.messages.browsing import REFUSED
 from cimcare.exchange.ledger import Account, Balance, hour_of
 from cimcare.exchange.log import LogEntry, LogSelection
 from cimcare.hub.operation.alarms import Alarm, Severity
@@ -74,6 +75,18 @@ class Flow(msgspec.Struct, frozen=True, kw_only=True):
     def came(self) -> str:
         """Address of the messages that it sent; empty where it has no Source to find them by."""
         return f"{came_between(self.since)}&source={quote(self.source, '')}" if self.source else ""
+
+    @property
+    def came_refused(self) -> str:
+        """Address of those that were refused; empty as `came`."""
+        return f"{self.came}&outcome={REFUSED}" if self.came else ""
+
+    @property
+    def went(self) -> str:
+        """Address of what was delivered to it, of what was put in since then: so the ledger counts."""
+        return (
+            f"/console/deliveries?partner={quote(self.name, '')}&state=delivered&since={self.since:%Y-%m-%dT%H:%M:%SZ}"
+        )
 
 
 class Overview(msgspec.Struct, frozen=True, kw_only=True):

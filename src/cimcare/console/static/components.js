@@ -23,6 +23,7 @@ document.addEventListener("alpine:init", function () {
   }
   // Some browsers let a page copy within the click alone, so what has yet to be fetched is promised.
   function promise(text) {
+    if (typeof ClipboardItem === "undefined") return text.then((one) => navigator.clipboard.writeText(one));
     const typed = text.then((one) => new Blob([one], { type: "text/plain" }));
     return navigator.clipboard.write([new ClipboardItem({ "text/plain": typed })]);
   }

@@ -59,7 +59,7 @@ async def put_aside(
 async def _is_aside(transaction: Transaction, message_id: str, sequence: int, raw: bytes) -> bool:
     """Whether the same bytes are a dead letter already: a hub died before it could acknowledge them."""
     wanted = LogSelection(
-        message_id=message_id, direction=Direction.IN, outcome=Outcome.FAULT, newest_first=True, limit=_MOST
+        message_id=message_id, direction=Direction.IN, outcomes=(Outcome.FAULT,), newest_first=True, limit=_MOST
     )
     for entry in await transaction.log.select(wanted):
         if entry.sequence == sequence or await transaction.log.find_raw(entry.sequence) != raw:

@@ -263,7 +263,7 @@ MESSAGE_FILTERS: dict[str, Parameter] = {
     "source": _text("partner", "Header/Source of what came in; for what went out, to whom."),
     "message": _text("message_id", "Header/MessageID."),
     "correlation": _text("correlation_id", "Header/CorrelationID."),
-    "outcome": _choice("outcome", [one for one in Outcome if one], Outcome, "What became of it."),
+    "outcome": _many(_choice("outcomes", [one for one in Outcome if one], Outcome, "What became of it.")),
     "direction": _choice("direction", Direction, Direction, "Which way it went, seen from the hub."),
     "premises": _text("premises", "mRID or name of a service location or usage point in it; case does not count."),
     "account": _text("account", "mRID or name of a customer, account or agreement in it; case does not count."),

@@ -16,10 +16,10 @@ from cimcare.exchange.store import Store, Transaction
 from cimcare.hub.intake.passing import Circuits
 from cimcare.hub.intake.setup import setup_of
 from cimcare.hub.outgoing import ahead as ahead_module
-from cimcare.hub.outgoing import delivery as delivery_module
+from cimcare.hub.outgoing import courier as courier_module
 from cimcare.hub.outgoing.ahead import Ahead
-from cimcare.hub.outgoing.delivery import CourierTimes
 from cimcare.hub.outgoing.halting import halt, release
+from cimcare.hub.outgoing.house import CourierTimes
 from cimcare.hub.outgoing.recalling import Recalled, Recalling
 from tests.support.sender import silent
 from tests.support.stored import a_delivery
@@ -108,8 +108,8 @@ class Streaming(Delivering):
 @pytest.fixture
 async def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Streaming]:
     monkeypatch.setattr(ahead_module, "_CURRENT_SECONDS", 60.0)
-    monkeypatch.setattr(delivery_module, "_QUICK_SECONDS", 60.0)
-    monkeypatch.setattr(delivery_module, "_PLACES_AHEAD", 1)
+    monkeypatch.setattr(courier_module, "_QUICK_SECONDS", 60.0)
+    monkeypatch.setattr(courier_module, "_PLACES_AHEAD", 1)
     hub = Streaming()
     await hub.begin(tmp_path)
     yield hub
@@ -248,7 +248,7 @@ async def test_is_not_done_where_it_does_not_pay(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, partner: Partner, quick: float
 ) -> None:
     """One at a time, so many a second, or slow: then nothing is leased that is not being sent."""
-    monkeypatch.setattr(delivery_module, "_QUICK_SECONDS", quick)
+    monkeypatch.setattr(courier_module, "_QUICK_SECONDS", quick)
     hub = Delivering()
     await hub.begin(tmp_path, partner, CRM)
     turnstile = hub.sender.gates["gis"] = Turnstile()

@@ -21,7 +21,7 @@ from cimcare.exchange.searching import word_groups
 from cimcare.exchange.store import Store, StoreError, Transaction
 from cimcare.exchange.subscriptions import Filter, Subscription
 from cimcare.hub.intake.telling import Teller
-from cimcare.hub.outgoing import delivery as delivery_module
+from cimcare.hub.outgoing import courier as courier_module
 from cimcare.hub.outgoing.halting import halt, list_halts, release
 from cimcare.hub.outgoing.recalling import Recalling
 from cimcare.model.envelope import EventMessage, RequestMessage, ResponseMessage, Result
@@ -626,7 +626,7 @@ async def test_a_courier_goes_on_after_trouble_with_claiming(
     tmp_path: Path, error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever goes wrong once, deliveries must not stand still until the next restart."""
-    monkeypatch.setattr(delivery_module, "_STORE_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(courier_module, "_STORE_PAUSE_SECONDS", 0.01)
     hub = Delivering()
     await hub.begin(tmp_path)
     watched = hub.hub.couriers.store = Watched(hub.store)
