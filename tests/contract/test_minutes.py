@@ -6,7 +6,7 @@ from cimcare.exchange.audit import Action, Note
 from cimcare.exchange.ledger import Account, Ends
 from cimcare.exchange.log import LogSelection
 from cimcare.exchange.store import Store
-from cimcare.hub.operation.minutes import find_minute, keep_minute, keeps_since, list_minutes, paces
+from cimcare.hub.operation.minutes import find_minute, keep_minute, keeps_since, list_minutes, load_recent
 from cimcare.hub.operation.positions import last_audit_row, last_delivery, last_message
 from tests.support.stored import NOON, a_delivery, an_entry
 
@@ -47,7 +47,7 @@ async def test_minutes_are_kept_once_found_again_and_forgotten(store: Store) -> 
     found = await find_minute(records, NOON + 2.5 * _MINUTE)
     assert found is not None
     assert (found.at, found.incidents, [one.received for one in found.counted]) == (NOON + 2 * _MINUTE, 0, [20])
-    (pace,) = await paces(store.reader, NOON + 4 * _MINUTE, _MINUTE)
+    pace = (await load_recent(store.reader, NOON + 4 * _MINUTE, _MINUTE)).pace(_MINUTE)
     assert pace is not None
     assert (pace.received, pace.over) == (10, _MINUTE)
     await keep_minute(store, NOON + timedelta(days=3), has_outages=False, keep=timedelta(days=1))

@@ -28,4 +28,8 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]:
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
     with browser.new_context(viewport={"width": 1280, "height": 800}) as context:
-        yield context.new_page()
+        page = context.new_page()
+        refused: list[str] = []
+        page.on("console", lambda said: refused.append(said.text) if "Content Security" in said.text else None)
+        yield page
+        assert not refused, "what a page does keeps to the content policy"

@@ -19,6 +19,8 @@ def test_the_page_follows_the_knob_and_its_address_can_be_passed_on(page: Page, 
     place = knob.input_value()
     expect(page).to_have_url(f"{page.url.partition('step=')[0]}step={place}")
     assert page.evaluate("window.isSame")
+    kept = page.evaluate("Object.values({...localStorage, ...sessionStorage}).join()")
+    assert "Instant within" not in kept, "what pages show is not kept in the browser"
     shown = instant.get_attribute("datetime")
     page.goto(page.url)
     expect(instant).to_have_attribute("datetime", str(shown))

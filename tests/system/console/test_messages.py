@@ -36,7 +36,7 @@ def test_from_the_overview_to_the_message_that_lies_on_the_table(page: Page, tow
     row = page.locator("tbody tr", has_text="TroubleTickets").last
     row.get_by_role("link").first.click()
     expect(page.locator("main")).to_contain_text("no customer, place or hazard that could be identified")
-    page.get_by_role("link", name="JSON").click()
+    page.get_by_role("tab", name="JSON").click()
     expect(page.locator("main")).to_contain_text('"TroubleTickets"')
     page.get_by_role("link", name="The whole conversation").click()
     expect(page.locator("svg.cv")).to_be_visible()
@@ -56,6 +56,29 @@ def test_the_list_goes_back_page_by_page_to_the_first_message(page: Page, town: 
     assert seen == list(range(seen[0], 0, -1))
 
 
+def test_forms_of_a_message_are_tabs(page: Page, town: HubProcess) -> None:
+    """By keyboard too; its address leads to the form that is open, and the page goes on in that form."""
+    send(town, 783, "tabs")
+    page.goto(f"{town.address}/console/messages?correlation=tabs")
+    page.locator("#found tbody a", has_text="create TroubleTickets").click()
+    expect(page.locator("h1")).to_contain_text("create TroubleTickets")
+    page.evaluate("window.isSame = true")
+    page.get_by_role("tab", selected=True).focus()
+    for key in ("ArrowLeft", "ArrowLeft", "Space"):  # round the end
+        page.keyboard.press(key)
+    chosen = page.get_by_role("tab", selected=True)
+    expect(chosen).to_have_text("JSON")
+    expect(chosen).to_be_focused()
+    expect(page.get_by_role("tabpanel", name="JSON")).to_contain_text('"TroubleTickets"')
+    expect(page).to_have_url(f"{page.url.partition('?')[0]}?as=json")
+    assert page.evaluate("window.isSame")
+    assert page.get_by_role("tab").evaluate_all("all => all.filter(one => one.tabIndex === 0).length") == 1
+    with page.expect_response("**?as=json", timeout=25_000):
+        pass
+    page.wait_for_timeout(200)
+    expect(page.get_by_role("tabpanel", name="JSON")).to_contain_text('"TroubleTickets"')
+
+
 def test_what_was_said_of_premises_is_found_and_compared(page: Page, town: HubProcess) -> None:
     """A caller names the house and a word of it; what changed since lies on the table."""
     page.goto(f"{town.address}/console/messages")
@@ -68,7 +91,7 @@ def test_what_was_said_of_premises_is_found_and_compared(page: Page, town: HubPr
     expect(page.locator(".beside")).to_contain_text("Its reply")
     page.goto(f"{town.address}/console/messages?verb=changed")
     page.locator("tbody tr").first.get_by_role("link").first.click()
-    page.get_by_role("link", name="Changes", exact=True).click()
+    page.get_by_role("tab", name="Changes", exact=True).click()
     expect(page.locator(".diff .new, .diff .gone").first).to_be_visible()
     expect(page.locator("main")).to_contain_text("changed")
 

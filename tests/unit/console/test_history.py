@@ -2,8 +2,9 @@
 
 import re
 from datetime import timedelta
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote, urlsplit
 
+import msgspec
 import pytest
 
 from cimcare.console.history.looking import Past, look_back
@@ -124,6 +125,44 @@ def test_a_stretch_holds_its_instant(span: str) -> None:
         assert window.at == min(at, NOON)
         assert window.since <= window.at <= window.until
         assert 0 <= window.place <= window.steps
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "minutes", "word"),
+    [
+        ("11:17:20", "11:43:05", (17, 44), "1h"),  # the whole minutes that hold it
+        ("11:17:00", "11:43:00", (17, 43), "1h"),
+        ("11:17:20", "11:17:21", (17, 19), "10m"),  # two at least: one has no course
+        ("11:00:00", "12:00:00", (0, 60), "1h"),
+    ],
+)
+def test_a_stretch_may_have_any_ends(since: str, until: str, minutes: tuple[int, int], word: str) -> None:
+    """A part taken out of a curve; its address leads to it again, with every place of the knob."""
+    given = [("since", f"2030-06-01T{since}Z"), ("until", f"2030-06-01T{until}Z")]
+    window = read_window(given, NOON + timedelta(hours=5))
+    ends = tuple(int((at - NOON) / timedelta(minutes=1)) + 60 for at in (window.since, window.until))
+    assert ends == minutes
+    assert (window.at, window.word) == (window.until, word)
+    query = parse_qsl(urlsplit(window.address(at=window.since)).query)
+    assert read_window(query, NOON + timedelta(hours=5)) == msgspec.structs.replace(window, at=window.since)
+    knob = read_window([*window.fields.items(), ("step", str(window.steps))], NOON + timedelta(hours=5))
+    assert (knob.at, knob.place) == (window.until, window.steps)
+    outside = parse_qsl(urlsplit(window.address(at=NOON + timedelta(hours=2))).query)
+    assert read_window(outside, NOON + timedelta(hours=5)).span == word
+
+
+def test_the_longest_stretch_of_any_ends_is_a_page_too() -> None:
+    """Whole minutes that hold a day are a little more than one."""
+    window = read_window([("since", "2030-05-31T00:00:30Z"), ("until", "2030-06-01T00:00:30Z")], NOON)
+    assert (window.until - window.since, window.word) == (timedelta(hours=24, minutes=1), "24h")
+
+
+@pytest.mark.parametrize("until", ["2030-06-01T11:00:00Z", "2030-06-02T11:00:01Z"])
+async def test_a_stretch_that_is_none_or_too_long_is_told(held: HeldHub, until: str) -> None:
+    """A day is what minutes are shown of."""
+    answer = await held.get(f"/console/history?since=2030-06-01T11:00:00Z&until={until}")
+    assert answer.status == 400
+    assert "up to 24 hours" in answer.body.decode()
 
 
 @pytest.mark.parametrize("query", ["at=noon", "span=2h", "step=-1", "step=99999", "foo=1", "at=2030-06-01T12:00:00"])

@@ -68,6 +68,7 @@ async def test_the_figures_are_those_of_what_happened(held: HeldHub) -> None:
     assert report.answers is None
     assert any(one.startswith("how long 6 of the requests") for one in report.unsaid)
     assert sum(bar.received or 0 for bar in report.bars) == 6
+    assert '<svg class="curve"' in render_document(report), "as a file it has the drawing of the server alone"
 
 
 async def test_what_lies_outside_of_the_span_is_not_in_it(held: HeldHub) -> None:
@@ -159,7 +160,9 @@ async def test_hostile_text_is_text_in_every_form(held: HeldHub) -> None:
     await call(held, 0, hazard="<b>dog</b> & <script>x</script>")
     held.later(minutes=1)
     report = await report_of(held)
-    assert "<script>x" not in render_document(report)
+    document = render_document(report)
+    assert "<script" not in document
+    assert "x-data" not in document
     assert "<b>dog" not in (await held.get("/console/report")).body.decode()
     assert render_pdf(report).startswith(b"%PDF-")
 

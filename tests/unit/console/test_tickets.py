@@ -110,7 +110,7 @@ async def test_what_cannot_be_taken_says_why_and_keeps_what_was_typed(held: Held
     text = text_of(answer)
     assert answer.status == 409
     assert "BUS-143" in text
-    assert text.count('type="radio"') == 20
+    assert text.count('type="radio" name="premises"') == 20
     assert ">it is dark</textarea>" in text
 
 

@@ -5,6 +5,7 @@ from datetime import timedelta
 from starlette.requests import Request
 from starlette.responses import Response
 
+from cimcare.console.curves import curve_of_bars
 from cimcare.console.frame import Area, Frame, Page
 from cimcare.console.history.looking import look_back
 from cimcare.console.history.window import read_window
@@ -39,14 +40,18 @@ class _History:
         past = await look_back(inside, window.at)
         minutes = await list_minutes(inside.reader.records, window.since - _MARGIN, window.until, limit=_MOST_MINUTES)
         bars, width = bars_of(minutes, since=window.since, until=window.until)
+        curve = curve_of_bars(
+            bars,
+            width,
+            until=window.until,
+            href=lambda at: window.address(at=min(at, window.until, now)),
+            zoom="/console/history?",
+            here=window.at,
+        )
         values = {
             "window": window,
             "past": past,
-            "bars": bars,
-            "width": width,
-            "most": max((bar.received or 0 for bar in bars), default=0),
-            "most_out": max((bar.customers or 0 for bar in bars), default=0),
-            "has_bars": any(bar.received is not None for bar in bars),
+            "curve": curve,
             "now": now,
             "is_newest": not request.query_params.keys() & {"at", "until", "step"},
         }

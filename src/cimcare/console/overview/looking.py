@@ -9,17 +9,27 @@ from urllib.parse import quote
 
 import msgspec
 
+from cimcare.console.curves import Curve, Ink, Shape, Step, Trace
 from cimcare.console.messages.browsing import REFUSED
 from cimcare.exchange.ledger import Account, Balance, hour_of
 from cimcare.exchange.log import LogEntry, LogSelection
 from cimcare.hub.operation.alarms import Alarm, Severity
 from cimcare.hub.operation.balance import balances
-from cimcare.hub.operation.minutes import Pace, paces
+from cimcare.hub.operation.minutes import Pace, load_recent
 from cimcare.hub.operation.watching import list_alarms
 from cimcare.hub.outgoing.destinations import Destination, list_destinations
 from cimcare.hub.rest.inside import Inside
 
-__all__ = ["YARDSTICK_PER_HOUR", "Check", "Flow", "Overview", "came_between", "flows_of", "look_over"]
+__all__ = [
+    "YARDSTICK_PER_HOUR",
+    "Check",
+    "Flow",
+    "Overview",
+    "came_between",
+    "curve_of_course",
+    "flows_of",
+    "look_over",
+]
 
 YARDSTICK_PER_HOUR = 150_000
 """Calls of the worst hour of a utility of 1.1 million customers in August 2020: the yardstick of the field."""
@@ -82,7 +92,8 @@ class Flow(msgspec.Struct, frozen=True, kw_only=True):
 class Overview(msgspec.Struct, frozen=True, kw_only=True):
     """All of the page. `hourly` is what came in by hour, oldest first; `rate` is this hour's, as for a whole hour.
 
-    `storm` is how fast it came in over the last minute and the last quarter of an hour, as far as minutes are kept.
+    `storm` is how fast it came in over the last minute and the last quarter of an hour, as far as minutes are kept;
+    `course` how fast from each of these minutes to the next.
     """
 
     at: datetime
@@ -92,6 +103,7 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
     hourly: tuple[tuple[datetime, int], ...]
     rate: float
     storm: tuple[Pace, ...]
+    course: tuple[tuple[datetime, Pace | None], ...]
     latest: tuple[LogEntry, ...]
 
     @property
@@ -119,6 +131,30 @@ def came_between(since: datetime, until: datetime | None = None) -> str:
     return f"/console/messages?direction=in&since={since:%Y-%m-%dT%H:%M:%SZ}{last}"
 
 
+def curve_of_course(seen: Overview) -> Curve | None:
+    """The storm meter's last minutes beside the yardstick; None while fewer than two of them are known."""
+    known = [pace.per_hour for _, pace in seen.course if pace is not None]
+    if len(known) < 2:
+        return None
+    steps = [
+        Step(
+            at=at,
+            values=(round(pace.per_hour) if pace is not None else None,),
+            href=came_between(at - pace.over, at) if pace is not None and pace.received else "",
+        )
+        for at, pace in seen.course
+    ]
+    return Curve(
+        since=steps[0].at,
+        until=steps[-1].at,
+        width=timedelta(),
+        traces=(Trace(name="Messages in, as for an hour", shape=Shape.LINE, ink=Ink.BRAND),),
+        steps=tuple(steps),
+        mark=YARDSTICK_PER_HOUR,
+        mark_name="yardstick",
+    )
+
+
 async def look_over(inside: Inside) -> Overview:
     """Look at everything, now. Costs the same however many messages there are.
 
@@ -132,6 +168,7 @@ async def look_over(inside: Inside) -> Overview:
     destinations = await list_destinations(inside.reader)
     latest = await inside.reader.log.select(LogSelection(limit=_LATEST, newest_first=True))
     hourly = _by_hour(books, first)
+    recent = await load_recent(inside.reader, now, _STORM[-1])
     elapsed = max((now - hour_of(now)) / _HOUR, 1 / 60)
     return Overview(
         at=now,
@@ -140,7 +177,8 @@ async def look_over(inside: Inside) -> Overview:
         flows=flows_of(inside, books, destinations, now),
         hourly=hourly,
         rate=hourly[-1][1] / elapsed,
-        storm=tuple(pace for pace in await paces(inside.reader, now, *_STORM) if pace is not None),
+        storm=tuple(pace for time in _STORM if (pace := recent.pace(time)) is not None),
+        course=recent.course(),
         latest=latest,
     )
 

@@ -4,7 +4,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from cimcare.console.frame import Area, Frame, Page
-from cimcare.console.overview.looking import YARDSTICK_PER_HOUR, look_over
+from cimcare.console.overview.looking import YARDSTICK_PER_HOUR, curve_of_course, look_over
 from cimcare.hub.rest.bodies import actor_of
 
 __all__ = ["overview_area", "readiness_area"]
@@ -35,7 +35,8 @@ class _Overview:
 
     async def overview(self, request: Request) -> Response:
         seen = await look_over(self._frame.inside)
-        return self._frame.show(request, "overview/overview.html", {"seen": seen, "yardstick": YARDSTICK_PER_HOUR})
+        values = {"seen": seen, "yardstick": YARDSTICK_PER_HOUR, "course": curve_of_course(seen)}
+        return self._frame.show(request, "overview/overview.html", values)
 
 
 class _Readiness:

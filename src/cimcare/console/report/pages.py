@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from cimcare.console.frame import Frame, Page
 from cimcare.console.rendering import SAFE
-from cimcare.console.report.document import render_document
+from cimcare.console.report.document import curve_of, render_document
 from cimcare.errors import InputError, finding_of
 from cimcare.hub.operation.aftermath import LONGEST, Report, load_report
 from cimcare.hub.operation.hours import within_reason
@@ -49,7 +49,8 @@ class _Reports:
         report = await self._load(request)
         now = self._frame.inside.clock()
         spans = [(word, f"/console/report?{_query(now - span, now)}") for word, span in _SPANS]
-        values = {"report": report, "spans": spans, "query": _query(report.since, report.until), "is_linked": True}
+        query = _query(report.since, report.until)
+        values = {"report": report, "curve": curve_of(report), "spans": spans, "query": query, "is_linked": True}
         return self._frame.show(request, "report/report.html", values)
 
     async def document(self, request: Request) -> Response:

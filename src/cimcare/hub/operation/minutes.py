@@ -31,6 +31,7 @@ __all__ = [
     "Counted",
     "MinuteRecord",
     "Pace",
+    "Recent",
     "StandingsRecord",
     "bars_of",
     "counted_between",
@@ -40,7 +41,7 @@ __all__ = [
     "keep_minute",
     "keeps_since",
     "list_minutes",
-    "paces",
+    "load_recent",
 ]
 
 _HOUR = timedelta(hours=1)
@@ -107,6 +108,40 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
     def per_hour(self) -> float:
         """As for a whole hour."""
         return self.received / (self.over / _HOUR)
+
+
+class Recent(msgspec.Struct, frozen=True, kw_only=True):
+    """Minutes kept of late, in order, and what the ledger counts `now`."""
+
+    now: datetime
+    kept: tuple[MinuteRecord, ...]
+    current: tuple[Counted, ...]
+
+    def pace(self, time: timedelta) -> Pace | None:
+        """How fast messages came in over this time up to now.
+
+        Reckoned from the last minute kept that is at least so long ago, failing that from the oldest one; None where no
+        minute is kept.
+        """
+        since = next((one for one in reversed(self.kept) if self.now - one.at >= time), next(iter(self.kept), None))
+        if since is None or self.now <= since.at:
+            return None
+        return Pace(received=_came_in(since, self.current), over=self.now - since.at)
+
+    def course(self) -> tuple[tuple[datetime, Pace | None], ...]:
+        """The pace from each minute kept to the next, with the instant of the latter, and that of the last minute, now.
+
+        None where no hub ran in between.
+        """
+        found: list[tuple[datetime, Pace | None]] = []
+        for before, after in pairwise(self.kept):
+            over = after.at - before.at
+            pace = Pace(received=_came_in(before, after.counted), over=over) if over <= _GAP else None
+            found.append((after.at, pace))
+        latest = self.pace(_MINUTE)
+        if latest is not None and latest.over <= _GAP:
+            found.append((self.now, latest))
+        return tuple(found)
 
 
 class Bar(msgspec.Struct, frozen=True, kw_only=True):
@@ -201,6 +236,10 @@ def counted_between(before: Sequence[Counted], after: Sequence[Counted], since: 
     return total
 
 
+def _came_in(before: MinuteRecord, after: Sequence[Counted]) -> int:
+    return max(counted_between(before.counted, after, before.at).received, 0)
+
+
 def bars_of(
     minutes: Sequence[MinuteRecord], *, since: datetime, until: datetime, most: int = 60
 ) -> tuple[tuple[Bar, ...], timedelta]:
@@ -252,24 +291,11 @@ async def keeps_since(records: Records) -> datetime | None:
     return first[0].body.at if first else None
 
 
-async def paces(reader: Reader, now: datetime, *times: timedelta) -> tuple[Pace | None, ...]:
-    """How fast messages came in over each of these times up to now, of up to an hour.
-
-    Each is reckoned from the last minute kept that is at least so long ago, failing that from the oldest one of these
-    times; None where no minute is kept.
-    """
-    longest = max(times)
+async def load_recent(reader: Reader, now: datetime, longest: timedelta) -> Recent:
+    """What was counted over the last time, of up to an hour, as far as minutes are kept. Raises StoreError."""
     kept = await list_minutes(reader.records, now - longest - 2 * _MINUTE, now, limit=int(longest / _MINUTE) + 3)
     current = counted_of(await reader.ledger.lines(hour_of(now) - 2 * _HOUR, now + _HOUR))
-    return tuple(_pace(kept, current, now, time) for time in times)
-
-
-def _pace(kept: Sequence[MinuteRecord], current: Sequence[Counted], now: datetime, time: timedelta) -> Pace | None:
-    since = next((one for one in reversed(kept) if now - one.at >= time), kept[0] if kept else None)
-    if since is None or now <= since.at:
-        return None
-    received = counted_between(since.counted, current, since.at).received
-    return Pace(received=max(received, 0), over=now - since.at)
+    return Recent(now=now, kept=kept, current=current)
 
 
 def _mrid_of(at: datetime) -> MRID:

@@ -6,7 +6,7 @@ import pytest
 
 from cimcare.exchange.ledger import Account, Ends
 from cimcare.exchange.ports import Selection
-from cimcare.hub.operation.minutes import MINUTES, STANDINGS, find_minute, keep_minute, list_minutes, paces
+from cimcare.hub.operation.minutes import MINUTES, STANDINGS, find_minute, keep_minute, list_minutes, load_recent
 from cimcare.hub.operation.positions import last_delivery, last_message
 from cimcare.store.memory import MemoryStore
 from tests.support.stored import a_delivery, an_entry
@@ -43,9 +43,9 @@ async def test_the_pace_counts_over_the_hour() -> None:
     await keep(store, 59)
     await count(store, 59.5, 7)
     await count(store, 60.2, 5)
-    minute, quarter = await paces(
-        store.reader, NOON + timedelta(minutes=60.5), timedelta(minutes=1), timedelta(minutes=15)
-    )
+    quarter_hour = timedelta(minutes=15)
+    recent = await load_recent(store.reader, NOON + timedelta(minutes=60.5), quarter_hour)
+    minute, quarter = recent.pace(timedelta(minutes=1)), recent.pace(quarter_hour)
     assert minute is not None
     assert quarter is not None
     assert (minute.received, minute.over) == (12, timedelta(minutes=1.5))
@@ -57,7 +57,24 @@ async def test_no_pace_is_made_up_where_no_minute_is_kept() -> None:
     """A hub that has just begun knows nothing of the minute before."""
     store = MemoryStore()
     await count(store, 0, 100)
-    assert await paces(store.reader, NOON, timedelta(minutes=1)) == (None,)
+    recent = await load_recent(store.reader, NOON, timedelta(minutes=1))
+    assert recent.pace(timedelta(minutes=1)) is None
+    assert recent.course() == ()
+
+
+async def test_the_course_of_the_pace_ends_now_and_has_gaps() -> None:
+    """Where no hub ran there is no pace, not one that is low."""
+    store = MemoryStore()
+    await keep(store, 0)
+    for minute in (1, 6, 7):
+        await count(store, minute - 0.5, 2 * minute)
+        await keep(store, minute)
+    await count(store, 7.5, 5)
+    recent = await load_recent(store.reader, NOON + timedelta(minutes=8), timedelta(minutes=15))
+    course = [((at - NOON) / timedelta(minutes=1), pace and pace.received) for at, pace in recent.course()]
+    assert course == [(1, 2), (6, None), (7, 14), (8, 5)]
+    later = await load_recent(store.reader, NOON + timedelta(minutes=12), timedelta(minutes=15))
+    assert [pace and pace.received for _, pace in later.course()] == [2, None, 14], "silence is not a pace"
 
 
 async def test_a_minute_is_found_by_any_instant_in_it_and_not_long_after() -> None:
