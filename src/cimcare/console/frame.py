@@ -130,16 +130,25 @@ class Frame:
         """A page that tells a finding."""
         return self.show(request, "problem.html", {"finding": finding, "status": status}, status=status)
 
-    def show(self, request: Request, template: str, values: Mapping[str, object], *, status: int = 200) -> Response:
+    def show(
+        self,
+        request: Request,
+        template: str,
+        values: Mapping[str, object],
+        *,
+        status: int = 200,
+        images: str = "",
+    ) -> Response:
         """A page. Templates know `path`, `context`, `menu`, `may_act` and `itself` beside the values.
 
-        `itself` is the address at which the page is had again; empty if it answers a form.
+        `itself` is the address at which the page is had again; empty if it answers a form. `images` is an origin from
+        which this page may have images besides those of the hub.
         """
         path = request.url.path
         context = self.inside.settings.hub.context
         menu = [(area.href, area.title, area.has(path)) for area in self._areas]
         given = {"path": path, "context": context, "menu": menu, "may_act": self.may_act, "itself": itself_of(request)}
-        return self.rendering.page(template, {**given, **values}, status=status)
+        return self.rendering.page(template, {**given, **values}, status=status, images=images)
 
 
 def itself_of(request: Request) -> str:
