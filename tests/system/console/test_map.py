@@ -133,6 +133,32 @@ def test_the_wheel_zooms_where_the_pointer_is(page: Page, town: HubProcess) -> N
     assert math.dist((now["x"], now["y"]), (box["x"], box["y"])) < 12
 
 
+def test_all_of_it_fits_the_window_until_somebody_chooses_a_view(page: Page, town: HubProcess) -> None:
+    """A tablet that is turned shows all of it again; what somebody looks at stays as large as it is."""
+
+    def is_inside() -> bool:
+        left, top, wide, high = come_to_rest(page)
+        box = page.locator("#chart").bounding_box()
+        assert box is not None
+        return (
+            box["x"] <= left
+            and box["y"] <= top
+            and left + wide <= box["x"] + box["width"]
+            and top + high <= box["y"] + box["height"]
+        )
+
+    page.goto(f"{town.address}/console/map")
+    assert is_inside()
+    for width, height in ((768, 1024), (1024, 620), (1280, 800)):
+        page.set_viewport_size({"width": width, "height": height})
+        page.wait_for_timeout(500)
+        assert is_inside(), (width, height)
+    large = zoom_in(page)[2]
+    page.set_viewport_size({"width": 1024, "height": 700})
+    page.wait_for_timeout(500)
+    assert come_to_rest(page)[2] == large
+
+
 def test_from_a_sign_to_its_incident_and_back_to_the_same_view(page: Page, town: HubProcess) -> None:
     """Who looks at one outage after another does not search for the street each time."""
     page.goto(f"{town.address}/console/map?as=places")
@@ -176,7 +202,7 @@ def test_what_comes_is_drawn_and_the_view_stays(page: Page, town: HubProcess, la
     watched = Watched(page)
     page.goto(f"{town.address}/console/map?as={layout}")
     view = zoom_in(page)
-    link = page.get_by_role("link", name=LINK)
+    link = page.get_by_role("link", name="fuse F-124, out, confirmed")  # drawn after what comes
     link.focus()
     view = come_to_rest(page)
     evening = Evening(town)

@@ -4,7 +4,7 @@
 (function () {
   const LEAST = 0.9, MOST = 1.3; // sizes of a sign, as shares of that in the drawing
   const CLOSE = 1.8, CLOSER = 3.6; // pixels of a unit of the drawing from which on more things have their names
-  const LOWEST = -12, MOST_PIXELS = 32768;
+  const LOWEST = -12, DEEPEST = 22, MOST_OF_A_SCHEME = 8, MOST_PIXELS = 32768;
   const isStill = matchMedia("(prefers-reduced-motion: reduce)").matches;
 
   // The drawing once more, with each thing where it truly is if the model knows that.
@@ -15,7 +15,6 @@
       if (one.localName === "line") ["x1", "y1", "x2", "y2"].forEach((name, place) => one.setAttribute(name, at[place]));
       else one.setAttribute("transform", `translate(${at})`);
     }
-    for (const link of picture.querySelectorAll("a")) link.id = `on-map-${link.getAttribute("href")}`; // so that it stays the same link
     if (picture.dataset.box) picture.setAttribute("viewBox", `0 0 ${picture.dataset.box}`);
     return picture;
   }
@@ -65,7 +64,11 @@
 
   function addButtons(map, showAll) {
     const bar = L.DomUtil.create("div", "chart-buttons");
-    const buttons = [["+", "Zoom in", () => map.zoomIn()], ["−", "Zoom out", () => map.zoomOut()], ["All", "All of the drawing", showAll]];
+    const buttons = [
+      ["+", "Zoom in", () => map.zoomIn()],
+      ["−", "Zoom out", () => map.zoomOut()],
+      ["All", "All of the drawing", showAll],
+    ];
     const [nearer, farther] = buttons.map(([sign, name, act]) => {
       const button = L.DomUtil.create("button", sign === "All" ? "whole" : "", bar);
       Object.assign(button, { type: "button", textContent: sign, title: name, ariaLabel: name });
@@ -125,8 +128,9 @@
     });
     const overlay = L.svgOverlay(picture, boundsOf(picture));
     const scaleAt = (zoom) => {
-      const [west, east] = [overlay.getBounds().getSouthWest(), overlay.getBounds().getNorthEast()].map((one) => map.project(one, zoom).x);
-      return (east - west) / sizeOf(picture)[0];
+      const bounds = overlay.getBounds();
+      const wide = map.project(bounds.getNorthEast(), zoom).x - map.project(bounds.getSouthWest(), zoom).x;
+      return wide / sizeOf(picture)[0];
     };
     function dress(zoom) {
       const scale = scaleAt(zoom);
@@ -135,15 +139,20 @@
       picture.classList.toggle("closer", scale >= CLOSER);
     }
     function bound() {
-      const bounds = overlay.getBounds(), deepest = Math.log2(Math.min(MOST_PIXELS / Math.max(...sizeOf(picture)), isScheme ? 8 : Infinity) / scaleAt(0));
+      const bounds = overlay.getBounds();
+      const largest = Math.min(MOST_PIXELS / Math.max(...sizeOf(picture)), isScheme ? MOST_OF_A_SCHEME : Infinity);
       map.setMaxBounds(bounds.pad(0.5));
-      map.setMaxZoom(Math.floor(Math.min(deepest, isOnEarth ? 22 : Infinity)));
+      map.setMaxZoom(Math.floor(Math.min(Math.log2(largest / scaleAt(0)), isOnEarth ? DEEPEST : Infinity)));
       map.setMinZoom(LOWEST);
       map.setMinZoom(Math.min(map.getBoundsZoom(bounds), map.getMaxZoom()) - 1);
     }
+    let home = null; // the view of all of it, which is not one that somebody has chosen
+    const view = () => ({ at: map.getCenter(), zoom: map.getZoom() });
+    const isHome = () => map.getZoom() === home.zoom && map.project(map.getCenter()).distanceTo(map.project(home.at)) < 2;
     function showAll() {
       const largest = Math.log2(MOST / scaleAt(0));
       map.fitBounds(overlay.getBounds(), { maxZoom: isScheme ? largest : undefined, animate: false });
+      home = view();
       remember(null);
     }
     map.fitBounds(overlay.getBounds(), { animate: false });
@@ -159,11 +168,11 @@
     addButtons(map, showAll);
     guide(map, chart);
     map.on("zoom zoomanim viewreset", (event) => dress(event.zoom ?? map.getZoom()));
-    const view = recall();
-    if (view) map.setView(view.at, view.zoom, { animate: false });
-    else showAll();
+    const last = recall();
+    showAll();
+    map.on("moveend", () => remember(isHome() ? null : view()));
+    if (last) map.setView(last.at, last.zoom, { animate: false });
     dress(map.getZoom());
-    map.on("moveend", () => remember({ at: map.getCenter(), zoom: map.getZoom() }));
     map.on("resize", () => {
       bound();
       if (!recall()) showAll();
