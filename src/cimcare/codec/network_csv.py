@@ -76,6 +76,8 @@ TABLES: Mapping[str, tuple[Column, ...]] = {
         Column("customers", False, "How many customers it supplies, 0 to 1,000,000; 1 if empty."),
         Column("critical", False, "`yes` if somebody there depends on supply; `no` if empty."),
         Column("meter", False, "Name of the meter."),
+        Column("x", False, "Where the premises are: longitude, or another first coordinate."),
+        Column("y", False, "Where the premises are: latitude, or another second coordinate."),
         Column("mrid", False, "Identity of the usage point. Without it, one that follows from its number."),
         Column("location_mrid", False, "Identity of the service location."),
     ),
@@ -267,6 +269,7 @@ class _Reader:
             meter=row.get("meter"),
             customers=self._value(row, "customers", _count, f"a whole number, 0 to {MOST_CUSTOMERS:,}", 1),
             is_critical=self._truth(row, "critical", otherwise=False),
+            position=self._position(row),
         )
 
     def _position(self, row: _Row) -> Position | None:

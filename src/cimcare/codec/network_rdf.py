@@ -323,6 +323,9 @@ class _Builder:
                     location=place.one("IdentifiedObject.name") if place is not None else "",
                     meter=meter.one("IdentifiedObject.name") if meter is not None else "",
                     customers=count,
+                    position=self._positions.get(
+                        place.identity if place is not None else one.one("PowerSystemResource.Location")
+                    ),
                 )
 
     def _customers(self, one: CimObject) -> int:

@@ -140,11 +140,20 @@ class Frame:
         """A page that tells a finding."""
         return self.show(request, "problem.html", {"finding": finding, "status": status}, status=status)
 
-    def show(self, request: Request, template: str, values: Mapping[str, object], *, status: int = 200) -> Response:
+    def show(
+        self,
+        request: Request,
+        template: str,
+        values: Mapping[str, object],
+        *,
+        status: int = 200,
+        images: str = "",
+    ) -> Response:
         """A page. Templates know `path`, `context`, `menu`, `may_act`, `itself` and `made` beside the values.
 
         `itself` is the address at which the page is had again, empty if it answers a form; `made` is the instant from
-        which on was looked up what it shows.
+        which on was looked up what it shows. `images` is an origin from which this page may have images besides those
+        of the hub.
         """
         path = request.url.path
         context = self.inside.settings.hub.context
@@ -157,7 +166,7 @@ class Frame:
             "itself": itself_of(request),
             "made": made_of(request),
         }
-        return self.rendering.page(template, {**given, **values}, status=status)
+        return self.rendering.page(template, {**given, **values}, status=status, images=images)
 
 
 def itself_of(request: Request) -> str:

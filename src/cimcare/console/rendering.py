@@ -16,8 +16,10 @@ from cimcare.exchange.log import LogEntry
 
 __all__ = ["SAFE", "Rendering", "read_static"]
 
+_POLICY = "content-security-policy"
+
 SAFE = {
-    "content-security-policy": (
+    _POLICY: (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; font-src 'none';"
         " form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     ),
@@ -80,9 +82,12 @@ class Rendering:
         """A part of a page."""
         return self._templates.get_template(template).render(values)
 
-    def page(self, template: str, values: Mapping[str, object], *, status: int = 200) -> Response:
-        """A page; it is never kept, for it shows what is now."""
-        return HTMLResponse(self.fragment(template, values), status, headers={**SAFE, "cache-control": "no-store"})
+    def page(self, template: str, values: Mapping[str, object], *, status: int = 200, images: str = "") -> Response:
+        """A page; it is never kept, for it shows what is now. `images`: an origin that it may have images of, too."""
+        headers = {**SAFE, "cache-control": "no-store"}
+        if images:
+            headers[_POLICY] = SAFE[_POLICY].replace("img-src 'self'", f"img-src 'self' {images}")
+        return HTMLResponse(self.fragment(template, values), status, headers=headers)
 
 
 def show_instant(at: datetime) -> str:

@@ -74,7 +74,7 @@ class ServicePoint(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     `name`, `location` and `meter` are names, empty where there is none. `customers` is zero to `MOST_CUSTOMERS`; where
     several are supplied by one point of the model, it stands for all of them. `is_critical` says that somebody there
-    depends on supply.
+    depends on supply. `position` is that of the service location.
     """
 
     mrid: MRID
@@ -85,6 +85,7 @@ class ServicePoint(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     meter: str = ""
     customers: int = 1
     is_critical: bool = False
+    position: Position | None = None
 
 
 Line = tuple[str, str]

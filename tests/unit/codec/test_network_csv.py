@@ -18,9 +18,9 @@ TIE,switch,CB-1,N9,,yes,,,,
 SW,Disconnector,N9,N10,,no,yes,,,
 """
 LINES = "from,to,line\nF-1,N1,L1\n"
-POINTS = """point,at,location,customers,critical,meter,mrid,location_mrid
-UP-1,TX-1,SL-1,,yes,M-1,id-1,id-l1
-UP-2,N1,,12,,,,
+POINTS = """point,at,location,customers,critical,meter,mrid,location_mrid,x,y
+UP-1,TX-1,SL-1,,yes,M-1,id-1,id-l1,-87.49,47.61
+UP-2,N1,,12,,,,,,
 """
 
 
@@ -56,6 +56,7 @@ def test_three_tables_make_a_network() -> None:
     first, second = network.points
     assert (first.mrid, first.name, first.node, first.customers, first.is_critical) == ("id-1", "UP-1", "TX-1", 1, True)
     assert (first.location, first.location_mrid, first.meter) == ("SL-1", "id-l1", "M-1")
+    assert (first.position, second.position) == ((-87.49, 47.61), None)
     assert (second.node, second.customers, second.is_critical, second.location_mrid) == ("N1", 12, False, None)
 
 

@@ -219,6 +219,7 @@ def test_usage_points_stand_for_their_consumer() -> None:
         "UsagePoint up2 IdentifiedObject.name=UP-2 UsagePoint.Equipments=#ec\n"
         "UsagePoint up3 IdentifiedObject.name=UP-3 UsagePoint.Equipments=#tx\n"
         "ServiceLocation sl IdentifiedObject.name=SL-1 IdentifiedObject.mRID=id-sl\n"
+        "PositionPoint pp PositionPoint.Location=#sl PositionPoint.xPosition=-87.5 PositionPoint.yPosition=47.6\n"
         "Meter m IdentifiedObject.name=M-2 EndDevice.UsagePoint=#up2\n"
     )
     points = {point.name: point for point in network_of(read(xml(text))).points}
@@ -229,6 +230,17 @@ def test_usage_points_stand_for_their_consumer() -> None:
     }
     assert (points["UP-1"].location, points["UP-1"].location_mrid) == ("SL-1", "id-sl")
     assert points["UP-2"].meter == "M-2"
+    assert (points["UP-1"].position, points["UP-2"].position) == ((-87.5, 47.6), None)
+
+
+def test_a_consumer_without_usage_points_is_where_its_own_location_is() -> None:
+    """As devices are."""
+    text = MODEL.replace("EnergyConsumer ec ", "EnergyConsumer ec PowerSystemResource.Location=#home ") + (
+        "Location home IdentifiedObject.name=home\n"
+        "PositionPoint pp PositionPoint.Location=#home PositionPoint.xPosition=3 PositionPoint.yPosition=4\n"
+    )
+    (point,) = network_of(read(xml(text))).points
+    assert point.position == (3.0, 4.0)
 
 
 def test_a_single_usage_point_has_the_customers_of_its_consumer() -> None:

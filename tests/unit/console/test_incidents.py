@@ -3,6 +3,7 @@
 import itertools
 import math
 import random
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -38,6 +39,7 @@ from cimcare.model.nouns import Noun
 from cimcare.model.trouble_ticket import ServiceLocationIdentity, TroubleTicket, TroubleTickets
 from cimcare.model.verbs import Verb
 from cimcare.samples.northlake import find_premises
+from cimcare.samples.northlake_network import build_network
 from cimcare.systems.oms.estimates import NOTHING_SAID
 from cimcare.systems.oms.importing import import_network
 from cimcare.systems.oms.kinds import INCIDENTS, OPEN
@@ -467,6 +469,57 @@ async def test_the_map_shows_each_outage_and_says_the_same_in_words(held: HeldHu
     listed = text.partition("as a list")[2]
     assert "5 out, suspected" in listed
     assert "1 reported; 4 supplied" in listed
+    assert "data-at" not in text  # the scheme is nowhere on earth
+
+
+async def test_places_are_drawn_apart_and_say_where_they_truly_are(held: HeldHub) -> None:
+    """What can be read on paper, and what is true on a map that is zoomed."""
+    text = await page_of(held, "/console/map?as=places")
+    assert text.count("<g transform=") == text.count('<g transform="translate(')
+    assert len(re.findall(r'<g transform="translate\([\d.]+,[\d.]+\)" data-at="[\d.]+ [\d.]+">', text)) == 56 + 200
+    assert len(re.findall(r'<line [^>]*data-at="[\d.]+ [\d.]+ [\d.]+ [\d.]+"/>', text)) == 55 + 200
+    assert 'data-box="' in text
+    assert "does not say where" not in text
+
+
+async def test_what_has_no_place_is_said_not_to_have_one(held: HeldHub) -> None:
+    """A guess must not look like a fact."""
+    network = build_network()
+    devices = tuple(
+        msgspec.structs.replace(one, position=None) if one.name in ("R-11", "F-113") else one for one in network.devices
+    )
+    async with held.store.transaction() as transaction:
+        await import_network(transaction.records, msgspec.structs.replace(network, devices=devices), NOON)
+    text = await page_of(held, "/console/map?as=places")
+    assert "does not say where 2 of these devices are" in text
+    assert "fuse F-113: supplied, 20 customers below, place not known" in text
+
+
+async def test_on_a_plane_there_are_no_tiles(tmp_path: Path) -> None:
+    """Nobody knows where metres of some projection are on earth."""
+    held = HeldHub()
+    settings = '[console]\ntiles = "https://tiles.example/{z}/{x}/{y}.png"\ntiles_attribution = "© <i>T</i>"'
+    await held.open(tmp_path, settings, seed_town=True, pages=console_pages)
+    tiled = await held.get("/console/map?as=places")
+    network = build_network()
+    devices = tuple(
+        msgspec.structs.replace(one, position=(one.position[0] * 1e5, one.position[1] * 1e5)) if one.position else one
+        for one in network.devices
+    )
+    async with held.store.transaction() as transaction:
+        plane = msgspec.structs.replace(network, devices=devices, points=())
+        await import_network(transaction.records, plane, NOON)
+    held.later(minutes=1)
+    plain = await held.get("/console/map?as=places")
+    await held.hub.close()
+    assert "img-src 'self' https://tiles.example;" in tiled.headers["content-security-policy"]
+    assert 'data-tiles="https://tiles.example/{z}/{x}/{y}.png"' in tiled.body.decode()
+    assert "© &lt;i&gt;T&lt;/i&gt;" in tiled.body.decode()
+    assert "data-bounds" in tiled.body.decode()
+    assert "img-src 'self';" in plain.headers["content-security-policy"]
+    assert "data-box" in plain.body.decode()
+    assert "data-bounds" not in plain.body.decode()
+    assert "data-tiles" not in plain.body.decode()
 
 
 async def test_the_map_shows_who_is_back(held: HeldHub) -> None:

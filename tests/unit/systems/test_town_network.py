@@ -8,7 +8,7 @@ from cimcare.samples.northlake import PREMISES_COUNT, find_premises
 from cimcare.samples.northlake_network import build_network, device_mrid
 from cimcare.store.memory import MemoryRecords
 from cimcare.systems.cis import seed_town
-from cimcare.systems.oms.devices import DEVICES, find_device, find_supply
+from cimcare.systems.oms.devices import DEVICES, SERVICE_POINTS, find_device, find_supply
 from cimcare.systems.oms.operating import operate
 from cimcare.systems.oms.town import seed_network
 from cimcare.systems.oms.wiring import check_network, wire
@@ -40,6 +40,16 @@ def test_the_network_has_what_was_drawn() -> None:
         DeviceKind.TRANSFORMER: 40,
     }
     assert len(build_network().points) == PREMISES_COUNT
+
+
+async def test_everything_has_a_place_of_its_own() -> None:
+    """The map of the town is true without anything that is guessed."""
+    network = build_network()
+    places = [one.position for one in (*network.devices, *network.points)]
+    assert None not in places
+    assert len(set(places)) == len(places)
+    stored = await (await a_town()).select(SERVICE_POINTS, Selection())
+    assert {one.mrid: one.body.position for one in stored} == {one.mrid: one.position for one in network.points}
 
 
 async def test_each_of_the_premises_is_below_its_transformer_and_feeder() -> None:

@@ -10,8 +10,9 @@ import msgspec
 
 from cimcare.console.incidents.mapping import Node, Spot
 from cimcare.model.identity import MRID
+from cimcare.model.network import Position
 
-__all__ = ["Drawn", "Layout", "Placed", "has_places", "lay_out"]
+__all__ = ["Drawn", "Layout", "Placed", "each_node", "guess_positions", "has_places", "lay_out"]
 
 _STEP = 15.0
 """The least distance of two things."""
@@ -48,9 +49,9 @@ class Drawn(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def has_places(roots: Sequence[Node]) -> bool:
-    """Whether the model knows where most of these devices are."""
-    every = [node for root in roots for node in _each(root)]
-    return sum(node.device.position is not None for node in every) * 2 > len(every)
+    """Whether the model knows where most of these devices are, or premises at them."""
+    every = [node for root in roots for node in each_node(root)]
+    return sum(bool(_own_positions(node)) for node in every) * 2 > len(every)
 
 
 def lay_out(roots: Sequence[Node], layout: Layout) -> Drawn:
@@ -60,10 +61,19 @@ def lay_out(roots: Sequence[Node], layout: Layout) -> Drawn:
     return _in_places(roots) if layout is Layout.PLACES else _in_rings(roots)
 
 
-def _each(node: Node) -> Iterator[Node]:
+def each_node(node: Node) -> Iterator[Node]:
+    """A device, and all below it."""
     yield node
     for child in node.children:
-        yield from _each(child)
+        yield from each_node(child)
+
+
+def guess_positions(roots: Sequence[Node]) -> dict[MRID, Position]:
+    """The position of each device; where the model has none, the middle of what it feeds, if that is known."""
+    known: dict[MRID, Position] = {}
+    for root in roots:
+        _guess(root, known)
+    return known
 
 
 # ------------------------------------------------------------------------------------------------------------- rings
@@ -141,10 +151,11 @@ def _around(radius: int) -> Iterator[tuple[int, int]]:
 
 
 def _in_places(roots: Sequence[Node]) -> Drawn:
-    """Devices stand where the model has them, the others between those that they feed; north is up."""
-    known: dict[MRID, tuple[float, float]] = {}
-    for root in roots:
-        _guess(root, known)
+    """Devices and premises stand where the model has them; north is up.
+
+    Other devices stand in the middle of what they feed, other premises at their device.
+    """
+    known = guess_positions(roots)
     if not known:
         return _in_rings(roots)
     columns = [x for x, _ in known.values()]
@@ -155,12 +166,15 @@ def _in_places(roots: Sequence[Node]) -> Drawn:
     # A narrow strip of land is stretched, at most threefold, so that it can be seen.
     across = min(_WIDEST / wide, scale * 3) if wide else 0.0
     down = min(_TALLEST / tall, scale * 3) if tall else 0.0
+
+    def scaled(x: float, y: float) -> tuple[float, float]:
+        return (x - west) * across, (north - y) * down
+
     grid = _Grid()
     standing: list[tuple[Node, float, float, tuple[float, float] | None]] = []
 
     def place(node: Node, above: tuple[float, float] | None) -> None:
-        x, y = known.get(node.device.mrid, (west, north))
-        here = grid.take((x - west) * across, (north - y) * down)
+        here = grid.take(*scaled(*known.get(node.device.mrid, (west, north))))
         standing.append((node, *here, above))
         for child in node.children:
             place(child, here)
@@ -168,7 +182,13 @@ def _in_places(roots: Sequence[Node]) -> Drawn:
     for root in roots:
         place(root, None)
     placed = [
-        Placed(node, x, y, above, tuple((spot, *grid.take(x, y)) for spot in node.spots))
+        Placed(
+            node,
+            x,
+            y,
+            above,
+            tuple((spot, *grid.take(*(scaled(*spot.position) if spot.position else (x, y)))) for spot in node.spots),
+        )
         for node, x, y, above in standing
     ]
     every = [(one.x, one.y) for one in placed] + [(x, y) for one in placed for _, x, y in one.spots]
@@ -187,13 +207,16 @@ def _in_places(roots: Sequence[Node]) -> Drawn:
     return Drawn(placed=moved, width=width, height=max(y for _, y in every) - upper + _EDGE)
 
 
-def _guess(node: Node, known: dict[MRID, tuple[float, float]]) -> None:
-    """The position of each device; where the model has none, the middle of those that it feeds."""
+def _guess(node: Node, known: dict[MRID, Position]) -> None:
     for child in node.children:
         _guess(child, known)
-    own = node.device.position
-    below = [known[child.device.mrid] for child in node.children if child.device.mrid in known]
-    if own is None and below:
-        own = (sum(x for x, _ in below) / len(below), sum(y for _, y in below) / len(below))
-    if own is not None:
-        known[node.device.mrid] = own
+    below = _own_positions(node) or [known[one.device.mrid] for one in node.children if one.device.mrid in known]
+    if below:
+        known[node.device.mrid] = (sum(x for x, _ in below) / len(below), sum(y for _, y in below) / len(below))
+
+
+def _own_positions(node: Node) -> list[Position]:
+    """Where the device is; failing that, the premises at it."""
+    if node.device.position is not None:
+        return [node.device.position]
+    return [spot.position for spot in node.spots if spot.position is not None]

@@ -11,7 +11,7 @@ import msgspec
 from cimcare.console.incidents.board import Row
 from cimcare.exchange.ports import Key, Records, Selection
 from cimcare.model.identity import MRID
-from cimcare.model.network import DeviceKind
+from cimcare.model.network import DeviceKind, Position
 from cimcare.systems.oms.devices import DEVICES, SERVICE_POINTS, DeviceRecord, ServicePointRecord, find_device
 from cimcare.systems.oms.kinds import REPORTS
 from cimcare.systems.oms.parts import PARTS
@@ -49,6 +49,7 @@ class Spot(msgspec.Struct, frozen=True, kw_only=True):
     number: int = 1
     is_reported: bool = False
     is_critical: bool = False
+    position: Position | None = None
 
 
 class Node(msgspec.Struct, frozen=True, kw_only=True):
@@ -273,4 +274,10 @@ class _Painter:
                 own = Supply.BACK
             elif is_reported and supply is Supply.SUPPLIED:
                 own = Supply.REPORTED
-            yield Spot(label=label, supply=own, is_reported=is_reported, is_critical=point.is_critical)
+            yield Spot(
+                label=label,
+                supply=own,
+                is_reported=is_reported,
+                is_critical=point.is_critical,
+                position=point.position,
+            )

@@ -10,6 +10,7 @@ from cimcare.console.frame import Area, Frame, Page, Sent, read_sent
 from cimcare.console.incidents.answers import Said, find_said
 from cimcare.console.incidents.board import Board, Certainty, Filters, Progress, look_at_board, select_rows, total
 from cimcare.console.incidents.drawing import draw_sign, draw_town
+from cimcare.console.incidents.ground import survey
 from cimcare.console.incidents.layout import Layout, has_places, lay_out
 from cimcare.console.incidents.mapping import Supply, look_at_map
 from cimcare.console.incidents.reading import MOST_LISTED, MOST_POINTS, Seen, find_incident
@@ -18,6 +19,7 @@ from cimcare.console.messages.browsing import list_messages
 from cimcare.errors import Finding, InputError, finding_of
 from cimcare.hub.acts.asking import MessageRefusedError
 from cimcare.hub.acts.estimate_rules import alter_estimate_rules
+from cimcare.hub.config.tiles import origin_of
 from cimcare.hub.rest.bodies import actor_of
 from cimcare.model.identity import MRID, MessageID
 from cimcare.model.nouns import Noun, Role
@@ -124,18 +126,24 @@ class _Incidents:
         nodes = town.nodes()
         names = {node.device.mrid: node.device.name for node in nodes}
         out = sum(row.out for row in town.rows)
+        ground = survey(town.roots) if layout is Layout.PLACES else None
+        settings = self._frame.inside.settings.console
+        has_tiles = ground is not None and ground.bounds is not None and bool(settings.tiles)
         values = {
             "town": town,
             "now": board.at,
             "layout": layout.value,
             "has_places": knows,
-            "drawing": draw_town(lay_out(town.roots, layout), f"{len(nodes)} devices, {out} customers out"),
-            "legend": [(supply.value, draw_sign(supply, 9, 9, 6)) for supply in Supply],
+            "drawing": draw_town(lay_out(town.roots, layout), f"{len(nodes)} devices, {out} customers out", ground),
+            "tiles": settings if has_tiles else None,
+            "unknown": ground.unknown if ground is not None else 0,
+            "legend": [(supply.value, draw_sign(supply, 6, 9, 9)) for supply in Supply],
             "nodes": [(node, names.get(node.device.upstream) if node.device.upstream else None) for node in nodes],
             "hidden": sum(node.hidden for node in nodes),
             "feeders": sorted({node.device.feeder for node in nodes if node.device.feeder}),
         }
-        return self._frame.show(request, "incidents/map.html", values)
+        images = origin_of(settings.tiles) if has_tiles else ""
+        return self._frame.show(request, "incidents/map.html", values, images=images)
 
     async def _look(self, request: Request) -> Board:
         """The board; one look for all its filters and all maps that go on at once."""

@@ -34,6 +34,7 @@ from cimcare.hub.config.keys import (
 from cimcare.hub.config.notice_settings import NoticeSettings, check_notices
 from cimcare.hub.config.partner_keys import ROLE_KEYS, ROLE_VARIABLES
 from cimcare.hub.config.partnering import read_tables
+from cimcare.hub.config.tiles import find_wrong_tiles
 from cimcare.model.nouns import Role
 from cimcare.transport.broker.brokers import Broker
 
@@ -259,6 +260,19 @@ class ConsoleSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
             " Nobody is authenticated."
         ),
     ] = "local"
+    tiles: Annotated[
+        str,
+        described(
+            "Address of the tiles under the map, such as https://tiles.example/{z}/{x}/{y}.png; browsers ask for them."
+            " Empty for a map without."
+        ),
+    ] = ""
+    tiles_attribution: Annotated[
+        str, described("Whose the tiles are, as it is to stand on the map, such as © OpenStreetMap contributors.")
+    ] = ""
+    tiles_zoom: Annotated[
+        int, described("Deepest zoom that the server has tiles of; deeper down they are enlarged.", least=1, most=24)
+    ] = 19
 
 
 class AlarmSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -583,6 +597,9 @@ class _Reading:
                 found = f"source {source!r} of {other} and of {role}"
                 why = "who sent a message is known by its Header/Source"
                 self._note(name, "SET-109", found, "a source of its own for each role", why)
+        if wrong := find_wrong_tiles(plain.console.tiles, here=(plain.hub.address, plain.host, plain.port)):
+            accepted = "an address of another server such as https://tiles.example/{z}/{x}/{y}.png"
+            self._note("console.tiles", "SET-107", wrong, accepted)
         check_notices(plain.notices, self._note, files=files)
         if plain.retention.every_minutes:
             self._check_retention(plain.retention, plain.hub.repeat_window_days)

@@ -101,6 +101,7 @@ class ServicePointRecord(msgspec.Struct, frozen=True, kw_only=True, omit_default
     section: str = ""
     customers: int = 1
     is_critical: bool = False
+    position: Position | None = None
 
 
 DEVICES: Collection[DeviceRecord] = Collection("oms.Devices", DeviceRecord)

@@ -273,6 +273,7 @@ def _point_of(point: ServicePoint, section: str, device: MRID | None) -> Service
         section=section,
         customers=point.customers,
         is_critical=point.is_critical,
+        position=point.position,
     )
 
 

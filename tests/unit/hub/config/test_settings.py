@@ -40,6 +40,7 @@ def test_every_setting_is_read_from_file_and_environment(setting: object) -> Non
     other: dict[str, object] = {
         "hub.log_level": "debug",
         "console.acts": "never",
+        "console.tiles": "https://tiles.example/{z}/{x}/{y}.png",
         "hub.address": "http://hub.example",
         "notices.time_zone": "Europe/Berlin",
         "notices.smtp.security": "tls",
