@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from urllib.request import urlopen
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, Request, expect
 
 from cimcare.samples.northlake import find_premises
 from cimcare.samples.northlake_network import build_network
@@ -34,10 +34,14 @@ class Watched:
         self.asked: list[str] = []
         self.troubles: list[str] = []
         page.on("request", lambda request: self.asked.append(request.url))
-        page.on("requestfailed", lambda request: self.troubles.append(f"failed: {request.url}"))
+        page.on("requestfailed", self._note_failure)
         page.on("response", lambda answer: self.troubles.append(answer.url) if answer.status >= 400 else None)
         page.on("pageerror", lambda error: self.troubles.append(str(error)))
         page.on("console", lambda said: self.troubles.append(said.text) if said.type in ("error", "warning") else None)
+
+    def _note_failure(self, request: Request) -> None:
+        if request.failure != "net::ERR_ABORTED":  # given up by the page itself when it was left
+            self.troubles.append(f"failed: {request.url} {request.failure}")
 
     def origins(self) -> set[str]:
         """Of all that was asked for."""
