@@ -92,7 +92,9 @@ class PostgresLedger(PostgresLedgerReader):
         """Write what was not written yet. Raises StoreError."""
         counts: dict[_Key, dict[Ends, int]] = {}
         for key, column, by in self.pending.unwritten:
-            columns = counts.setdefault(key, dict.fromkeys(Ends, 0))
+            columns = counts.get(key)
+            if columns is None:
+                columns = counts[key] = dict.fromkeys(Ends, 0)
             columns[column] += by
         if not counts:
             return

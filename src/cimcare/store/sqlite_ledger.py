@@ -75,7 +75,10 @@ class SqliteLedger(SqliteLedgerReader):
         """Write what was not written yet."""
         counts: dict[_Key, dict[Ends, int]] = {}
         for key, column, by in self.pending.unwritten:
-            counts.setdefault(key, dict.fromkeys(Ends, 0))[column] += by
+            counted = counts.get(key)
+            if counted is None:
+                counted = counts[key] = dict.fromkeys(Ends, 0)
+            counted[column] += by
         if counts:
             self._written.run_each(_COUNT, [(*key, *columns.values()) for key, columns in counts.items()])
             self.pending.note_written()

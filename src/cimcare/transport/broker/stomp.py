@@ -281,14 +281,17 @@ class StompSession:
         confirmed: asyncio.Future[None] = self._loop.create_future()
         self._receipts[receipt] = confirmed
         self._wire.send(command, {**headers, "receipt": receipt}, body)
+        late = self._loop.call_later(within, self._note_late, command, confirmed, within)
         try:
-            async with asyncio.timeout(within):
-                await confirmed
-        except TimeoutError as error:
-            found = f"no receipt for {command} within {within:g} s"
-            raise self._error("NET-122", found, "a receipt in that time") from error
+            await confirmed
         finally:
+            late.cancel()
             self._receipts.pop(receipt, None)
+
+    def _note_late(self, command: str, confirmed: asyncio.Future[None], within: float) -> None:
+        if not confirmed.done():
+            found = f"no receipt for {command} within {within:g} s"
+            confirmed.set_exception(self._error("NET-122", found, "a receipt in that time"))
 
     def _require(self) -> None:
         if self.lost.done():
