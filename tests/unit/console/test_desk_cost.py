@@ -11,14 +11,16 @@ from cimcare.console.incidents.reading import find_incident
 from cimcare.console.tickets.calling_back import look_at_list
 from cimcare.console.tickets.looking import find_ticket, list_tickets, look_up
 from cimcare.console.work.looking import find_work
+from cimcare.exchange.notices import ContactKind
 from cimcare.exchange.ports import Key, Stored
 from cimcare.hub.rest.inside import Inside
 from cimcare.model import service_order
-from cimcare.model.enumerations import WorkStatusKind
+from cimcare.model.enumerations import NotificationTriggerKind, WorkStatusKind
 from cimcare.model.identity import MRID
 from cimcare.model.incident import Incident
 from cimcare.model.trouble_ticket import ServiceLocationIdentity, TroubleTicket
 from cimcare.samples.northlake import find_premises
+from cimcare.systems.cis.callbacks import CallBack, CallBackState, claim_next, put_in_line
 from cimcare.systems.oms import kinds as oms
 from cimcare.systems.oms.kinds import EXTENTS, ExtentRecord
 from cimcare.systems.wms import kinds as wms
@@ -104,3 +106,43 @@ async def test_a_page_costs_the_same_however_much_is_over(held: HeldHub, page: s
     few, many = steps
     assert few > 50
     assert many <= 1.5 * few
+
+
+async def wait_for_calls(held: HeldHub, first: int, count: int) -> None:
+    """Customers whom nobody could tell, after a storm."""
+    async with held.store.transaction() as transaction:
+        for number in range(first, first + count):
+            mrid, at = MRID(f"call-{number}"), NOON - timedelta(days=1) + timedelta(seconds=number)
+            call = CallBack(
+                group=f"feeder-{number % 40}",
+                notice=mrid,
+                trigger=NotificationTriggerKind.powerRestored,
+                why="no channel",
+                text="Supply is back.",
+                incident=MRID("i"),
+                place=f"p-{number}",
+                contact_kind=ContactKind.PHONE,
+                contact="555 0100",
+            )
+            stored = Stored(mrid=mrid, body=call, created_at=at, modified_at=at, state=CallBackState.WAITING)
+            await put_in_line(transaction.records, stored)
+
+
+async def test_calls_to_make_cost_the_same_however_many_wait(held: HeldHub) -> None:
+    """To look at, and to be given the next one."""
+
+    async def look() -> None:
+        seen = await look_at_list(held.inside, "Nadia", "")
+        assert (len(seen.rows), seen.has_more) == (100, True)
+
+    async def claim() -> None:
+        async with held.store.transaction() as transaction:
+            assert await claim_next(transaction.records, "", "Nadia", NOON) is not None
+
+    steps = []
+    for first, count in ((0, 200), (200, 5000)):
+        await wait_for_calls(held, first, count)
+        await look()
+        steps.append((await steps_of(held.store, look), await steps_of(held.store, claim)))
+    for few, many in zip(*steps, strict=True):
+        assert many <= 1.5 * few

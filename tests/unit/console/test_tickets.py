@@ -13,7 +13,7 @@ from cimcare.model.nouns import Noun
 from cimcare.model.verbs import Verb
 from cimcare.samples import build_message
 from cimcare.samples.northlake import find_premises
-from cimcare.systems.cis.callbacks import CALL_BACKS, LIFE_SUPPORT, CallBack, CallBackState
+from cimcare.systems.cis.callbacks import LIFE_SUPPORT, CallBack, CallBackState, put_in_line
 from tests.support.forms import send_form
 from tests.support.hub import Response
 from tests.unit.hub.conftest import NOON, HeldHub
@@ -213,12 +213,10 @@ async def list_call(held: HeldHub, mark: str, **members: object) -> MRID:
     }
     body = CallBack(**given)  # type: ignore[arg-type]
     mrid = MRID(f"call-{mark}")
-    keys = frozenset(
-        {Key("group", body.group), Key("line", "live"), Key("incident", body.incident), Key("place", body.place)}
-    )
+    keys = frozenset({Key("group", body.group), Key("incident", body.incident), Key("place", body.place)})
     async with held.store.transaction() as transaction:
-        await transaction.records.save(
-            CALL_BACKS,
+        await put_in_line(
+            transaction.records,
             Stored(mrid=mrid, body=body, created_at=held.now, modified_at=NOON, state=CallBackState.WAITING, keys=keys),
         )
     return mrid

@@ -1,6 +1,7 @@
 """The migrations and the tables that the code relies on."""
 
 import sqlite3
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from cimcare.store.instants import from_micros
 from cimcare.store.opening import open_store
 from cimcare.store.sqlite import SqliteStore, open_reader, path_of
 from cimcare.store.tables import METADATA
+from cimcare.systems.cis.callbacks import select_open
 from tests.support.stored import a_delivery, an_entry, is_defined_for_all
 
 
@@ -108,34 +110,63 @@ _A_DELIVERY = (
 )
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
-async def test_an_upgrade_counts_what_partners_have_not_got(
-    kind: str, tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
-    """Dead letters of the release before are shown by this one."""
-    url = f"sqlite:///{tmp_path / 'hub.db'}" if kind == "sqlite" else request.getfixturevalue("postgres_url")
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database of either kind without tables."""
+    if request.param == "postgresql":
+        return str(request.getfixturevalue("postgres_url"))
+    return f"sqlite:///{tmp_path / 'hub.db'}"
 
-    def write_as_before(connection: sqlalchemy.Connection) -> None:
-        migrations.upgrade(connection, to="0005")
-        states = ("waiting", "leased", "awaiting", "dead", "dead", "delivered", "discarded")
-        for at, state in enumerate(states, 1):
-            connection.exec_driver_sql(_A_DELIVERY.format("GIS", at, state, "true"))
-        connection.exec_driver_sql(_A_DELIVERY.format("CRM", 9, "delivered", "true"))
 
-    if kind == "sqlite":
+async def write_as_before(url: str, revision: str, statements: Iterable[str]) -> None:
+    """What a release wrote whose tables were of this revision."""
+
+    def write(connection: sqlalchemy.Connection) -> None:
+        migrations.upgrade(connection, to=revision)
+        for statement in statements:
+            connection.exec_driver_sql(statement)
+
+    if url.startswith("sqlite:"):
         engine = sqlalchemy.create_engine(url)
         with engine.begin() as connection:
-            write_as_before(connection)
+            write(connection)
         engine.dispose()
     else:
         there = create_async_engine(url.replace("postgresql:", "postgresql+asyncpg:", 1))
         async with there.begin() as beside:
-            await beside.run_sync(write_as_before)
+            await beside.run_sync(write)
         await there.dispose()
-    store = await open_store(url)
+
+
+async def test_an_upgrade_counts_what_partners_have_not_got(empty_url: str) -> None:
+    """Dead letters of the release before are shown by this one."""
+    states = ("waiting", "leased", "awaiting", "dead", "dead", "delivered", "discarded")
+    rows = [_A_DELIVERY.format("GIS", at, state, "true") for at, state in enumerate(states, 1)]
+    await write_as_before(empty_url, "0005", [*rows, _A_DELIVERY.format("CRM", 9, "delivered", "true")])
+    store = await open_store(empty_url)
     assert await store.reader.outbox.backlogs() == (
         Backlog(partner="GIS", waiting=2, awaiting=1, dead=2, oldest_at=from_micros(1)),
     )
+    await store.close()
+
+
+_A_CALL = (
+    "INSERT INTO records (collection, mrid, state, created_at, modified_at, keys, body)"
+    """ VALUES ('cis.CallBacks', '{}', '{}', {}, 9, '[]', '{{"group":"NL-11","notice":"n","trigger":"powerRestored","""
+    """"why":"","text":"","incident":"i","place":"p","contact_kind":"phone","contact":"1"}}')"""
+)
+
+
+async def test_after_an_upgrade_calls_that_have_not_ended_stand_in_line(empty_url: str) -> None:
+    """In the order in which they may be made, and none that has ended."""
+    calls = (("c", "waiting", 3), ("a", "answered", 1), ("b", "claimed", 2), ("d", "dropped", 4))
+    await write_as_before(empty_url, "0007", [_A_CALL.format(*call) for call in calls])
+    store = await open_store(empty_url)
+    found = await select_open(store.reader.records, "", limit=10)
+    assert [(one.mrid, one.state, one.created_at) for one in found] == [
+        ("b", "claimed", from_micros(2)),
+        ("c", "waiting", from_micros(3)),
+    ]
     await store.close()
 
 

@@ -3,10 +3,10 @@
 import msgspec
 
 from cimcare.console.masking import mask_address, mask_contact
-from cimcare.exchange.ports import Key, Selection, Stored
+from cimcare.exchange.ports import Stored
 from cimcare.hub.rest.inside import Inside
 from cimcare.model.identity import MRID
-from cimcare.systems.cis.callbacks import CALL_BACKS, CallBack, CallBackAnswer, CallBackState
+from cimcare.systems.cis.callbacks import CallBack, CallBackAnswer, CallBackState, select_open
 
 __all__ = ["ANSWERS", "CallList", "CallRow", "look_at_list"]
 
@@ -45,8 +45,7 @@ class CallList(msgspec.Struct, frozen=True, kw_only=True):
 async def look_at_list(inside: Inside, agent: str, group: str) -> CallList:
     """The list of a group, or of all."""
     now = inside.clock()
-    line = Key("group", group) if group else Key("line", "live")
-    found = await inside.reader.records.select(CALL_BACKS, Selection(keys=((line,),), limit=_MOST + 1))
+    found = await select_open(inside.reader.records, group, limit=_MOST + 1)
     mine = next((one for one in found if _is_with(one, agent) and (one.body.claimed_until or now) > now), None)
     rows = tuple(
         CallRow(

@@ -14,7 +14,7 @@ from cimcare.systems.cis.agreements import (
     delete_customer_agreements,
     get_customer_agreements,
 )
-from cimcare.systems.cis.callbacks import CALL_BACKS
+from cimcare.systems.cis.callbacks import CALL_BACKS, LINE
 from cimcare.systems.cis.callers import CALLERS
 from cimcare.systems.cis.consents import CONSENTS
 from cimcare.systems.cis.contacts import NOTICE_RULES, PREFERENCES
@@ -83,6 +83,7 @@ COLLECTIONS = (
     NOTICES,
     QUEUE,
     CALL_BACKS,
+    LINE,
     CONSENTS,
     SHIFTS,
     RECEIPTS,

@@ -26,6 +26,7 @@ __all__ = [
     "CALL_BACKS",
     "CLAIMED_FOR",
     "LIFE_SUPPORT",
+    "LINE",
     "MOST_TRIES",
     "UNPLACED",
     "CallBack",
@@ -38,7 +39,9 @@ __all__ = [
     "drop_call_backs_at",
     "list_call_back",
     "note_answer",
+    "put_in_line",
     "require_claimed",
+    "select_open",
 ]
 
 CLAIMED_FOR = timedelta(minutes=15)
@@ -105,6 +108,16 @@ class CallBack(msgspec.Struct, frozen=True, kw_only=True):
 CALL_BACKS: Collection[CallBack] = Collection("cis.CallBacks", CallBack)
 
 
+class Place(msgspec.Struct, frozen=True):
+    """The place of a call in the line of all that have not ended: its mRID, and when it may be made (`created_at`)."""
+
+
+LINE: Collection[Place] = Collection("cis.CallLine", Place)
+"""Without what has ended among it, so that the first of the line are found however many calls there are and were."""
+
+_OPEN = (CallBackState.WAITING, CallBackState.CLAIMED)
+
+
 class CallBackError(CimcareError):
     """A call-back that cannot be claimed or answered."""
 
@@ -145,7 +158,30 @@ async def list_call_back(records: Records, notice: Stored[NoticeRecord], why: st
         mrid=notice.mrid, body=call, created_at=now, modified_at=now, state=CallBackState.WAITING, keys=_keys_of(call)
     )
     if await records.find(CALL_BACKS, notice.mrid) is None:
-        await records.save(CALL_BACKS, stored)
+        await put_in_line(records, stored)
+
+
+async def put_in_line(records: Records, call: Stored[CallBack]) -> None:
+    """Keep a call that waits, or waits again; it may be made from its `created_at` on."""
+    await records.save(CALL_BACKS, call)
+    place = Stored(mrid=call.mrid, body=Place(), created_at=call.created_at, modified_at=call.modified_at)
+    await records.save(LINE, place)
+
+
+async def select_open(
+    records: Records, group: str, *, until: datetime | None = None, after: MRID | None = None, limit: int
+) -> tuple[Stored[CallBack], ...]:
+    """Calls of a group, or of all, that have not ended, by when they may be made; with `until` by then."""
+    if group:
+        wanted = Selection(keys=((Key("group", group),),), until=until, after=after, limit=limit)
+        return await records.select(CALL_BACKS, wanted)
+    places = await records.select(LINE, Selection(until=until, after=after, limit=limit))
+    if not places:
+        return ()
+    named = Selection(mrids=tuple(one.mrid for one in places), limit=len(places))
+    calls = {one.mrid: one for one in await records.select(CALL_BACKS, named)}
+    # Outside of a transaction a call may have ended between the two looks.
+    return tuple(calls[one.mrid] for one in places if one.mrid in calls and calls[one.mrid].state in _OPEN)
 
 
 async def drop_call_back(records: Records, notice: MRID, reason: str, now: datetime) -> None:
@@ -167,10 +203,9 @@ async def claim_next(records: Records, group: str, agent: str, now: datetime) ->
 
     What is not true any more is dropped on the way.
     """
-    line = Key("group", group) if group else Key("line", "live")
     after: MRID | None = None
     while True:
-        page = await records.select(CALL_BACKS, Selection(keys=((line,),), until=now, after=after, limit=20))
+        page = await select_open(records, group, until=now, after=after, limit=20)
         for stored in page:
             after = stored.mrid
             if not _is_free(stored, now):
@@ -191,7 +226,7 @@ async def claim_call_back(records: Records, mrid: MRID, agent: str, now: datetim
         CallBackError: REF-103 there is none, BUS-140 somebody else has it or it has ended.
     """
     stored = await _load(records, mrid)
-    if stored.state not in (CallBackState.WAITING, CallBackState.CLAIMED):
+    if stored.state not in _OPEN:
         raise _not_now(stored, f"it is {stored.state}")
     if not _is_free(stored, now) and stored.body.agent != agent:
         raise _not_now(stored, f"{stored.body.agent} has it until {stored.body.claimed_until}")
@@ -227,7 +262,7 @@ async def note_answer(
         again = msgspec.structs.replace(
             stored, body=body, state=CallBackState.WAITING, created_at=now + TRY_AGAIN_AFTER, modified_at=now
         )
-        await records.save(CALL_BACKS, again)
+        await put_in_line(records, again)
         return again
     if answer is CallBackAnswer.DO_NOT_CALL and stored.body.customer is not None:
         await _without_calls(records, stored.body.customer, now)
@@ -294,12 +329,12 @@ async def _end(
         claimed_until=None,
         tries=stored.body.tries if tries is None else tries,
     )
-    keys = frozenset(key for key in stored.keys if key.sort not in ("group", "line"))
+    keys = frozenset(key for key in stored.keys if key.sort != "group")
     ended = msgspec.structs.replace(stored, body=body, state=state, modified_at=now, keys=keys)
     await records.save(CALL_BACKS, ended)
+    await records.drop(LINE, ended.mrid)
     return ended
 
 
 def _keys_of(call: CallBack) -> frozenset[Key]:
-    keys = {Key("group", call.group), Key("line", "live"), Key("incident", call.incident), Key("place", call.place)}
-    return frozenset(keys)
+    return frozenset({Key("group", call.group), Key("incident", call.incident), Key("place", call.place)})
