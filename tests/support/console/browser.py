@@ -11,6 +11,10 @@ from playwright.sync_api import Browser, expect, sync_playwright
 
 __all__ = ["open_browser", "require_fit"]
 
+_WIDE = 1280
+_ONE_ROW = 64.0
+"""Pixels: a window in which the whole menu stands beside the name, and how high the header is then at most."""
+
 _ARGUMENTS = (
     "--no-sandbox",  # tests run as root where Debian's packages are installed
     "--disable-gpu",
@@ -39,9 +43,10 @@ def open_browser() -> Iterator[Browser]:
 
 
 def require_fit(browser: Browser, address: str, *, width: int, scheme: str) -> None:
-    """A page is no wider than the window, has one heading, no grave fault for who cannot see it, and reports nothing.
+    """A page fits its window, has one heading, no grave fault for who cannot see it, and reports nothing.
 
-    A violation of the content policy is reported by the browser as an error, what Alpine cannot evaluate as a warning.
+    It is no wider than the window, and its header is one row where there is room for it. A violation of the content
+    policy is reported by the browser as an error, what Alpine cannot evaluate as a warning.
     """
     with browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme) as context:  # type: ignore[arg-type]
         page = context.new_page()
@@ -52,6 +57,9 @@ def require_fit(browser: Browser, address: str, *, width: int, scheme: str) -> N
         assert response is not None
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         expect(page.locator("h1")).to_have_count(1)
+        header = page.locator("header.bar").bounding_box()
+        assert header is not None
+        assert width < _WIDE or header["height"] < _ONE_ROW, header
         found = Axe().run(page)
         grave = [one for one in found.response["violations"] if one["impact"] in ("serious", "critical")]
         assert not grave, [(one["id"], one["help"], [each["html"] for each in one["nodes"]][:3]) for one in grave]
