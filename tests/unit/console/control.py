@@ -1,5 +1,7 @@
 """What customers and a control room say to a held hub."""
 
+import html
+import re
 from datetime import datetime, timedelta
 
 from cimcare.model.envelope import Header, Payload, RequestMessage, ResponseMessage, Result, User
@@ -13,7 +15,7 @@ from cimcare.samples.northlake import find_premises
 from cimcare.systems.etr import Etr, render_remark
 from tests.unit.hub.conftest import HeldHub
 
-__all__ = ["call", "keep_minutes", "restore", "tell_end"]
+__all__ = ["call", "keep_minutes", "links_with_counts", "restore", "tell_end"]
 
 
 async def keep_minutes(held: HeldHub, number: int) -> None:
@@ -72,3 +74,13 @@ def _message(held: HeldHub, verb: Verb, noun: Noun, root: PayloadRoot) -> Reques
         user=User(user_id="Ana"),
     )
     return RequestMessage(header=header, payload=Payload(content=(root,)))
+
+
+async def links_with_counts(held: HeldHub, path: str, pattern: str) -> list[str]:
+    """The counts that lead to messages or deliveries, each of which was found to be that of the page behind it."""
+    text = (await held.get(path)).body.decode()
+    found = re.findall(pattern, text)
+    for href, count in found:
+        page = (await held.get(html.unescape(href))).body.decode()
+        assert page.count('<tr id="row-') == int(count), href
+    return [count for _, count in found]

@@ -16,7 +16,7 @@ from cimcare.model.nouns import Noun
 from cimcare.model.verbs import Verb
 from cimcare.samples import build_message
 from tests.support.dead_letters import put, put_dead
-from tests.unit.console.control import call, keep_minutes, restore, tell_end
+from tests.unit.console.control import call, keep_minutes, links_with_counts, restore, tell_end
 from tests.unit.hub.conftest import NOON, HeldHub
 
 
@@ -36,6 +36,18 @@ async def test_messages_are_those_that_had_come_by_then(held: HeldHub) -> None:
     assert now.in_minute == 1
     assert now.is_now
     assert (await look_back(held.inside, NOON - timedelta(days=1))).latest == ()
+
+
+async def test_figures_of_the_minute_lead_to_its_messages(held: HeldHub) -> None:
+    """In and out, to the instant."""
+    await held.ask(build_message(Noun.TROUBLE_TICKETS, Verb.CREATE))
+    held.later(minutes=1, microseconds=-1)
+    await held.ask(build_message(Noun.SERVICE_REQUESTS, Verb.CREATE))
+    linked = r'<dd><a href="(/console/messages[^"]+)">(\d+)</a></dd>'
+    came, went = await links_with_counts(held, "/console/history", linked)
+    assert (came, int(went) > 2) == ("2", True)
+    held.later(microseconds=1)
+    assert (await links_with_counts(held, "/console/history", linked))[0] == "1"
 
 
 async def test_queues_and_alarms_are_as_they_were_counted(held: HeldHub) -> None:

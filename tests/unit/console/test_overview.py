@@ -22,6 +22,7 @@ from cimcare.samples import build_message
 from tests.support.channels import CHANNELS
 from tests.support.dead_letters import deliver, put, put_dead
 from tests.support.hub import call
+from tests.unit.console.control import links_with_counts
 from tests.unit.hub.conftest import NOON, HeldHub
 
 
@@ -44,16 +45,6 @@ async def test_a_hub_that_works_is_well(held: HeldHub) -> None:
     (flow,) = seen.flows
     assert (flow.received, flow.refused) == (1, 0)
     assert [entry.verb for entry in seen.latest][-1] == "create"
-
-
-async def links_with_counts(held: HeldHub, path: str, pattern: str) -> list[str]:
-    """The counts that lead to messages, after each was found to be that of the page behind it."""
-    text = (await held.get(path)).body.decode()
-    found = re.findall(pattern, text)
-    for href, count in found:
-        page = (await held.get(html.unescape(href))).body.decode()
-        assert page.count('<td class="when">') == int(count), href
-    return [count for _, count in found]
 
 
 async def test_each_figure_of_the_flow_leads_to_what_it_counts(held: HeldHub) -> None:

@@ -18,7 +18,7 @@ from cimcare.model.nouns import Noun
 from cimcare.model.verbs import Verb
 from cimcare.samples import build_message
 from tests.support.dead_letters import deliver, put, put_dead
-from tests.unit.console.control import call, keep_minutes, restore, tell_end
+from tests.unit.console.control import call, keep_minutes, links_with_counts, restore, tell_end
 from tests.unit.hub.conftest import NOON, HeldHub
 
 
@@ -69,6 +69,16 @@ async def test_the_figures_are_those_of_what_happened(held: HeldHub) -> None:
     assert any(one.startswith("how long 6 of the requests") for one in report.unsaid)
     assert sum(bar.received or 0 for bar in report.bars) == 6
     assert '<svg class="curve"' in render_document(report), "as a file it has the drawing of the server alone"
+
+
+async def test_figures_lead_to_what_they_count(held: HeldHub) -> None:
+    """Whoever doubts one opens it. As a file the report leads nowhere."""
+    await storm(held)
+    linked = r'<(?:dd|td class="num")><a href="(/console/(?:messages|deliveries)\?[^"]+)">(\d+)</a>'
+    counts = await links_with_counts(held, "/console/report", linked)
+    assert counts[:3] == ["6", "1", "1"]  # offered, refused, given up
+    assert len(counts) > 5, "and by partner"
+    assert not re.findall(linked, render_document(await report_of(held)))
 
 
 async def test_what_lies_outside_of_the_span_is_not_in_it(held: HeldHub) -> None:

@@ -1,6 +1,6 @@
 """Routes of the past: how it stood at any instant, and what became of a span of time."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -53,6 +53,13 @@ class _History:
             "past": past,
             "curve": curve,
             "now": now,
+            "of_minute": _of_minute(past.at),
             "is_newest": not request.query_params.keys() & {"at", "until", "step"},
         }
         return self._frame.show(request, "history/history.html", values)
+
+
+def _of_minute(at: datetime) -> str:
+    """Address of the messages of the minute before an instant."""
+    first = at - timedelta(minutes=1) + timedelta(microseconds=1)
+    return f"/console/messages?since={first:%Y-%m-%dT%H:%M:%S.%fZ}&until={at:%Y-%m-%dT%H:%M:%S.%fZ}"

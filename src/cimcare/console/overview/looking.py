@@ -29,6 +29,7 @@ __all__ = [
     "curve_of_course",
     "flows_of",
     "look_over",
+    "went_between",
 ]
 
 YARDSTICK_PER_HOUR = 150_000
@@ -84,9 +85,7 @@ class Flow(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def went(self) -> str:
         """Address of what was delivered to it, of what was put in since then: so the ledger counts."""
-        return (
-            f"/console/deliveries?partner={quote(self.name, '')}&state=delivered&since={self.since:%Y-%m-%dT%H:%M:%SZ}"
-        )
+        return f"{went_between(self.since)}&state=delivered&partner={quote(self.name, '')}"
 
 
 class Overview(msgspec.Struct, frozen=True, kw_only=True):
@@ -153,6 +152,12 @@ def curve_of_course(seen: Overview) -> Curve | None:
         mark=YARDSTICK_PER_HOUR,
         mark_name="yardstick",
     )
+
+
+def went_between(since: datetime, until: datetime | None = None) -> str:
+    """Address of the deliveries that were put in from an instant on, and before another one."""
+    last = f"&before={until - _TICK:%Y-%m-%dT%H:%M:%S.%fZ}" if until is not None else ""
+    return f"/console/deliveries?since={since:%Y-%m-%dT%H:%M:%SZ}{last}"
 
 
 async def look_over(inside: Inside) -> Overview:

@@ -3,17 +3,20 @@
 import asyncio
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
 from cimcare.console.frame import Frame, Page
+from cimcare.console.messages.browsing import REFUSED
+from cimcare.console.overview.looking import came_between, went_between
 from cimcare.console.rendering import SAFE
 from cimcare.console.report.document import curve_of, render_document
 from cimcare.errors import InputError, finding_of
-from cimcare.hub.operation.aftermath import LONGEST, Report, load_report
+from cimcare.exchange.ledger import Account
+from cimcare.hub.operation.aftermath import LONGEST, Report, Totals, load_report
 from cimcare.hub.operation.hours import within_reason
 from cimcare.hub.rest.filters import MESSAGE_FILTERS, read_table
 
@@ -50,7 +53,14 @@ class _Reports:
         now = self._frame.inside.clock()
         spans = [(word, f"/console/report?{_query(now - span, now)}") for word, span in _SPANS]
         query = _query(report.since, report.until)
-        values = {"report": report, "curve": curve_of(report), "spans": spans, "query": query, "is_linked": True}
+        values = {
+            "report": report,
+            "curve": curve_of(report),
+            "spans": spans,
+            "query": query,
+            "is_linked": True,
+            "leads": lambda totals: _leads(report, totals),
+        }
         return self._frame.show(request, "report/report.html", values)
 
     async def document(self, request: Request) -> Response:
@@ -94,6 +104,19 @@ class _Asked(msgspec.Struct, kw_only=True):
 
 def _query(since: datetime, until: datetime) -> str:
     return urlencode({"since": since.isoformat(), "until": until.isoformat()})
+
+
+def _leads(report: Report, totals: Totals) -> dict[str, str]:
+    """Where that lies which a column counts: of a partner, or of all together. Of the same whole hours."""
+    partner = quote(totals.partner, "")
+    if totals.account is Account.IN:
+        came = came_between(report.first_hour, report.last_hour)
+        source = f"&source={partner}" if partner else ""
+        return {"offered": f"{came}{source}", "refused": f"{came}&outcome={REFUSED}{source}"}
+    went = went_between(report.first_hour, report.last_hour)
+    whose = f"&partner={partner}" if partner else ""
+    states = {"done": "delivered", "dead": "dead", "waiting": "waiting"}
+    return {column: f"{went}&state={state}{whose}" for column, state in states.items()}
 
 
 def _file(content: bytes, media_type: str, report: Report, suffix: str) -> Response:
