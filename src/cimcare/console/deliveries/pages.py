@@ -134,8 +134,7 @@ class _Deliveries:
             )
             return self._frame.problem(request, finding, 404)
         values = {"job": found, "is_lost": self._jobs.is_lost(found)}
-        is_part = request.headers.get("hx-request") == "true"
-        return self._frame.show(request, "deliveries/_job.html" if is_part else "deliveries/job.html", values)
+        return self._frame.show(request, "deliveries/job.html", values)
 
     async def halt(self, request: Request) -> Response:
         job = request.path_params["job"]
