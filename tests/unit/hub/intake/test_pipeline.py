@@ -372,7 +372,7 @@ async def test_other_content_under_the_same_identifier_is_refused(held: HeldHub,
     details = answer.reply.error[0].details or ""
     assert f"message {original.sequence}," in details
     assert original.digest.hex() in details
-    refused = (await held.log(outcome=Outcome.FAILED))[0]
+    refused = (await held.log(outcomes=(Outcome.FAILED,)))[0]
     assert refused.digest.hex() in details
 
 

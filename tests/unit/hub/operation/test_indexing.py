@@ -113,7 +113,7 @@ async def test_what_is_settled_or_removed_meanwhile_is_put_in_as_it_is(store: St
         await transaction.log.remove([2])
         await transaction.log.index(2, None)
     assert await index_old(store) == 2
-    assert await found(store, *word_groups("word"), outcome=Outcome.OK) == [1]
+    assert await found(store, *word_groups("word"), outcomes=(Outcome.OK,)) == [1]
     assert await found(store, *word_groups("word")) == [1, 3]
     async with store.transaction() as transaction:
         await transaction.log.remove([1, 3])
