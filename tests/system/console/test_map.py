@@ -221,6 +221,30 @@ def test_what_comes_is_drawn_and_the_view_stays(page: Page, town: HubProcess, la
     )
 
 
+_NEW_LINKS = """
+number => {
+  const link = document.querySelector("#drawing a[aria-label^='fuse F-124']");
+  for (let one = 0; one < number; one++) {
+    const other = link.cloneNode(true);
+    other.removeAttribute("id");
+    other.setAttribute("aria-label", `fuse of another town ${one}`);
+    link.before(other);
+  }
+}
+"""
+
+
+@pytest.mark.parametrize("number", [1, 2, 7])
+def test_the_focus_stays_on_its_sign_whatever_comes_before_it(page: Page, town: HubProcess, number: int) -> None:
+    """Or whoever works with the keyboard opens another incident than the one that was read out."""
+    page.goto(f"{town.address}/console/map")
+    link = page.get_by_role("link", name="fuse F-124, out, confirmed")
+    link.focus()
+    page.evaluate(_NEW_LINKS, number)
+    expect(page.locator("#chart a[aria-label^='fuse of another town']")).to_have_count(number)
+    expect(link).to_be_focused()
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_nothing_is_asked_of_anybody_else_and_nothing_that_is_not_there(
     page: Page, town: HubProcess, layout: str

@@ -462,7 +462,7 @@ async def test_the_map_shows_each_outage_and_says_the_same_in_words(held: HeldHu
     incident = await fuse_out(held)
     await report(held, 15)
     text = await page_of(held, "/console/map")
-    assert f'<a href="/console/incidents/{incident}" aria-label="fuse F-113, out, suspected">' in text
+    assert f'href="/console/incidents/{incident}" aria-label="fuse F-113, out, suspected">' in text
     assert f"{find_premises(41).location}: out, suspected, somebody has called" in text
     assert f"{find_premises(15).location}: reported, somebody has called" in text
     assert f"{find_premises(190).location}: supplied" in text

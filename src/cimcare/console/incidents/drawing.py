@@ -124,7 +124,10 @@ def _draw_device(one: Placed, ground: Ground | None, *, is_named: bool) -> str:
     body = _draw_at((one.x, one.y), true, told, f'<g class="sign dev">{sign}{name}{more}</g>')
     address = _address_of(node, layout="" if ground is None else "&amp;as=places")
     label = escape(f"{device.kind} {device.name}, {node.supply}", quote=True)
-    return f'<a href="{address}" aria-label="{label}">{body}</a>' if address else body
+    # By its id a link stays the same element, with the focus, whatever comes before it when the drawing is made anew.
+    return (
+        f'<a id="sign-{quote(device.mrid, "")}" href="{address}" aria-label="{label}">{body}</a>' if address else body
+    )
 
 
 def _draw_at(here: Position, true: Position | None, told: str, sign: str) -> str:

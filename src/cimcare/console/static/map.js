@@ -10,6 +10,7 @@
   // The drawing once more, with each thing where it truly is if the model knows that.
   function pictureOf(drawing) {
     const picture = drawing.querySelector("svg").cloneNode(true);
+    for (const one of picture.querySelectorAll("[id]")) one.id = `chart-${one.id}`;
     for (const one of picture.querySelectorAll("[data-at]")) {
       const at = one.dataset.at.split(" ");
       if (one.localName === "line") ["x1", "y1", "x2", "y2"].forEach((name, place) => one.setAttribute(name, at[place]));
