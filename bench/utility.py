@@ -25,7 +25,7 @@ from cimcare.model.identity import MRID, MessageID
 from cimcare.model.nouns import Noun, PayloadRoot
 from cimcare.model.verbs import Verb
 from cimcare.samples.northlake import CREWS
-from cimcare.systems.cis.callbacks import CALL_BACKS, CallBackAnswer, CallBackState
+from cimcare.systems.cis.callbacks import CALL_BACKS, LINE, CallBackAnswer, CallBackState
 from cimcare.systems.cis.callers import index_premises
 from cimcare.systems.cis.kinds import AGREEMENTS
 from cimcare.systems.cis.notices import NOTICES
@@ -243,13 +243,14 @@ async def _do(held: HeldHub, order: MRID) -> None:
 
 
 async def _list_for_a_call(held: HeldHub) -> Kept:
-    """Wait until a notice could go out, for which there is no channel: the notice and the call, as they wait."""
+    """Wait until a notice could go out, for which there is no channel: notice, call and its place, as they wait."""
     reader = held.store.reader
     while not (calls := await reader.records.select(CALL_BACKS, Selection(states=(CallBackState.WAITING,)))):
         held.later(minutes=30)
         await held.hub.notifier.round()
     notices = await reader.records.select(NOTICES, Selection(mrids=tuple(one.body.notice for one in calls)))
-    return {NOTICES.name: list(notices), CALL_BACKS.name: list(calls)}
+    line = await reader.records.select(LINE, Selection(mrids=tuple(one.mrid for one in calls)))
+    return {NOTICES.name: list(notices), CALL_BACKS.name: list(calls), LINE.name: list(line)}
 
 
 async def _call_back(held: HeldHub, to_call: Kept) -> None:

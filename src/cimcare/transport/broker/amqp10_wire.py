@@ -99,7 +99,7 @@ class Sending(_Attached):
         else:
             self._waiting.append((encoded, outcome))
             self.on_flow()
-            self.wire.pump()
+            self.wire.pump_soon()
         return outcome
 
     def on_flow(self) -> None:
@@ -213,7 +213,7 @@ class Wire(asyncio.Protocol):
         self._collector = Collector()
         self._links: dict[str, _Attached] = {}
         self._tcp: asyncio.WriteTransport | None = None
-        self._is_pumping = False
+        self._is_pumping = self._is_pump_due = False
         self._ticking: asyncio.TimerHandle | None = None
         connection.collect(self._collector)
         connection.container = container
@@ -307,6 +307,16 @@ class Wire(asyncio.Protocol):
             self._end()
         elif deadline:
             self._ticking = self._loop.call_at(deadline, self.pump)
+
+    def pump_soon(self) -> None:
+        """The same, once for all that is sent until the loop turns to something else."""
+        if not self._is_pump_due:
+            self._is_pump_due = True
+            self._loop.call_soon(self._pump_what_is_due)
+
+    def _pump_what_is_due(self) -> None:
+        self._is_pump_due = False
+        self.pump()
 
     async def close(self, within: float) -> None:
         """Say goodbye, and end. Raises nothing."""
