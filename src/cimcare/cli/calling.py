@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
-from uuid import uuid4
 
 import click
 import msgspec
@@ -33,6 +32,7 @@ from cimcare.hub.acts.customer_views import (
 from cimcare.hub.acts.directory import LoadedDirectory, load_directory
 from cimcare.hub.rest.customer_pages import find_customer
 from cimcare.model.enumerations import NotificationTriggerKind, TroubleReportingKind
+from cimcare.model.new_identifiers import fresh_id
 from cimcare.systems.cis.callbacks import CALL_BACKS, CallBackAnswer
 from cimcare.systems.cis.contacts import PREFERENCE_KINDS
 from cimcare.systems.cis.notices import NOTICES, QUEUE
@@ -293,7 +293,7 @@ def import_customers(place: Place, file: Path, *, dry_run: bool, actor: str | No
             file=file.name,
             actor=actor or find_user(),
             clock=lambda: datetime.now(UTC),
-            new_id=lambda: str(uuid4()),
+            new_id=fresh_id,
         )
 
     done = act(place, load)

@@ -5,7 +5,6 @@ import shlex
 from contextlib import aclosing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from uuid import uuid4
 
 import click
 import msgspec
@@ -21,6 +20,7 @@ from cimcare.hub.outgoing.abandoning import Abandonable, abandon, count_abandona
 from cimcare.hub.outgoing.destinations import Destination, is_destination, list_destinations, needs_partner
 from cimcare.hub.outgoing.halting import Halt, find_halt, halt, release
 from cimcare.hub.rest.operator_views import view_destination
+from cimcare.model.new_identifiers import fresh_id
 
 __all__ = ["deliveries"]
 
@@ -254,9 +254,7 @@ def abandon_partner(
         if destination is not None and destination.partner is not None:
             click.echo(f"{partner} is in force: what is put in for it from now on is sent to it", err=True)
         done = 0
-        batches = abandon(
-            store, wanted, actor=actor or find_user(), reason=why, clock=_now, new_id=lambda: str(uuid4())
-        )
+        batches = abandon(store, wanted, actor=actor or find_user(), reason=why, clock=_now, new_id=fresh_id)
         with halted_by_ctrl_c() as stop:
             async with aclosing(batches):
                 async for batch in batches:

@@ -5,7 +5,6 @@ import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from uuid import uuid4
 
 import click
 import msgspec
@@ -26,6 +25,7 @@ from cimcare.hub.app import TYPED_SERVICES
 from cimcare.hub.operation.beside import examine_beside
 from cimcare.hub.operation.readiness import Check, CheckName, Sheet, State
 from cimcare.model.envelope import Result
+from cimcare.model.new_identifiers import fresh_id
 from cimcare.model.nouns import Noun
 
 __all__ = ["doctor"]
@@ -107,7 +107,7 @@ async def _ask(url: str, *, drills: bool, seconds: float) -> Sheet:
 async def _knock(url: str, seconds: float) -> Check:
     """A drill ticket at the door of a hub: taken in, held against schemas and rules, answered from behind a commit."""
     self = Partner(name="hub", url=url, source=_SOURCE, owns=(Noun.TROUBLE_TICKETS,), drill=Drill.TICKET)
-    message = build_drill(self, new_drill_id(str(uuid4())), source=_SOURCE, context="", now=datetime.now(UTC))
+    message = build_drill(self, new_drill_id(fresh_id()), source=_SOURCE, context="", now=datetime.now(UTC))
     accepted, remedy = "OK to a drill ticket", "see the log of the hub"
     began = time.perf_counter()
     try:

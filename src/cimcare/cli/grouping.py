@@ -2,7 +2,6 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
-from uuid import uuid4
 
 import click
 import msgspec
@@ -15,6 +14,7 @@ from cimcare.hub.acts.rules import put_grouping
 from cimcare.hub.config.rules_text import written_grouping
 from cimcare.model.identity import MRID
 from cimcare.model.incident import Incident
+from cimcare.model.new_identifiers import fresh_id
 from cimcare.systems.identity import labels_of
 from cimcare.systems.oms.decisions import DecisionRecord, decisions_of
 from cimcare.systems.oms.judgement import DEFAULT_RULES, GroupingRules
@@ -74,7 +74,7 @@ def _set(place: Place, wanted: GroupingRules, by: str) -> None:
     async def deed(store: Store) -> RulesRecord | None:
         async with store.transaction() as transaction:
             now = datetime.now(UTC)
-            return await put_grouping(transaction, wanted, actor=by, now=now, new_id=lambda: str(uuid4()))
+            return await put_grouping(transaction, wanted, actor=by, now=now, new_id=fresh_id)
 
     if act(place, deed) is None:
         click.echo("these rules are in force already", err=True)

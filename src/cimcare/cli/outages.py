@@ -8,7 +8,6 @@ import asyncio
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from uuid import uuid4
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
@@ -28,6 +27,7 @@ from cimcare.model.enumerations import WorkStatusKind
 from cimcare.model.envelope import Header, RequestMessage, Result, User
 from cimcare.model.identity import MRID, MessageID
 from cimcare.model.incident import Incident
+from cimcare.model.new_identifiers import fresh_id
 from cimcare.model.nouns import Noun
 from cimcare.rules.lifecycle import IncidentState
 from cimcare.systems.identity import labels_of
@@ -406,7 +406,7 @@ def _send(saying: Saying, url: str) -> None:
             timestamp=datetime.now(UTC),
             source="control-room",
             user=User(user_id=find_user()),
-            message_id=MessageID(str(uuid4())),
+            message_id=MessageID(fresh_id()),
         ),
         payload=saying.payload,
     )

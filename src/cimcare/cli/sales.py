@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TypeVar
-from uuid import uuid4
 
 import click
 import msgspec
@@ -18,6 +17,7 @@ from cimcare.hub.acts.acting import Acting
 from cimcare.hub.config.configuration import in_force
 from cimcare.hub.intake.setup import setup_of
 from cimcare.model.envelope import Result
+from cimcare.model.new_identifiers import fresh_id
 from cimcare.model.nouns import Role
 from cimcare.systems.cis.point_of_sale import (
     CloseShift,
@@ -168,7 +168,7 @@ def _do(place: Place, work: _Work) -> str:
     async def deed(store: Store) -> Served:
         found = await in_force(store.reader.records)
         setup = setup_of(sources, found.partners, found.subscriptions)
-        acting = Acting(store=store, setup=lambda: setup, clock=lambda: datetime.now(UTC), new_id=lambda: str(uuid4()))
+        acting = Acting(store=store, setup=lambda: setup, clock=lambda: datetime.now(UTC), new_id=fresh_id)
         return await acting.act(Role.CIS, work)
 
     served = act(place, deed)

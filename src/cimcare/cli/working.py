@@ -4,7 +4,6 @@ What people do about orders they do by message, through every channel alike; her
 """
 
 import tomllib
-import uuid
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from cimcare.exchange.store import Reader, Store
 from cimcare.hub.acts.crews import put_crews
 from cimcare.model.enumerations import WorkStatusKind
 from cimcare.model.identity import MRID
+from cimcare.model.new_identifiers import fresh_id
 from cimcare.systems.wms.board import OPEN_STATES, Board, CrewView, OrderView, list_orders, load_board, view_crew
 from cimcare.systems.wms.crewing import CrewEntry, read_crews
 from cimcare.systems.wms.crews import load_crews, name_of_crew
@@ -110,9 +110,7 @@ def crews(place: Place, *, file: Path | None, actor: str | None, as_json: bool) 
 
         async def put(store: Store) -> tuple[int, int, int] | InputError:
             try:
-                return await put_crews(
-                    store, entries, actor=actor or find_user(), now=now, new_id=lambda: str(uuid.uuid4())
-                )
+                return await put_crews(store, entries, actor=actor or find_user(), now=now, new_id=fresh_id)
             except InputError as error:
                 return error
 

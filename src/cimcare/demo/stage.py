@@ -23,6 +23,7 @@ from cimcare.model.envelope import (
 )
 from cimcare.model.identity import MRID, CorrelationID, MessageID
 from cimcare.model.incident import Incidents
+from cimcare.model.new_identifiers import fresh_id
 from cimcare.model.nouns import NOUNS, Noun, PayloadRoot, Query
 from cimcare.model.verbs import EVENT_VERBS, Verb
 
@@ -66,7 +67,7 @@ class Stage:
 
     def new_id(self) -> MRID:
         """A new identity."""
-        return MRID(str(uuid.uuid4()))
+        return MRID(fresh_id())
 
     def now(self) -> datetime:
         """The time of the stage."""
@@ -176,8 +177,8 @@ class Stage:
             context=self._context,
             timestamp=self.now(),
             source=sender,
-            message_id=MessageID(str(uuid.uuid4())),
-            correlation_id=None if verb in EVENT_VERBS else CorrelationID(str(uuid.uuid4())),
+            message_id=MessageID(fresh_id()),
+            correlation_id=None if verb in EVENT_VERBS else CorrelationID(fresh_id()),
         )
         content = Payload(content=(payload,)) if payload is not None else None
         if verb in EVENT_VERBS:

@@ -6,7 +6,6 @@ import sys
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from uuid import uuid4
 
 import structlog
 
@@ -57,6 +56,7 @@ from cimcare.hub.rest.queries import Queries
 from cimcare.hub.rest.readiness_pages import ReadinessPages
 from cimcare.hub.rest.streaming import Streams
 from cimcare.hub.rest.viewing import Viewing
+from cimcare.model.new_identifiers import fresh_id
 from cimcare.model.nouns import Role
 from cimcare.schema import Catalog
 from cimcare.schema.documents import render_schema, render_wsdl
@@ -176,7 +176,7 @@ class Hub:
             SchemaFileError: The user's own schemas cannot be used.
         """
         clock = clock or _utc_now
-        new_id = new_id or _random_id
+        new_id = new_id or fresh_id
         chance = chance or random.SystemRandom()
         catalog = Catalog(Path(settings.schema.directory) if settings.schema.directory else None)
         metrics = Metrics(duty)
@@ -504,10 +504,6 @@ def _sources_of(settings: Settings) -> Mapping[Role, str]:
 
 def _utc_now() -> datetime:
     return datetime.now(UTC)
-
-
-def _random_id() -> str:
-    return str(uuid4())
 
 
 class _Documents:

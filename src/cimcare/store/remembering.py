@@ -55,6 +55,10 @@ class RowsOfRecords(Protocol[RowT]):
         """The row of an object."""
         ...
 
+    async def is_empty(self, collection: str) -> bool:
+        """Whether the database has no object of the collection."""
+        ...
+
     async def rows_by_key(self, collection: str, key: Key) -> Sequence[RowT]:
         """Rows of the objects with this key, oldest first."""
         ...
@@ -128,6 +132,7 @@ class RememberingRecords(Generic[RowT]):
         self._count = 0
         self._order = 0
         self._encoded: dict[_Name, Encoded] = {}
+        self._empty: dict[str, bool] = {}  # by collection; False also where there were some and are none any more
         self._steps: list[_Step] = []
         self.has_written = False
         """Whether the database was given anything, or removed it, since `note_end`; also if that was undone since."""
@@ -138,20 +143,25 @@ class RememberingRecords(Generic[RowT]):
         """The object with this mRID; None if there is none."""
         known = self._known.get((collection.name, mrid))
         if known is None:
-            row = await self._rows.find_row(collection.name, mrid)
-            if row is not None:
-                return self._learn(collection, row)
+            if not await self._is_empty(collection.name):
+                row = await self._rows.find_row(collection.name, mrid)
+                if row is not None:
+                    return self._learn(collection, row)
             self._remember((collection.name, mrid), _NOTHING)
             return None
         return cast("Stored[BodyT] | None", known.stored)  # a collection name stands for one type of body
 
     async def find_by_key(self, collection: Collection[BodyT], key: Key) -> tuple[Stored[BodyT], ...]:
         """All objects with this key, oldest first."""
+        if await self._is_empty(collection.name):
+            return ()
         await self._write_what_matches(collection.name, Selection(keys=((key,),)))
         return tuple(self._learn(collection, row) for row in await self._rows.rows_by_key(collection.name, key))
 
     async def select(self, collection: Collection[BodyT], selection: Selection) -> tuple[Stored[BodyT], ...]:
         """The objects that match."""
+        if await self._is_empty(collection.name):
+            return ()
         await self._write_what_matches(collection.name, selection)
         rows = await self._rows.select_rows(collection.name, selection)
         return tuple(self._learn(collection, row) for row in rows)
@@ -162,6 +172,7 @@ class RememberingRecords(Generic[RowT]):
         name = (collection.name, stored.mrid)
         known = self._known.get(name)
         self._note(name, known)
+        self._empty[collection.name] = False
         self._known[name] = _Known(stored, None, _NO_KEYS) if known is None else _Known(stored, known.id, known.had)
         self._encoded.pop(name, None)
         if stored.keys:
@@ -247,6 +258,7 @@ class RememberingRecords(Generic[RowT]):
         """Others may have written since, or the database has undone everything."""
         self.has_written = False
         self._known.clear()
+        self._empty.clear()
         self._unwritten.clear()
         self._unwritten_keys.clear()
         self._unseen.clear()
@@ -343,6 +355,13 @@ class RememberingRecords(Generic[RowT]):
         self._steps.append(_Step(name, known, self._unwritten.get(name[0], {}).get(name[1])))
 
     # ------------------------------------------------------------------------------------------------- reading
+
+    async def _is_empty(self, collection: str) -> bool:
+        """Whether there is nothing to look for. Most of what a message is held against is hardly ever there."""
+        is_empty = self._empty.get(collection)
+        if is_empty is None:
+            is_empty = self._empty[collection] = await self._rows.is_empty(collection)
+        return is_empty
 
     def _learn(self, collection: Collection[BodyT], row: RowT) -> Stored[BodyT]:
         """The object of a row that was read; as it is known, if it is, for that is what was written last."""

@@ -5,7 +5,8 @@ its own, so that one that fails is undone alone. A commit is scheduled with the 
 the event loop brought no further one, or when the transaction is long enough: many messages, one fsync. Only then are
 those who wait told that their work is on disk.
 
-Everything runs on the event loop, since handing work to a thread costs more than it wins. Another connection reads.
+All this runs on the event loop, since handing work to a thread costs more than it wins. Another connection reads, and a
+third moves what was committed from SQLite's log of writes into the file, in a thread (`store/sqlite_checkpoints.py`).
 Several processes may use one file. Who finds it in use looks again after a moment, without holding up its loop; who
 has written for a while leaves a gap in which others find it free. Decision 0041 has the reasons.
 """
@@ -25,7 +26,8 @@ from cimcare.store.pending import Pending
 from cimcare.store.remembering import RememberingRecords
 from cimcare.store.sealing import Sealing
 from cimcare.store.sqlite_audit import SqliteAudit, SqliteAuditReader
-from cimcare.store.sqlite_file import connect_reader, connect_writer, path_of, upgrade
+from cimcare.store.sqlite_checkpoints import Checkpoints
+from cimcare.store.sqlite_file import connect_mover, connect_reader, connect_writer, path_of, upgrade
 from cimcare.store.sqlite_ledger import SqliteLedger, SqliteLedgerReader
 from cimcare.store.sqlite_log import SqliteLog, SqliteLogReader
 from cimcare.store.sqlite_outbox import SqliteOutbox, SqliteOutboxReader
@@ -196,6 +198,7 @@ class SqliteStore:
         path: Path,
         writer: sqlite3.Connection,
         reader: sqlite3.Connection,
+        mover: sqlite3.Connection,
         busy_timeout_seconds: float,
         on_commit: Callable[[int], None],
     ) -> None:
@@ -207,6 +210,7 @@ class SqliteStore:
         self._written = _Writing(WritingSession(path, writer))
         self._read: Reader = _Reading(Session(path, reader))
         self._turns = Turns()
+        self._checkpoints = Checkpoints(writer, mover)
         self._waiters: list[asyncio.Future[None]] = []
         self._begun_at = self._ended_at = self._busy_since = float("-inf")
         self._is_flush_due = False
@@ -230,11 +234,12 @@ class SqliteStore:
         writer = connect_writer(path, busy_timeout_seconds)
         try:
             upgrade(path, busy_timeout_seconds)
+            mover = connect_mover(path)
             reader = connect_reader(path)
         except BaseException:
             writer.close()
             raise
-        return cls(path, writer, reader, busy_timeout_seconds, on_commit)
+        return cls(path, writer, reader, mover, busy_timeout_seconds, on_commit)
 
     @property
     def reader(self) -> Reader:
@@ -274,6 +279,7 @@ class SqliteStore:
                 return
             self._flush_now()
             self._is_closed = True
+            await self._checkpoints.close()
             with suppress(sqlite3.Error):  # another process may be reading; what is committed is safe all the same
                 self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             self._reader.close()
@@ -395,6 +401,7 @@ class SqliteStore:
             self._written.write()
             self._writer.execute("COMMIT")
             self._written.note_end()
+            self._checkpoints.note_commit()
         except (sqlite3.Error, StoreError) as error:
             if self._writer.in_transaction:
                 self._writer.rollback()

@@ -11,10 +11,11 @@ import sqlalchemy
 
 from cimcare.store import migrations
 from cimcare.store.errors import DatabaseError
+from cimcare.store.sqlite_checkpoints import AT_LATEST_PAGES
 from cimcare.store.sqlite_session import is_busy, version_after
 from cimcare.store.urls import shown_url
 
-__all__ = ["connect_reader", "connect_writer", "path_of", "upgrade"]
+__all__ = ["connect_mover", "connect_reader", "connect_writer", "path_of", "upgrade"]
 
 T = TypeVar("T")
 
@@ -57,6 +58,8 @@ def connect_writer(path: Path, busy_timeout_seconds: float) -> sqlite3.Connectio
                 connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA temp_store = MEMORY")  # of pages as they were before a message that may fail
+            connection.execute(f"PRAGMA wal_autocheckpoint = {AT_LATEST_PAGES}")
             connection.execute("PRAGMA foreign_keys = ON")
         except BaseException:
             connection.close()
@@ -65,6 +68,18 @@ def connect_writer(path: Path, busy_timeout_seconds: float) -> sqlite3.Connectio
 
     try:
         return _patiently(connect, busy_timeout_seconds)
+    except sqlite3.Error as error:
+        raise _unusable(path, str(error)) from error
+
+
+def connect_mover(path: Path) -> sqlite3.Connection:
+    """A connection for a thread that moves the log of writes into the file.
+
+    Raises:
+        DatabaseError: No such file, or no database.
+    """
+    try:
+        return _connect(path, "rw", 0.0, is_for_a_thread=True)
     except sqlite3.Error as error:
         raise _unusable(path, str(error)) from error
 
@@ -138,13 +153,14 @@ def _cause_of(error: BaseException) -> BaseException:
     return error.orig or error if isinstance(error, sqlalchemy.exc.DBAPIError) else error
 
 
-def _connect(path: Path, mode: str, seconds: float) -> sqlite3.Connection:
+def _connect(path: Path, mode: str, seconds: float, *, is_for_a_thread: bool = False) -> sqlite3.Connection:
     return sqlite3.connect(
         f"{path.absolute().as_uri()}?mode={mode}",
         uri=True,
         timeout=seconds,
         isolation_level=None,
         cached_statements=512,
+        check_same_thread=not is_for_a_thread,
     )
 
 

@@ -22,6 +22,7 @@ _SELECT = "SELECT id, mrid, state, created_at, modified_at, keys, body FROM reco
 _FIND = f"{_SELECT} WHERE collection = ? AND mrid = ?"
 _HAS_KEY = "id IN (SELECT record_id FROM record_keys WHERE collection = ? AND sort = ? AND value = ?)"
 _FIND_BY_KEY = f"{_SELECT} WHERE {_HAS_KEY} ORDER BY created_at, id"
+_ANY = "SELECT 1 FROM records WHERE collection = ? LIMIT 1"
 _FIND_OLD = "SELECT id, keys FROM records WHERE collection = ? AND mrid = ?"
 _COLUMNS = "id, collection, mrid, state, created_at, modified_at, keys, body"
 _INSERT = f"INSERT INTO records ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - constants only
@@ -88,6 +89,10 @@ class SqliteRecords:
         """The row of an object."""
         row: SqliteRow | None = self._session.one(_FIND, (collection, mrid))
         return row
+
+    async def is_empty(self, collection: str) -> bool:
+        """Whether there is no object of the collection."""
+        return self._session.one(_ANY, (collection,)) is None
 
     async def rows_by_key(self, collection: str, key: Key) -> Sequence[SqliteRow]:
         """Rows of the objects with this key, oldest first."""

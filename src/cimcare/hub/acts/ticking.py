@@ -1,13 +1,15 @@
 """What the built-in systems do by the clock: every so often, by one process for all.
 
 Each tick has a transaction of its own, between which messages have their turn. One that has more to do goes to the end
-of the line, so that a long one keeps no other from its turn. An error is noted, and stops neither the others nor itself
-the next time.
+of the line, so that a long one keeps no other from its turn, and the next comes after a rest: where processes share one
+file, much that is due by the clock would else leave those who take messages hardly any of it. An error is noted, and
+stops neither the others nor itself the next time.
 """
 
+import asyncio
 import traceback
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 
 import structlog
@@ -24,6 +26,11 @@ __all__ = ["Ticking"]
 _ITS_OWN = 0.9
 """For this part of the time from one round to the next no other process begins one."""
 
+_REST = 2.0
+"""Behind a tick that has more to do, so many times as long as it took: a third of the time is left to it."""
+
+_LONGEST_REST = timedelta(seconds=0.5)
+
 
 class Ticking:
     """Rounds of ticks of one process.
@@ -36,6 +43,7 @@ class Ticking:
         clock: Now.
         every: From one round to the next.
         logger: Where it is noted what went wrong.
+        pause: Waits for so many seconds.
     """
 
     def __init__(
@@ -48,6 +56,7 @@ class Ticking:
         clock: Clock,
         every: timedelta,
         logger: structlog.typing.FilteringBoundLogger,
+        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._acting = acting
         self._ticks = tuple(ticks)
@@ -56,6 +65,7 @@ class Ticking:
         self._clock = clock
         self._pause = _ITS_OWN * every
         self._log = logger
+        self._rest = pause
 
     async def round(self) -> None:
         """Each tick once, and again those that have more, if no other process does so. Raises StoreError."""
@@ -65,8 +75,11 @@ class Ticking:
             return
         while waiting:
             role, tick = waiting.popleft()
+            started = self._clock()
             if await self._has_more(role, tick) and self._acting.is_built_in(role):
                 waiting.append((role, tick))
+                took = self._clock() - started
+                await self._rest(max(timedelta(), min(_REST * took, _LONGEST_REST)).total_seconds())
             now = self._clock()
             if waiting and not timedelta() <= now - began < self._pause / 2:
                 if not await self._turns.keep(self._turn, now):

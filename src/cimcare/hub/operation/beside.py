@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from uuid import uuid4
 
 from cimcare.exchange.ports import Clock
 from cimcare.exchange.sending import Sender
@@ -14,6 +13,7 @@ from cimcare.hub.operation.doctor import Doctor
 from cimcare.hub.operation.readiness import Check, CheckName, Sheet, State
 from cimcare.hub.operation.readiness_facts import Gatherer
 from cimcare.hub.outgoing.drilling import Driller
+from cimcare.model.new_identifiers import fresh_id
 from cimcare.model.nouns import Role
 from cimcare.schema import Catalog
 from cimcare.schema.catalog import SchemaFileError
@@ -70,7 +70,7 @@ async def _doctor(store: Store, sender: Sender, catalog: Catalog, settings: Sett
         circuits=dict,
         is_busy=lambda: False,
         clock=clock,
-        new_id=lambda: str(uuid4()),
+        new_id=fresh_id,
     )
     gatherer = Gatherer(store=store, settings=settings, catalog=catalog, clock=clock)
     return Doctor(

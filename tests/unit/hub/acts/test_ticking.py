@@ -44,11 +44,15 @@ class Scene:
         self.called: list[str] = []
         self.contexts: list[ServingContext] = []
         self.logged: list[structlog.typing.EventDict] = []
+        self.rests: list[float] = []
         self._ids = 0
 
     def new_id(self) -> str:
         self._ids += 1
         return f"id {self._ids}"
+
+    async def rest(self, seconds: float) -> None:
+        self.rests.append(seconds)
 
     def tick(self, name: str, *outcomes: Served | Exception, takes: timedelta = timedelta()) -> Tick:
         """A tick that saves an object each time, and says these things one after another, then OK."""
@@ -83,6 +87,7 @@ class Scene:
             clock=lambda: self.now,
             every=EVERY,
             logger=structlog.wrap_logger(structlog.testing.ReturnLogger(), processors=[capture]),
+            pause=self.rest,
         )
 
 
@@ -266,3 +271,15 @@ async def test_a_running_hub_ticks(
             break
     await held.hub.close()
     assert (scene.called == ["a"]) is is_called
+
+
+async def test_one_with_much_to_do_leaves_the_others_two_thirds_of_the_time(scene: Scene) -> None:
+    """Where processes share one file, those who take messages would get hardly any of it while thousands are due."""
+    tenth = timedelta(seconds=0.1)
+    await scene.process(scene.tick("a", MORE, MORE, takes=tenth), scene.tick("b", takes=tenth)).round()
+    assert scene.called == ["a", "b", "a", "a"]
+    assert scene.rests == [0.2, 0.2]
+    scene.now += EVERY
+    scene.rests.clear()
+    await scene.process(scene.tick("long", MORE, takes=timedelta(seconds=9))).round()
+    assert scene.rests == [0.5]
