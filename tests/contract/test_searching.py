@@ -2,10 +2,11 @@
 
 from datetime import timedelta
 
+import msgspec
 import pytest
 
 from cimcare.codec.envelope import render_message
-from cimcare.exchange.log import Content, Direction, LogEntry, LogSelection, MessageReader, Outcome, Transport
+from cimcare.exchange.log import Content, Counted, Direction, LogEntry, LogSelection, MessageReader, Outcome, Transport
 from cimcare.exchange.searching import LOOK, MOST_WORDS, Subject, term_of, word_groups
 from cimcare.exchange.store import Store, StoreError
 from cimcare.model.nouns import Noun
@@ -260,3 +261,56 @@ async def test_the_header_and_tables_have_no_words(store: Store) -> None:
 def test_the_bound_is_one_that_people_do_not_notice() -> None:
     """Of common things so many are gone through that a page is nearly always full."""
     assert LOOK >= 500
+
+
+@pytest.mark.parametrize("newest_first", [False, True])
+async def test_messages_are_found_by_what_the_ledger_counts_them_as(store: Store, newest_first: bool) -> None:
+    """Whoever opens a count of the ledger finds these and no others; answers within our own exchanges are none."""
+    entries: dict[str, dict[str, object]] = {
+        "ok": {"outcome": Outcome.OK},
+        "partial": {"outcome": Outcome.PARTIAL},
+        "failed": {"outcome": Outcome.FAILED},
+        "fault": {"outcome": Outcome.FAULT},
+        "repeat": {"outcome": Outcome.OK, "repeat_of": 1},
+        "failed again": {"outcome": Outcome.FAILED, "repeat_of": 1},
+        "waits": {},
+        "later reply": {"outcome": Outcome.OK, "answer_to": 1, "archetype": "ResponseMessage"},
+        "answer": {"outcome": Outcome.OK, "answer_to": 1, "archetype": "ResponseMessage", "status": 200},
+        "refusal": {"outcome": Outcome.FAULT, "answer_to": 1, "archetype": "FaultMessage", "status": 500},
+        "told": {"outcome": Outcome.OK, "direction": Direction.OUT},
+    }
+    sequences = await keep(store, *(said(name, partner="OMS", **entry) for name, entry in entries.items()))
+    names = dict(zip(sequences, entries, strict=True))
+    wanted = {
+        Counted.RECEIVED: ["ok", "partial", "failed", "fault", "repeat", "failed again", "waits", "later reply"],
+        Counted.DELIVERED: ["ok", "partial", "later reply"],
+        Counted.REFUSED: ["failed", "fault"],
+        Counted.REPEATS: ["repeat", "failed again"],
+        Counted.WAITING: ["waits"],
+    }
+    for counted, those in wanted.items():
+        for more in ({}, {"partner": "OMS"}, {"outcomes": tuple(Outcome)}, {"direction": Direction.IN}):
+            asked = {"counted": counted, "newest_first": newest_first, **more}
+            seen = [names[sequence] for sequence in await found(store.reader.log, **asked)]
+            assert (seen[::-1] if newest_first else seen) == those, (counted, more)
+            selected = await store.reader.log.select(LogSelection(**asked))  # type: ignore[arg-type]  # as named here
+            seen = [names[entry.sequence] for entry in selected]
+            assert (seen[::-1] if newest_first else seen) == those, (counted, more)
+
+
+async def test_a_count_among_many_answers_costs_no_walk_through_all_of_them(store: Store) -> None:
+    """A partner that is told everything and never says anything has a million answers in the log, and no message."""
+    await keep(store, said("said", partner="OMS", outcome=Outcome.OK))
+    answer = {"partner": "OMS", "outcome": Outcome.OK, "status": 200, "archetype": "ResponseMessage", "answer_to": 1}
+    await keep(store, *(said("answer", **answer) for _ in range(3 * LOOK)))
+    wanted = LogSelection(counted=Counted.RECEIVED, newest_first=True, limit=10)
+    pages = []
+    while True:
+        page = await store.reader.log.search(wanted)
+        pages.append([entry.sequence for entry in page.entries])
+        if page.after is None:
+            break
+        assert page.looked_to is not None
+        wanted = msgspec.structs.replace(wanted, after=page.after)
+    assert [len(page) for page in pages if page] == [1]
+    assert 2 <= len(pages) <= 4, "each page looks at some hundreds, and says how far"

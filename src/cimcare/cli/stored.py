@@ -9,7 +9,7 @@ import msgspec
 
 from cimcare.cli.input import actor_option, fail, find_user
 from cimcare.cli.place import INSTANT, NUMBER, Place, act, ask, place_options
-from cimcare.exchange.log import Direction, LogEntry, Outcome
+from cimcare.exchange.log import Counted, Direction, LogEntry, Outcome
 from cimcare.exchange.searching import words_of
 from cimcare.exchange.store import Reader, Store
 from cimcare.hub.operation.retention import Ages, Retention, Swept, count_expired
@@ -40,6 +40,11 @@ def messages(context: click.Context, *, database: str | None, config: Path | Non
     help="Only this outcome; give it again for alternatives.",
 )
 @click.option("--direction", type=click.Choice([one.value for one in Direction]), help="Only in, or only out.")
+@click.option(
+    "--counted",
+    type=click.Choice([one.value for one in Counted]),
+    help="Only what came in and the ledger counts as this.",
+)
 @click.option("--premises", default="", help="Only about this service location or usage point: mRID or name.")
 @click.option("--account", default="", help="Only about this customer, account or agreement: mRID or name.")
 @click.option("--object", "object_", default="", help="Only with this object, or with its ID: mRID or name.")
@@ -61,6 +66,7 @@ def list_messages(
     correlation: str,
     outcomes: tuple[str, ...],
     direction: str | None,
+    counted: str | None,
     premises: str,
     account: str,
     object_: str,
@@ -86,6 +92,7 @@ def list_messages(
         correlation_id=correlation,
         outcomes=tuple(map(Outcome, outcomes)),
         direction=Direction(direction) if direction else None,
+        counted=Counted(counted) if counted else None,
         since=since,
         until=until,
         premises=premises,

@@ -15,6 +15,7 @@ from cimcare.model.verbs import EVENT_VERBS
 
 __all__ = [
     "Content",
+    "Counted",
     "Direction",
     "Expiry",
     "Found",
@@ -42,6 +43,20 @@ class Direction(StrEnum):
 
     IN = "in"
     OUT = "out"
+
+
+class Counted(StrEnum):
+    """As what the ledger counts a message that came in (guarantee G7), by the names of its columns.
+
+    `received` are all of them, and each has one of the other ends; `waiting` has none yet. What a partner answered
+    within an exchange that we began is in the log and not among them.
+    """
+
+    RECEIVED = "received"
+    DELIVERED = "delivered"
+    REFUSED = "refused"
+    REPEATS = "repeats"
+    WAITING = "waiting"
 
 
 class Transport(StrEnum):
@@ -131,7 +146,8 @@ class LogSelection(msgspec.Struct, frozen=True, kw_only=True):
     """Which entries of the log are wanted. What is None or empty does not filter.
 
     `after` is the sequence of the last entry of the page before. `since` and `until` bound `received_at`, both
-    included. Entries come oldest first, or newest first with `newest_first`; then `after` means older than.
+    included. `counted` is of what came in alone, whatever `direction` says. Entries come oldest first, or newest first
+    with `newest_first`; then `after` means older than.
     """
 
     after: int | None = None
@@ -144,6 +160,7 @@ class LogSelection(msgspec.Struct, frozen=True, kw_only=True):
     correlation_id: str = ""
     outcomes: tuple[Outcome, ...] = ()
     direction: Direction | None = None
+    counted: Counted | None = None
     answer_to: int | None = None
     since: datetime | None = None
     until: datetime | None = None
@@ -159,10 +176,29 @@ def is_wanted(entry: LogEntry, selection: LogSelection) -> bool:
         and (not selection.correlation_id or entry.correlation_id == selection.correlation_id)
         and (not selection.outcomes or entry.outcome in selection.outcomes)
         and (selection.direction is None or entry.direction is selection.direction)
+        and (selection.counted is None or _is_counted(entry, selection.counted))
         and (selection.answer_to is None or entry.answer_to == selection.answer_to)
         and (selection.since is None or entry.received_at >= selection.since)
         and (selection.until is None or entry.received_at <= selection.until)
     )
+
+
+def _is_counted(entry: LogEntry, counted: Counted) -> bool:
+    if entry.direction is not Direction.IN or entry.status:  # a status has what came as an answer
+        return False
+    is_refused = entry.outcome in (Outcome.FAILED, Outcome.FAULT)
+    is_first = entry.repeat_of is None
+    match counted:
+        case Counted.RECEIVED:
+            return True
+        case Counted.REPEATS:
+            return not is_first
+        case Counted.WAITING:
+            return is_first and not entry.outcome
+        case Counted.REFUSED:
+            return is_first and is_refused
+        case Counted.DELIVERED:
+            return is_first and bool(entry.outcome) and not is_refused
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):

@@ -141,7 +141,7 @@ def groups_of(selection: LogSelection) -> list[Group]:
         (Subject.PARTNER, selection.partner),
         (Subject.NOUN, selection.noun),
         (Subject.VERB, selection.verb),
-        (Subject.DIRECTION, selection.direction),
+        (Subject.DIRECTION, Direction.IN if selection.counted else selection.direction),
     )
     groups = [frozenset({term_of(subject, value)}) for subject, value in wanted if value]
     if selection.outcomes and Outcome.NONE not in selection.outcomes:  # which has no term

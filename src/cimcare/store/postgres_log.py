@@ -22,7 +22,7 @@ from cimcare.store.instants import from_micros, to_micros
 from cimcare.store.pending import Pending
 from cimcare.store.postgres_session import Row, Session, Value, WritingSession, as_text
 from cimcare.store.sealing import Sealing
-from cimcare.store.searching import Stretch, search
+from cimcare.store.searching import COUNTED, Stretch, search
 
 __all__ = ["PostgresLog", "PostgresLogReader"]
 
@@ -240,6 +240,8 @@ class PostgresLogReader:
         if candidates is not None:
             values.append(list(candidates))
             conditions.append(f"sequence = ANY(${len(values)}::bigint[])")
+        if selection.counted is not None:
+            conditions.append(COUNTED[selection.counted])
         if selection.outcomes:
             values.append([one.value for one in selection.outcomes])
             conditions.append(f"outcome = ANY(${len(values)}::text[])")

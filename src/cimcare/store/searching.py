@@ -13,16 +13,27 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from cimcare.exchange.log import Found, Group, LogEntry, LogSelection
+from cimcare.exchange.log import Counted, Found, Group, LogEntry, LogSelection
 from cimcare.exchange.searching import LOOK, groups_of
 from cimcare.store.instants import from_micros, to_micros
 
-__all__ = ["SearchIndex", "Stretch", "search"]
+__all__ = ["COUNTED", "SearchIndex", "Stretch", "search"]
 
 _SLACK = 256
 """Messages around an instant that may stand in another order than that of their instants, since several were in work
 at a time."""
 
+
+_CAME = "direction = 'in' AND status = 0"  # a status has what came as an answer
+
+COUNTED = {
+    Counted.RECEIVED: _CAME,
+    Counted.DELIVERED: f"{_CAME} AND outcome NOT IN ('', 'FAILED', 'FAULT') AND repeat_of IS NULL",
+    Counted.REFUSED: f"{_CAME} AND outcome IN ('FAILED', 'FAULT') AND repeat_of IS NULL",
+    Counted.REPEATS: f"{_CAME} AND repeat_of IS NOT NULL",
+    Counted.WAITING: f"{_CAME} AND outcome = '' AND repeat_of IS NULL",
+}
+"""What the columns have to say of a message that the ledger counts so; the same in both languages of databases."""
 
 _FAR = 10
 """Terms of which only one message in so many has one are rare enough to go by (decision 122)."""
@@ -139,9 +150,8 @@ async def _by_terms(
     """Add what is found to `found`; the message to which was looked if there may be more behind it, else None."""
     wanted = [*groups, *groups_of(selection)]
     if len(wanted) == 1:
-        await _by_term(index, selection, wanted[0], stretch, found)
-        return None
-    if selection.direction is not None:
+        return await _by_term(index, selection, wanted[0], stretch, found)
+    if selection.direction is not None or selection.counted is not None:
         wanted.pop()  # one of two ways is never rare; each message is held against it anyway
     reaches: list[tuple[Sequence[int], Group]] = []
     for group in wanted:
@@ -166,15 +176,20 @@ def _how_far(stretch: Stretch, sequence: int) -> int:
 
 async def _by_term(
     index: SearchIndex, selection: LogSelection, group: Group, stretch: Stretch, found: list[LogEntry]
-) -> None:
-    """The same for one group, of which as many are asked for as are wanted."""
+) -> int | None:
+    """The same for one group, of which as many are asked for as are wanted, and more once some were others."""
+    looked = 0
     while not stretch.is_empty and len(found) <= selection.limit:
         wanted = selection.limit + 1 - len(found)
-        sequences = await index.having(group, stretch, wanted)
+        sequences = await index.having(group, stretch, max(wanted, looked))
         found += await index.among(sequences, msgspec.structs.replace(selection, limit=wanted), ())
-        if len(sequences) < wanted:
+        if len(sequences) < max(wanted, looked):
             break
+        looked += len(sequences)
         stretch = stretch.behind(sequences[-1])
+        if looked >= LOOK and len(found) <= selection.limit:
+            return sequences[-1]
+    return None
 
 
 async def _by_looking(

@@ -22,7 +22,7 @@ from cimcare.exchange.searching import outcome_term, terms_of
 from cimcare.store.instants import from_micros, to_micros
 from cimcare.store.pending import Pending
 from cimcare.store.sealing import Sealing
-from cimcare.store.searching import Stretch, search
+from cimcare.store.searching import COUNTED, Stretch, search
 from cimcare.store.sqlite_session import Session, Value, Values
 
 __all__ = ["SqliteLog", "SqliteLogReader"]
@@ -233,6 +233,8 @@ class SqliteLogReader:
         if selection.outcomes:
             conditions.append(f"outcome IN ({', '.join('?' * len(selection.outcomes))})")
             values += [one.value for one in selection.outcomes]
+        if selection.counted is not None:
+            conditions.append(COUNTED[selection.counted])
         if selection.answer_to is not None:
             conditions.append("answer_to = ?")
             values.append(selection.answer_to)

@@ -188,5 +188,5 @@ def test_the_pace_is_brought_up_to_date_and_the_drawing_stays(page: Page, storm:
     href = str(last.get_by_role("link", include_hidden=True).get_attribute("href"))
     page.mouse.click(*point(page, 0.999))
     page.wait_for_url("**/console/messages?**")
-    assert href.startswith("/console/messages?direction=in")
+    assert href.startswith("/console/messages?counted=received")
     expect(page.locator("#found")).to_contain_text("TroubleTickets")

@@ -71,4 +71,4 @@ async def test_the_storm_meter_has_the_course_of_its_minutes(held: HeldHub) -> N
     assert 'data-mark-name="yardstick"' in text
     values = re.findall(r'<data value="(\d+)">', text)
     assert [float(one) > 0 for one in values].count(True) == 1
-    assert re.search(r'<a href="/console/messages\?direction=in[^"]*until=[^"]*"><time', text)
+    assert re.search(r'<a href="/console/messages\?counted=received[^"]*until=[^"]*"><time', text)

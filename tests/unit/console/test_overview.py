@@ -12,6 +12,7 @@ import pytest
 from cimcare.codec.envelope import render_message
 from cimcare.console.overview.looking import Overview, look_over
 from cimcare.exchange.ledger import Account, Ends
+from cimcare.exchange.log import Outcome
 from cimcare.exchange.partners import Retry
 from cimcare.exchange.sending import Circuit
 from cimcare.hub.outgoing.halting import halt
@@ -22,6 +23,7 @@ from cimcare.samples import build_message
 from tests.support.channels import CHANNELS
 from tests.support.dead_letters import deliver, put, put_dead
 from tests.support.hub import call
+from tests.support.stored import an_entry
 from tests.unit.console.control import links_with_counts
 from tests.unit.hub.conftest import NOON, HeldHub
 
@@ -61,7 +63,11 @@ async def test_each_figure_of_the_flow_leads_to_what_it_counts(held: HeldHub) ->
         render_message(good).replace(b"Verb>create<", b"Verb>creat<"),
     )
     await call(*broken, headers={"content-type": "application/xml"})  # a verb that there is not
-    linked = rf'href="(/console/messages\?direction=in[^"]+source={source}[^"]*)">(\d+)</a>'
+    async with held.store.transaction() as transaction:  # what it answered to what it was sent is no message of its own
+        for outcome in (Outcome.OK, Outcome.FAULT):
+            answer = an_entry(partner=source, outcome=outcome, status=200, answer_to=1, received_at=held.now)
+            await transaction.log.append(answer, b"<answer/>")
+    linked = rf'href="(/console/messages\?counted=[^"]+source={source}[^"]*)">(\d+)</a>'
     for path in ("/console/", "/console/partners", f"/console/partners/{source}"):
         assert await links_with_counts(held, path, linked) == ["3", "2"], path
 

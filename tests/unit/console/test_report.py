@@ -76,9 +76,22 @@ async def test_figures_lead_to_what_they_count(held: HeldHub) -> None:
     await storm(held)
     linked = r'<(?:dd|td class="num")><a href="(/console/(?:messages|deliveries)\?[^"]+)">(\d+)</a>'
     counts = await links_with_counts(held, "/console/report", linked)
-    assert counts[:3] == ["6", "1", "1"]  # offered, refused, given up
+    assert counts[:4] == ["6", "5", "1", "1"]  # offered, answered, refused, given up
     assert len(counts) > 5, "and by partner"
     assert not re.findall(linked, render_document(await report_of(held)))
+
+
+async def test_the_longest_time_and_the_most_out_lead_to_what_they_tell_of(held: HeldHub) -> None:
+    """The one delivery that took so long, and the minute in which so many were out."""
+    numbers = [await put(held.store, f"after-{one}", created_at=NOON - timedelta(seconds=one)) for one in (20, 9, 5)]
+    for number in numbers:
+        await deliver(held.store, number)
+    await storm(held)
+    text = (await held.get("/console/report")).body.decode()
+    assert f'<a href="/console/deliveries/{numbers[0]}">20.123 s</a>' in text
+    ((address, count),) = re.findall(r'<dd><a href="(/console/history\?at=[^"]+)">(\d+)</a>', text)
+    assert count == "2"
+    assert (await held.get(address)).status == 200
 
 
 async def test_what_lies_outside_of_the_span_is_not_in_it(held: HeldHub) -> None:

@@ -11,7 +11,7 @@ from cimcare.codec.limits import Limits
 from cimcare.codec.outline import OutlineLine, as_json, outline
 from cimcare.console.messages.changes import Changes, find_changes
 from cimcare.errors import Finding, InputError
-from cimcare.exchange.log import Direction, LogEntry, LogSelection, MessageReader, Outcome, Transport
+from cimcare.exchange.log import Direction, LogEntry, LogSelection, MessageReader, Transport
 from cimcare.exchange.outbox import Delivery, DeliverySelection
 from cimcare.hub.rest.filters import read_message_filters
 from cimcare.hub.rest.inside import Inside
@@ -20,7 +20,6 @@ from cimcare.validation import judge
 __all__ = [
     "MOST_BESIDE",
     "MOST_LINES",
-    "REFUSED",
     "Form",
     "Line",
     "MessagePage",
@@ -35,11 +34,6 @@ _LIMITS = Limits(max_bytes=2**31, max_elements=2**31, max_attributes=2**31, max_
 """For what is kept already."""
 
 _ANSWERS = frozenset({"ResponseMessage", "FaultMessage"})
-
-REFUSED = "refused"
-"""In the place of an outcome: FAILED or FAULT, which is what the flow of a partner counts as refused."""
-
-_ANY_REFUSAL = (("outcome", Outcome.FAILED.value), ("outcome", Outcome.FAULT.value))
 
 MOST_BESIDE = 60
 """Lines of a reply that stand beside what it answers."""
@@ -119,16 +113,14 @@ async def list_messages(inside: Inside, given: Iterable[tuple[str, str]]) -> Mes
 
     Args:
         inside: The hub.
-        given: Parameters of the address, those of the REST interface; empty ones come from fields left empty. Here an
-            outcome may be `REFUSED` as well.
+        given: Parameters of the address, those of the REST interface; empty ones come from fields left empty.
 
     Raises:
         FilterError: A parameter is unknown or wrong.
         StoreError: The database cannot be read.
     """
     filled = [(name, value.strip()) for name, value in given if value.strip()]
-    asked = [one for pair in filled for one in (_ANY_REFUSAL if pair == ("outcome", REFUSED) else (pair,))]
-    wanted = read_message_filters([*asked, *((("order", "newest"),) if "order" not in dict(filled) else ())])
+    wanted = read_message_filters([*filled, *((("order", "newest"),) if "order" not in dict(filled) else ())])
     if "limit" not in dict(filled):
         wanted = msgspec.structs.replace(wanted, limit=_PER_PAGE)
     page = await inside.queries.list_messages(wanted)

@@ -6,12 +6,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from cimcare.console.frame import Area, Frame, Page
-from cimcare.console.messages.browsing import MOST_BESIDE, REFUSED, Form, find_message, list_messages
+from cimcare.console.messages.browsing import MOST_BESIDE, Form, find_message, list_messages
 from cimcare.console.messages.conversation import Conversation, find_conversation
 from cimcare.console.messages.drawing import STYLE, draw_mermaid, draw_svg
 from cimcare.console.rendering import SAFE
 from cimcare.errors import finding_of
-from cimcare.exchange.log import Outcome
+from cimcare.exchange.log import Counted, Outcome
 from cimcare.hub.rest.answering import number_of, style_source
 from cimcare.model.nouns import ENTRIES
 from cimcare.model.verbs import Verb
@@ -52,7 +52,8 @@ class _Messages:
             "page": page,
             "nouns": [entry.noun.value for entry in ENTRIES],
             "verbs": [verb.value for verb in Verb],
-            "outcomes": [*(outcome.value for outcome in Outcome if outcome), REFUSED],
+            "outcomes": [outcome.value for outcome in Outcome if outcome],
+            "counted": [one.value for one in Counted],
         }
         return self._frame.show(request, "messages/messages.html", values)
 

@@ -10,9 +10,8 @@ from urllib.parse import quote
 import msgspec
 
 from cimcare.console.curves import Curve, Ink, Shape, Step, Trace
-from cimcare.console.messages.browsing import REFUSED
 from cimcare.exchange.ledger import Account, Balance, hour_of
-from cimcare.exchange.log import LogEntry, LogSelection
+from cimcare.exchange.log import Counted, LogEntry, LogSelection
 from cimcare.hub.operation.alarms import Alarm, Severity
 from cimcare.hub.operation.balance import balances
 from cimcare.hub.operation.minutes import Pace, load_recent
@@ -75,12 +74,15 @@ class Flow(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def came(self) -> str:
         """Address of the messages that it sent; empty where it has no Source to find them by."""
-        return f"{came_between(self.since)}&source={quote(self.source, '')}" if self.source else ""
+        return self._came(Counted.RECEIVED)
 
     @property
     def came_refused(self) -> str:
         """Address of those that were refused; empty as `came`."""
-        return f"{self.came}&outcome={REFUSED}" if self.came else ""
+        return self._came(Counted.REFUSED)
+
+    def _came(self, counted: Counted) -> str:
+        return f"{came_between(self.since, counted=counted)}&source={quote(self.source, '')}" if self.source else ""
 
     @property
     def went(self) -> str:
@@ -124,10 +126,10 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
         return tuple((name, over, rate, came_between(self.at - over)) for name, over, rate in rates)
 
 
-def came_between(since: datetime, until: datetime | None = None) -> str:
-    """Address of the messages that came in from an instant on, and before another one."""
+def came_between(since: datetime, until: datetime | None = None, *, counted: Counted = Counted.RECEIVED) -> str:
+    """Address of what came in from an instant on, and before another one, and is counted so in the ledger."""
     last = f"&until={until - _TICK:%Y-%m-%dT%H:%M:%S.%fZ}" if until is not None else ""
-    return f"/console/messages?direction=in&since={since:%Y-%m-%dT%H:%M:%SZ}{last}"
+    return f"/console/messages?counted={counted}&since={since:%Y-%m-%dT%H:%M:%SZ}{last}"
 
 
 def curve_of_course(seen: Overview) -> Curve | None:

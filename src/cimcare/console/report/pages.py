@@ -10,12 +10,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from cimcare.console.frame import Frame, Page
-from cimcare.console.messages.browsing import REFUSED
 from cimcare.console.overview.looking import came_between, went_between
 from cimcare.console.rendering import SAFE
 from cimcare.console.report.document import curve_of, render_document
 from cimcare.errors import InputError, finding_of
 from cimcare.exchange.ledger import Account
+from cimcare.exchange.log import Counted
 from cimcare.hub.operation.aftermath import LONGEST, Report, Totals, load_report
 from cimcare.hub.operation.hours import within_reason
 from cimcare.hub.rest.filters import MESSAGE_FILTERS, read_table
@@ -97,6 +97,16 @@ def _read(given: Iterable[tuple[str, str]], now: datetime) -> tuple[datetime, da
     return since, until
 
 
+_COUNTED = {
+    "offered": Counted.RECEIVED,
+    "done": Counted.DELIVERED,
+    "refused": Counted.REFUSED,
+    "repeats": Counted.REPEATS,
+    "waiting": Counted.WAITING,
+}
+"""Columns of the report, of what came in, and what they are in the ledger."""
+
+
 class _Asked(msgspec.Struct, kw_only=True):
     since: datetime | None = None
     until: datetime | None = None
@@ -110,12 +120,14 @@ def _leads(report: Report, totals: Totals) -> dict[str, str]:
     """Where that lies which a column counts: of a partner, or of all together. Of the same whole hours."""
     partner = quote(totals.partner, "")
     if totals.account is Account.IN:
-        came = came_between(report.first_hour, report.last_hour)
         source = f"&source={partner}" if partner else ""
-        return {"offered": f"{came}{source}", "refused": f"{came}&outcome={REFUSED}{source}"}
+        return {
+            column: f"{came_between(report.first_hour, report.last_hour, counted=counted)}{source}"
+            for column, counted in _COUNTED.items()
+        }
     went = went_between(report.first_hour, report.last_hour)
     whose = f"&partner={partner}" if partner else ""
-    states = {"done": "delivered", "dead": "dead", "waiting": "waiting"}
+    states = {"done": "delivered", "refused": "discarded", "dead": "dead", "waiting": "waiting"}
     return {column: f"{went}&state={state}{whose}" for column, state in states.items()}
 
 

@@ -81,7 +81,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """All of it. Rates and counts of the ledger are of whole hours, from `first_hour` to before `last_hour`.
 
     `served` are customers of the network; indices are None without any. `incidents` are the largest, `count` all that
-    began, `open_count` those of them that have not ended. `peak` is the most customers that were out at a minute.
+    began, `open_count` those of them that have not ended. `peak` is the most customers that were out at a minute,
+    `peak_at` the first such minute; None where nobody was.
     `first_error` and `last_error` are those of the first and last estimate told. `bars` cover `width` each. `unsaid`
     is what the report does not know, and why.
     """
@@ -102,6 +103,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     count: int
     open_count: int
     peak: int | None
+    peak_at: datetime | None
     first_error: EstimateErrors
     last_error: EstimateErrors
     incidents: tuple[IncidentReview, ...]
@@ -169,9 +171,10 @@ async def load_report(
     within = [one for one in minutes if since <= one.at <= until]
     if not within:
         unsaid.append("alarms and customers out by the minute: no minute of the span is kept")
-    out = [one.customers for one in within if one.customers is not None]
+    out = [(one.customers, one.at) for one in within if one.customers is not None]
     if until == now and out:
-        out.append(sum(one.customers for one in await list_standings(records) if not one.is_within))
+        out.append((sum(one.customers for one in await list_standings(records) if not one.is_within), now))
+    peak, peak_at = max(out, key=lambda one: one[0], default=(None, None))
     largest = sorted(reviews, key=lambda one: (-one.customer_minutes, -one.customers, one.began_at))
     return Report(
         since=since,
@@ -189,7 +192,8 @@ async def load_report(
         planned=indices_of(span.planned, customers=served) if served else None,
         count=len(reviews),
         open_count=sum(one.state == "open" for one in reviews),
-        peak=max(out, default=None),
+        peak=peak,
+        peak_at=peak_at if peak else None,
         first_error=errors_of(one.first_error for one in reviews if not one.is_planned),
         last_error=errors_of(one.last_error for one in reviews if not one.is_planned),
         incidents=tuple(largest[:_SHOWN]),

@@ -6,7 +6,7 @@ does not grow. What retention has removed is not among them.
 
 import asyncio
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
 import msgspec
@@ -24,12 +24,16 @@ _BEFORE = timedelta.resolution
 
 
 class Spread(msgspec.Struct, frozen=True, kw_only=True):
-    """Seconds of `count` drawn rows: half took at most `middle`, all but one in twenty `most`, the longest `worst`."""
+    """Seconds of `count` drawn rows: half took at most `middle`, all but one in twenty `most`, the longest `worst`.
+
+    `slowest` is the number of the row that took the longest, of a message or a delivery.
+    """
 
     count: int
     middle: float
     most: float
     worst: float
+    slowest: int
 
 
 class PartnerSpread(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,16 +47,18 @@ class PartnerSpread(msgspec.Struct, frozen=True, kw_only=True):
     retried: float
 
 
-def spread_of(seconds: Iterable[float]) -> Spread | None:
-    """The spread of some times; None of none."""
-    found = sorted(seconds)
+def spread_of(seconds: Mapping[int, float]) -> Spread | None:
+    """The spread of the times that some rows took, by their numbers; None of none."""
+    found = sorted(seconds.values())
     if not found:
         return None
 
     def at(share: float) -> float:
         return found[min(math.ceil(share * len(found)), len(found)) - 1]
 
-    return Spread(count=len(found), middle=at(0.5), most=at(0.95), worst=found[-1])
+    return Spread(
+        count=len(found), middle=at(0.5), most=at(0.95), worst=found[-1], slowest=max(seconds, key=seconds.__getitem__)
+    )
 
 
 async def draw_answers(reader: Reader, since: datetime, until: datetime) -> tuple[Spread | None, int]:
@@ -74,7 +80,7 @@ async def draw_answers(reader: Reader, since: datetime, until: datetime) -> tupl
         answer = await reader.log.find_answer(request.sequence)
         if answer is not None:
             seconds[request.sequence] = max((answer.received_at - request.received_at).total_seconds(), 0.0)
-    later = [one for one in seconds.values() if one > 0]
+    later = {number: one for number, one in seconds.items() if one > 0}
     return spread_of(later), len(seconds) - len(later)
 
 
@@ -91,7 +97,7 @@ async def draw_deliveries(reader: Reader, since: datetime, until: datetime) -> t
                 found.setdefault(one.partner, {})[one.number] = (took, one.attempts > 1)
     spreads = []
     for partner, drawn in found.items():
-        spread = spread_of(took for took, _ in drawn.values())
+        spread = spread_of({number: took for number, (took, _) in drawn.items()})
         if spread is not None:
             retried = sum(is_retried for _, is_retried in drawn.values()) / len(drawn)
             spreads.append(PartnerSpread(partner=partner, spread=spread, retried=retried))

@@ -8,7 +8,7 @@ import msgspec
 
 from cimcare.errors import CimcareError, Finding, finding_of
 from cimcare.exchange.audit import Action
-from cimcare.exchange.log import Direction, Outcome
+from cimcare.exchange.log import Counted, Direction, Outcome
 from cimcare.exchange.outbox import DeliverySelection, DeliveryState
 from cimcare.exchange.searching import words_of
 from cimcare.exchange.subscriptions import Filter
@@ -265,6 +265,7 @@ MESSAGE_FILTERS: dict[str, Parameter] = {
     "correlation": _text("correlation_id", "Header/CorrelationID."),
     "outcome": _many(_choice("outcomes", [one for one in Outcome if one], Outcome, "What became of it.")),
     "direction": _choice("direction", Direction, Direction, "Which way it went, seen from the hub."),
+    "counted": _choice("counted", Counted, Counted, "As what the ledger counts it; of what came in alone."),
     "premises": _text("premises", "mRID or name of a service location or usage point in it; case does not count."),
     "account": _text("account", "mRID or name of a customer, account or agreement in it; case does not count."),
     "object": _text("object", "mRID or name of an object that it holds or refers to; case does not count."),
