@@ -134,3 +134,14 @@ def test_a_customer_goes_on(page: Page, town: HubProcess) -> None:
     expect(tickets).to_have_count(before + 1, timeout=_PATIENCE)
     page.goto(f"{town.address}/console/customers?q={home.account}")
     expect(page.locator("#listed")).to_have_attribute("data-goes-on", "10")
+
+
+def test_the_report_goes_on_and_its_files_with_it(page: Page, town: HubProcess) -> None:
+    """In the storm room it hangs on the wall; what is taken from it as a file is what is shown."""
+    page.goto(f"{town.address}/console/report")
+    offered = page.locator("#report dl.figures div", has_text="Offered").locator("dd")
+    file = page.locator("#files").get_by_role("link", name="PDF")
+    before, address = offered.inner_text(), str(file.get_attribute("href"))
+    send(town, 791, "reported")
+    expect(offered).not_to_have_text(before, timeout=_PATIENCE + 15_000)
+    expect(file).not_to_have_attribute("href", address)

@@ -59,6 +59,7 @@ class _Reports:
             "spans": spans,
             "query": query,
             "is_linked": True,
+            "is_live": "until" not in request.query_params,
             "leads": lambda totals: _leads(report, totals),
         }
         return self._frame.show(request, "report/report.html", values)
