@@ -46,6 +46,7 @@ from cimcare.systems.oms.kinds import INCIDENTS, OPEN
 from cimcare.systems.oms.restored import EvidenceKind, InterruptionRecord
 from cimcare.systems.oms.sayings import Saying, build_confirmation, build_dispatch, build_restoration
 from tests.support.hub import Response, call
+from tests.unit.console.control import links_with_counts
 from tests.unit.hub.conftest import NOON, HeldHub
 
 FORM = {"content-type": "application/x-www-form-urlencoded", "sec-fetch-site": "same-origin"}
@@ -146,6 +147,18 @@ async def test_the_board_counts_customers_and_what_is_not_known(held: HeldHub) -
     assert board.feeders == ("NL-11",)
 
 
+async def test_what_the_board_counts_is_what_it_leads_to(held: HeldHub) -> None:
+    """Whoever reads that nobody was sent to three wants to see which three."""
+    served = await fuse_out(held)
+    await tell(held, build_dispatch(served, crew="7", state=WorkStatusKind.onSite))
+    await report(held, 15, hazards=(IncidentHazard(type="wire down"),))
+    await report(held, 99)
+    counted = r'<b><a href="(/console/incidents\?[^"]+)">(\d+)</a>'
+    assert await links_with_counts(held, "/console/incidents", counted) == ["2", "1", "3"]  # unsent, hazard, no time
+    text = await page_of(held, "/console/incidents?hazards=yes")
+    assert '<a href="/console/incidents">3</a> open incidents in all' in text
+
+
 async def test_an_incident_that_is_over_is_among_those_that_ended(held: HeldHub) -> None:
     """What was just closed must not be gone."""
     incident = await fuse_out(held)
@@ -166,6 +179,8 @@ async def test_an_incident_that_is_over_is_among_those_that_ended(held: HeldHub)
         ("feeder=NL-11", True),
         ("feeder=NL-12", False),
         ("hazards=yes", False),
+        ("state=no+time", True),
+        ("state=life+support", True),
         ("state=nothing+of+the+kind", True),
     ],
 )

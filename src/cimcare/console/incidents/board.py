@@ -131,6 +131,11 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
         return self.progress is Progress.NOBODY and not self.is_planned
 
     @property
+    def is_untold(self) -> bool:
+        """Whether nobody can tell a caller when supply will be back."""
+        return self.estimate.at is None and not self.is_planned
+
+    @property
     def is_partly_back(self) -> bool:
         """Whether some of its customers have supply again."""
         return self.restored > 0
@@ -318,7 +323,6 @@ def _progress(state: str, crews: Iterable[Crew]) -> Progress:
 def total(rows: Iterable[Row]) -> Totals:
     """The numbers of these rows."""
     every = tuple(rows)
-    unplanned = [row for row in every if not row.is_planned]
     devices = {row.device for row in every if row.device is not None}
     counted = [row for row in every if devices.isdisjoint(row.above)]  # who is below another outage counts there
     waiting = [row for row in every if row.is_waiting]
@@ -330,7 +334,7 @@ def total(rows: Iterable[Row]) -> Totals:
         incidents=len(every),
         waiting=len(waiting),
         waiting_customers=sum(row.out for row in waiting),
-        untold=sum(1 for row in unplanned if row.estimate.at is None),
+        untold=sum(1 for row in every if row.is_untold),
         hazards=sum(1 for row in every if row.hazards),
         oldest=min(unassessed, key=lambda row: (row.since, row.mrid), default=None),
     )
@@ -352,6 +356,10 @@ def _matches(row: Row, wanted: Filters) -> bool:
         return row.is_partly_back
     if wanted.state == "planned":
         return row.is_planned
+    if wanted.state == "life support":
+        return row.critical > 0
+    if wanted.state == "no time":
+        return row.is_untold
     if wanted.state == Progress.NOBODY:
         return row.is_waiting
     return wanted.state in (row.certainty, row.progress)

@@ -44,6 +44,8 @@ _STATES = (
     Progress.ON_SITE.value,
     "partly back",
     "planned",
+    "life support",
+    "no time",
     *(one.value for one in Certainty),
 )
 
