@@ -151,8 +151,8 @@ async def test_what_the_board_counts_is_what_it_leads_to(held: HeldHub) -> None:
     """Whoever reads that nobody was sent to three wants to see which three."""
     served = await fuse_out(held)
     await tell(held, build_dispatch(served, crew="7", state=WorkStatusKind.onSite))
-    await report(held, 15, hazards=(IncidentHazard(type="wire down"),))
-    await report(held, 99)
+    await report(held, 15)
+    await report(held, 190, hazards=(IncidentHazard(type="wireDown"),))
     counted = r'<b><a href="(/console/incidents\?[^"]+)">(\d+)</a>'
     assert await links_with_counts(held, "/console/incidents", counted) == ["2", "1", "3"]  # unsent, hazard, no time
     text = await page_of(held, "/console/incidents?hazards=yes")
