@@ -305,3 +305,52 @@ async def _one_step(records: Records, draw: random.Random, answers: list[object]
             limit=draw.choice((1, 3, 100)),
         )
         answers.append(await records.select(collection, wanted))
+
+
+async def test_where_there_is_nothing_nothing_is_looked_for(store: SqliteStore, statements: list[str]) -> None:
+    """A ticket is held against words, pins and restorations of which there hardly ever are any."""
+
+    async def look() -> int:
+        statements.clear()
+        async with store.transaction() as transaction:
+            records = transaction.records
+            assert await records.find(THINGS, MRID("one")) is None
+            assert await records.find_by_key(THINGS, Key("name", "one")) == ()
+            assert await records.select(THINGS, Selection(states=("open",))) == ()
+        return len(statements)
+
+    assert await look() == 1, "one statement asks whether there is any"
+    assert await look() == 0
+
+
+async def test_the_first_of_a_collection_is_found_at_once(store: SqliteStore) -> None:
+    """By the message that saves it, by the next one, and not any more when it was undone."""
+    with pytest.raises(_UndoneError):
+        async with store.transaction() as transaction:
+            assert await transaction.records.select(THINGS, Selection()) == ()
+            await transaction.records.save(THINGS, a_thing("one", Key("name", "one")))
+            assert len(await transaction.records.select(THINGS, Selection())) == 1
+            raise _UndoneError
+    async with store.transaction() as transaction:
+        assert await transaction.records.find(THINGS, MRID("one")) is None
+        await transaction.records.save(THINGS, a_thing("two", Key("name", "two")))
+        assert len(await transaction.records.find_by_key(THINGS, Key("name", "two"))) == 1
+    async with store.transaction() as transaction:
+        assert [one.mrid for one in await transaction.records.select(THINGS, Selection())] == ["two"]
+        await transaction.records.drop(THINGS, MRID("two"))
+    async with store.transaction() as transaction:
+        assert await transaction.records.select(THINGS, Selection()) == ()
+
+
+async def test_what_another_process_saves_first_is_found(store: SqliteStore, tmp_path: Path) -> None:
+    """That there was nothing is known for as long as nobody else has written objects."""
+    other = SqliteStore.open(tmp_path / "hub.db")
+    async with store.transaction() as transaction:
+        assert await transaction.records.find(THINGS, MRID("one")) is None
+        assert await transaction.records.select(OTHERS, Selection()) == ()
+    async with other.transaction() as transaction:
+        await transaction.records.save(THINGS, a_thing("one"))
+    async with store.transaction() as transaction:
+        assert await transaction.records.find(THINGS, MRID("one")) is not None
+        assert await transaction.records.select(OTHERS, Selection()) == ()
+    await other.close()
