@@ -14,10 +14,10 @@ from contextlib import suppress
 
 __all__ = ["AT_LATEST_PAGES", "Checkpoints"]
 
-AT_LATEST_PAGES = 16384
-"""Of a log that is longer than this the one who commits moves it himself, as SQLite does: 256 MiB."""
+AT_LATEST_PAGES = 8192
+"""Of a log that is longer than this the one who commits moves it himself, as SQLite does: 128 MiB."""
 
-_ROWS = 10_000
+_ROWS = 2_000
 """So many rows written are worth a round of the thread. A ticket that three partners are told of writes about 60."""
 
 _LITTLE_PAGES = 128
