@@ -30,9 +30,9 @@ from cimcare.hub.acts.customer_views import (
     view_notice,
 )
 from cimcare.hub.acts.directory import LoadedDirectory, load_directory
+from cimcare.hub.new_identifiers import fresh_id
 from cimcare.hub.rest.customer_pages import find_customer
 from cimcare.model.enumerations import NotificationTriggerKind, TroubleReportingKind
-from cimcare.model.new_identifiers import fresh_id
 from cimcare.systems.cis.callbacks import CALL_BACKS, CallBackAnswer
 from cimcare.systems.cis.contacts import PREFERENCE_KINDS
 from cimcare.systems.cis.notices import NOTICES, QUEUE

@@ -16,11 +16,11 @@ from cimcare.cli.told import Shown, load_shown, print_deliveries, print_shown
 from cimcare.errors import finding_of
 from cimcare.exchange.outbox import DeliverySelection, DeliveryState
 from cimcare.exchange.store import Reader, Store
+from cimcare.hub.new_identifiers import fresh_id
 from cimcare.hub.outgoing.abandoning import Abandonable, abandon, count_abandonable
 from cimcare.hub.outgoing.destinations import Destination, is_destination, list_destinations, needs_partner
 from cimcare.hub.outgoing.halting import Halt, find_halt, halt, release
 from cimcare.hub.rest.operator_views import view_destination
-from cimcare.model.new_identifiers import fresh_id
 
 __all__ = ["deliveries"]
 

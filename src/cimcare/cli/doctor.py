@@ -22,10 +22,10 @@ from cimcare.errors import CimcareError
 from cimcare.exchange.drills import build_drill, new_drill_id
 from cimcare.exchange.partners import Drill, Partner
 from cimcare.hub.app import TYPED_SERVICES
+from cimcare.hub.new_identifiers import fresh_id
 from cimcare.hub.operation.beside import examine_beside
 from cimcare.hub.operation.readiness import Check, CheckName, Sheet, State
 from cimcare.model.envelope import Result
-from cimcare.model.new_identifiers import fresh_id
 from cimcare.model.nouns import Noun
 
 __all__ = ["doctor"]

@@ -12,9 +12,9 @@ from cimcare.exchange.ports import Key, Selection, Stored
 from cimcare.exchange.store import Reader, Store
 from cimcare.hub.acts.rules import put_grouping
 from cimcare.hub.config.rules_text import written_grouping
+from cimcare.hub.new_identifiers import fresh_id
 from cimcare.model.identity import MRID
 from cimcare.model.incident import Incident
-from cimcare.model.new_identifiers import fresh_id
 from cimcare.systems.identity import labels_of
 from cimcare.systems.oms.decisions import DecisionRecord, decisions_of
 from cimcare.systems.oms.judgement import DEFAULT_RULES, GroupingRules

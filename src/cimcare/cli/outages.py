@@ -23,11 +23,11 @@ from cimcare.codec.envelope import render_message
 from cimcare.exchange.ports import Selection, Stored
 from cimcare.exchange.store import Reader, Store
 from cimcare.hub.acts.estimate_rules import alter_estimate_rules
+from cimcare.hub.new_identifiers import fresh_id
 from cimcare.model.enumerations import WorkStatusKind
 from cimcare.model.envelope import Header, RequestMessage, Result, User
 from cimcare.model.identity import MRID, MessageID
 from cimcare.model.incident import Incident
-from cimcare.model.new_identifiers import fresh_id
 from cimcare.model.nouns import Noun
 from cimcare.rules.lifecycle import IncidentState
 from cimcare.systems.identity import labels_of

@@ -16,8 +16,8 @@ from cimcare.exchange.store import Reader, Store
 from cimcare.hub.acts.acting import Acting
 from cimcare.hub.config.configuration import in_force
 from cimcare.hub.intake.setup import setup_of
+from cimcare.hub.new_identifiers import fresh_id
 from cimcare.model.envelope import Result
-from cimcare.model.new_identifiers import fresh_id
 from cimcare.model.nouns import Role
 from cimcare.systems.cis.point_of_sale import (
     CloseShift,

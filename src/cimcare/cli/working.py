@@ -15,9 +15,9 @@ from cimcare.cli.place import Place, act, ask, place_options
 from cimcare.errors import InputError
 from cimcare.exchange.store import Reader, Store
 from cimcare.hub.acts.crews import put_crews
+from cimcare.hub.new_identifiers import fresh_id
 from cimcare.model.enumerations import WorkStatusKind
 from cimcare.model.identity import MRID
-from cimcare.model.new_identifiers import fresh_id
 from cimcare.systems.wms.board import OPEN_STATES, Board, CrewView, OrderView, list_orders, load_board, view_crew
 from cimcare.systems.wms.crewing import CrewEntry, read_crews
 from cimcare.systems.wms.crews import load_crews, name_of_crew

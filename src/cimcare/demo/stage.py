@@ -23,7 +23,6 @@ from cimcare.model.envelope import (
 )
 from cimcare.model.identity import MRID, CorrelationID, MessageID
 from cimcare.model.incident import Incidents
-from cimcare.model.new_identifiers import fresh_id
 from cimcare.model.nouns import NOUNS, Noun, PayloadRoot, Query
 from cimcare.model.verbs import EVENT_VERBS, Verb
 
@@ -67,7 +66,7 @@ class Stage:
 
     def new_id(self) -> MRID:
         """A new identity."""
-        return MRID(fresh_id())
+        return MRID(str(uuid.uuid4()))
 
     def now(self) -> datetime:
         """The time of the stage."""
@@ -177,8 +176,8 @@ class Stage:
             context=self._context,
             timestamp=self.now(),
             source=sender,
-            message_id=MessageID(fresh_id()),
-            correlation_id=None if verb in EVENT_VERBS else CorrelationID(fresh_id()),
+            message_id=MessageID(str(uuid.uuid4())),
+            correlation_id=None if verb in EVENT_VERBS else CorrelationID(str(uuid.uuid4())),
         )
         content = Payload(content=(payload,)) if payload is not None else None
         if verb in EVENT_VERBS:

@@ -34,6 +34,7 @@ from cimcare.hub.intake.setup import setup_of
 from cimcare.hub.intake.suspects import StoredSuspects
 from cimcare.hub.intake.telling import Written
 from cimcare.hub.metrics import Metrics
+from cimcare.hub.new_identifiers import fresh_id
 from cimcare.hub.operation.circuit_states import SharedCircuits
 from cimcare.hub.operation.doctor import Doctor, metrics_of
 from cimcare.hub.operation.readiness_facts import Gatherer
@@ -56,7 +57,6 @@ from cimcare.hub.rest.queries import Queries
 from cimcare.hub.rest.readiness_pages import ReadinessPages
 from cimcare.hub.rest.streaming import Streams
 from cimcare.hub.rest.viewing import Viewing
-from cimcare.model.new_identifiers import fresh_id
 from cimcare.model.nouns import Role
 from cimcare.schema import Catalog
 from cimcare.schema.documents import render_schema, render_wsdl

@@ -9,11 +9,11 @@ from cimcare.exchange.sending import Sender
 from cimcare.exchange.store import Store
 from cimcare.hub.config.configuration import in_force
 from cimcare.hub.config.settings import Settings
+from cimcare.hub.new_identifiers import fresh_id
 from cimcare.hub.operation.doctor import Doctor
 from cimcare.hub.operation.readiness import Check, CheckName, Sheet, State
 from cimcare.hub.operation.readiness_facts import Gatherer
 from cimcare.hub.outgoing.drilling import Driller
-from cimcare.model.new_identifiers import fresh_id
 from cimcare.model.nouns import Role
 from cimcare.schema import Catalog
 from cimcare.schema.catalog import SchemaFileError

@@ -5,7 +5,7 @@ import uuid
 
 import pytest
 
-from cimcare.model.new_identifiers import fresh_id
+from cimcare.hub.new_identifiers import fresh_id
 
 
 def test_a_new_identifier_is_a_uuid_of_version_7() -> None:
