@@ -394,6 +394,7 @@ class SqliteStore:
             if self._waiters:
                 self._on_commit(len(self._waiters))
             self._settle(None)
+            self._checkpoints.note_commit()
 
     def _commit(self) -> None:
         """Commit; what cannot be committed is undone."""
@@ -401,7 +402,6 @@ class SqliteStore:
             self._written.write()
             self._writer.execute("COMMIT")
             self._written.note_end()
-            self._checkpoints.note_commit()
         except (sqlite3.Error, StoreError) as error:
             if self._writer.in_transaction:
                 self._writer.rollback()

@@ -79,7 +79,9 @@ def connect_mover(path: Path) -> sqlite3.Connection:
         DatabaseError: No such file, or no database.
     """
     try:
-        return _connect(path, "rw", 0.0, is_for_a_thread=True)
+        connection = _connect(path, "rw", 0.0, is_for_a_thread=True)
+        connection.execute("PRAGMA synchronous = FULL")  # the file is on disk before the log begins anew
+        return connection
     except sqlite3.Error as error:
         raise _unusable(path, str(error)) from error
 

@@ -233,7 +233,7 @@ def _integer(field: str, least: int, most: int, text: str) -> Parameter:
 
 
 def _choice(field: str, literals: Iterable[str], read: Callable[[str], object], text: str) -> Parameter:
-    return Parameter(field=field, read=read, schema={"type": "string", "enum": list(literals)}, text=text)
+    return Parameter(field=field, read=read, schema={"type": "string", "enum": list(map(str, literals))}, text=text)
 
 
 def _many(parameter: Parameter) -> Parameter:

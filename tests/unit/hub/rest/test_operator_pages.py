@@ -212,3 +212,13 @@ async def test_filters_that_are_not_served_are_refused(filled: HeldHub, path: st
 async def test_nothing_is_done_over_rest(filled: HeldHub, path: str, method: str) -> None:
     """Nobody is authenticated yet, so nobody may halt, send again or discard."""
     assert (await filled.get(f"/api/v1/{path}", method)).status == 405
+
+
+@pytest.mark.parametrize("name", ["counted", "direction", "outcome"])
+async def test_a_wrong_word_is_answered_with_those_that_would_pass(held: HeldHub, name: str) -> None:
+    """As they are written in an address, and not as the hub holds them."""
+    response = await held.get(f"/api/v1/messages?{name}=nonsense")
+    assert response.status == 400
+    accepted = json.loads(response.body)["finding"]["accepted"]
+    assert "enum [" in accepted
+    assert "<" not in accepted
