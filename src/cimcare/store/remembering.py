@@ -8,7 +8,7 @@ in fewer statements, each for many rows.
 Undoing goes back step by step, so that what a message that failed has saved is as if it had never been.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar, cast
 
 import msgspec
@@ -55,8 +55,8 @@ class RowsOfRecords(Protocol[RowT]):
         """The row of an object."""
         ...
 
-    async def is_empty(self, collection: str) -> bool:
-        """Whether the database has no object of the collection."""
+    async def is_empty(self, collection: str, sort: str = "") -> bool:
+        """Whether the database has no object of the collection, or with a sort, none with a key of it."""
         ...
 
     async def rows_by_key(self, collection: str, key: Key) -> Sequence[RowT]:
@@ -116,7 +116,16 @@ class _Step(NamedTuple):
     order: int | None
 
 
+class _Placed(NamedTuple):
+    """An object in its place among those that were created in one instant: number of its row, and order behind it."""
+
+    number: int
+    order: int
+    stored: Stored[Any]
+
+
 _NO_KEYS: frozenset[Key] = frozenset()
+_ALL = 2**63 - 1
 _NOTHING = _Known(None, 0, _NO_KEYS)
 
 
@@ -127,12 +136,11 @@ class RememberingRecords(Generic[RowT]):
         self._rows = rows
         self._known: dict[_Name, _Known] = {}
         self._unwritten: dict[str, dict[MRID, int]] = {}
-        self._unwritten_keys: dict[str, set[Key]] = {}  # all that they have or had, and perhaps more
-        self._unseen: dict[str, set[MRID]] = {}  # saved without having been read
+        self._unwritten_keys: dict[str, set[Key]] = {}  # all that they have, and perhaps more
         self._count = 0
         self._order = 0
         self._encoded: dict[_Name, Encoded] = {}
-        self._empty: dict[str, bool] = {}  # by collection; False also where there were some and are none any more
+        self._empty: dict[tuple[str, str], bool] = {}  # of the database, by collection and sort of key; "" for any
         self._steps: list[_Step] = []
         self.has_written = False
         """Whether the database was given anything, or removed it, since `note_end`; also if that was undone since."""
@@ -153,18 +161,28 @@ class RememberingRecords(Generic[RowT]):
 
     async def find_by_key(self, collection: Collection[BodyT], key: Key) -> tuple[Stored[BodyT], ...]:
         """All objects with this key, oldest first."""
-        if await self._is_empty(collection.name):
-            return ()
-        await self._write_what_matches(collection.name, Selection(keys=((key,),)))
-        return tuple(self._learn(collection, row) for row in await self._rows.rows_by_key(collection.name, key))
+        name = collection.name
+        rows = () if await self._is_empty(name, key.sort) else await self._rows.rows_by_key(name, key)
+        if name not in self._unwritten:
+            return tuple(self._learn(collection, row) for row in rows)
+        return await self._joined(collection, rows, Selection(keys=((key,),), limit=_ALL))
 
     async def select(self, collection: Collection[BodyT], selection: Selection) -> tuple[Stored[BodyT], ...]:
         """The objects that match."""
-        if await self._is_empty(collection.name):
-            return ()
-        await self._write_what_matches(collection.name, selection)
-        rows = await self._rows.select_rows(collection.name, selection)
-        return tuple(self._learn(collection, row) for row in rows)
+        name = collection.name
+        if selection.mrids and not selection.keys and selection.after is None:
+            return await self._select_named(collection, selection)
+        is_bounded = bool(selection.keys or selection.mrids) and selection.after is None
+        if not is_bounded:
+            await self._write_all(name)
+        rows = () if await self._has_none(name, selection) else await self._rows.select_rows(name, selection)
+        if name not in self._unwritten:
+            return tuple(self._learn(collection, row) for row in rows)
+        if len(rows) >= selection.limit and any(self._is_unwritten(name, row) for row in rows):
+            await self._write_all(name)  # there may be more rows in place of those that no longer hold
+            rows = await self._rows.select_rows(name, selection)
+            return tuple(self._learn(collection, row) for row in rows)
+        return await self._joined(collection, rows, selection)
 
     async def save(self, collection: Collection[BodyT], stored: Stored[BodyT]) -> None:
         """Insert the object, or replace the one with its mRID."""
@@ -172,15 +190,10 @@ class RememberingRecords(Generic[RowT]):
         name = (collection.name, stored.mrid)
         known = self._known.get(name)
         self._note(name, known)
-        self._empty[collection.name] = False
         self._known[name] = _Known(stored, None, _NO_KEYS) if known is None else _Known(stored, known.id, known.had)
         self._encoded.pop(name, None)
         if stored.keys:
             self._unwritten_keys.setdefault(collection.name, set()).update(stored.keys)
-        if known is None:
-            self._unseen.setdefault(collection.name, set()).add(stored.mrid)
-        elif known.had:
-            self._unwritten_keys.setdefault(collection.name, set()).update(known.had)
         waiting = self._unwritten.setdefault(collection.name, {})
         if stored.mrid not in waiting:
             self._order += 1
@@ -200,12 +213,16 @@ class RememberingRecords(Generic[RowT]):
         name = (collection.name, mrid)
         if self._known.get(name) == _NOTHING:
             return
+        is_stored = True
         if mrid in self._unwritten.get(collection.name, ()):
-            await self._write_some(collection.name, lambda one, _: one == mrid)
-        await self._rows.remove(collection.name, mrid)
-        self.has_written = True
+            await self._look_up([name])
+            is_stored = bool(self._known[name].id)
         self._note(name, self._known.get(name))
         self._known[name] = _NOTHING
+        self._need_not_write(name)
+        if is_stored:
+            await self._rows.remove(collection.name, mrid)
+            self.has_written = True
 
     # -------------------------------------------------------------------------------------------- transactions
 
@@ -235,20 +252,15 @@ class RememberingRecords(Generic[RowT]):
                 self._known.pop(name, None)
             else:
                 self._known[name] = known
-            waiting = self._unwritten.setdefault(name[0], {})
-            self._count += (order is not None) - (name[1] in waiting)
             if order is None:
-                waiting.pop(name[1], None)
+                self._need_not_write(name)
             else:
+                assert known is not None
+                assert known.stored is not None
+                waiting = self._unwritten.setdefault(name[0], {})
+                self._count += name[1] not in waiting
                 waiting[name[1]] = order
-                self._wait_again(name, known)
-
-    def _wait_again(self, name: _Name, known: _Known | None) -> None:
-        assert known is not None
-        assert known.stored is not None
-        self._unwritten_keys.setdefault(name[0], set()).update(known.stored.keys | known.had)
-        if known.id is None:
-            self._unseen.setdefault(name[0], set()).add(name[1])
+                self._unwritten_keys.setdefault(name[0], set()).update(known.stored.keys)
 
     def note_end(self) -> None:
         """A transaction of the database was committed. What is remembered holds in the next one too."""
@@ -261,7 +273,6 @@ class RememberingRecords(Generic[RowT]):
         self._empty.clear()
         self._unwritten.clear()
         self._unwritten_keys.clear()
-        self._unseen.clear()
         self._encoded.clear()
         self._steps.clear()
         self._count = 0
@@ -279,46 +290,10 @@ class RememberingRecords(Generic[RowT]):
 
     # ------------------------------------------------------------------------------------------------- writing
 
-    async def _write_what_matches(self, collection: str, selection: Selection) -> None:
-        """Give the database what a look-up in it could find, or find no more."""
-        waiting = self._unwritten.get(collection)
-        if not waiting:
-            return
-        if unseen := self._unseen.get(collection):
-            await self._look_up([(collection, mrid) for mrid in unseen if mrid in waiting])
-        if selection.keys and not selection.mrids and selection.after is None:
-            keys_of_all = self._unwritten_keys.get(collection, _NO_KEYS)
-            if any(keys_of_all.isdisjoint(group) for group in selection.keys):
-                return  # as most look-ups are: for what nobody has just saved
-        mrids = {*selection.mrids, *([selection.after] if selection.after is not None else ())}
-        groups = selection.keys
-
-        def matches(mrid: MRID, known: _Known) -> bool:
-            if mrid in mrids:
-                return True
-            if groups:
-                assert known.stored is not None
-                keys, had = known.stored.keys, known.had
-                return all(any(key in keys or key in had for key in group) for group in groups)
-            return not selection.mrids
-
-        await self._write_some(collection, matches)
-
-    async def _write_some(self, collection: str, matches: Callable[[MRID, _Known], bool]) -> None:
-        """Write what matches, and with a new object all that are new in its collection and came before it.
-
-        For the numbers of rows say in which order objects of one instant were created.
-        """
-        waiting = self._unwritten[collection]
-        wanted = {mrid for mrid in waiting if matches(mrid, self._known[collection, mrid])}
-        if not wanted:
-            return
-        last_new = max((waiting[mrid] for mrid in wanted if not self._known[collection, mrid].id), default=-1)
-        await self._write_names(
-            (order, (collection, mrid))
-            for mrid, order in waiting.items()
-            if mrid in wanted or (order <= last_new and not self._known[collection, mrid].id)
-        )
+    async def _write_all(self, collection: str) -> None:
+        """Give the database all that it does not have yet of a collection."""
+        if waiting := self._unwritten.get(collection):
+            await self._write_names((order, (collection, mrid)) for mrid, order in waiting.items())
 
     async def _write_names(self, waiting: Iterable[tuple[int, _Name]]) -> None:
         names = [name for _, name in sorted(waiting)]
@@ -334,33 +309,111 @@ class RememberingRecords(Generic[RowT]):
         for name, one, number in zip(names, objects, numbers, strict=True):
             self._note(name, self._known[name])
             self._known[name] = _Known(one.stored, number, one.stored.keys)
-            del self._unwritten[name[0]][name[1]]
-            if not self._unwritten[name[0]]:
+            self._need_not_write(name)
+            self._empty[name[0], ""] = False
+            if one.had != one.stored.keys:
+                self._empty.update(((name[0], key.sort), False) for key in one.stored.keys)
+
+    def _need_not_write(self, name: _Name) -> None:
+        """The database has the object, or is not to have it any more."""
+        waiting = self._unwritten.get(name[0], {})
+        if waiting.pop(name[1], None) is not None:
+            self._count -= 1
+            if not waiting:
+                del self._unwritten[name[0]]
                 self._unwritten_keys.pop(name[0], None)
-        self._count -= len(names)
 
     async def _look_up(self, names: Sequence[_Name]) -> None:
         """Learn the rows of objects that were saved without having been read."""
         unseen = [name for name in names if self._known[name].id is None]
         if unseen:
             for name, found in zip(unseen, await self._rows.find_ids(unseen), strict=True):
-                number, had = found or (0, _NO_KEYS)
-                self._known[name] = _Known(self._known[name].stored, number, had)
-                self._unwritten_keys.setdefault(name[0], set()).update(had)
-        for collection, mrid in names:
-            if collection in self._unseen:
-                self._unseen[collection].discard(mrid)
+                self._known[name] = _Known(self._known[name].stored, *(found or (0, _NO_KEYS)))
 
     def _note(self, name: _Name, known: _Known | None) -> None:
         self._steps.append(_Step(name, known, self._unwritten.get(name[0], {}).get(name[1])))
 
     # ------------------------------------------------------------------------------------------------- reading
 
-    async def _is_empty(self, collection: str) -> bool:
-        """Whether there is nothing to look for. Most of what a message is held against is hardly ever there."""
-        is_empty = self._empty.get(collection)
+    async def _select_named(self, collection: Collection[BodyT], selection: Selection) -> tuple[Stored[BodyT], ...]:
+        """Of objects that are named those that match; only what is not known of them is looked for."""
+        name = collection.name
+        known = {mrid: self._known.get((name, mrid)) for mrid in selection.mrids}
+        found = await self._placed(name, [mrid for mrid, one in known.items() if one is not None and one.stored])
+        unknown = tuple(mrid for mrid, one in known.items() if one is None)
+        if unknown:
+            rows: Sequence[RowT] = ()
+            if not await self._is_empty(name):
+                rows = await self._rows.select_rows(name, Selection(mrids=unknown, limit=len(unknown)))
+            missing = set(unknown)
+            for row in rows:
+                number, mrid = self._rows.identity_of(row)
+                missing.discard(mrid)
+                found.append(_Placed(number, 0, self._learn(collection, row)))
+            for mrid in missing:
+                self._remember((name, mrid), _NOTHING)
+        return _in_order((one for one in found if _is_wanted(one.stored, selection)), selection)
+
+    async def _joined(
+        self, collection: Collection[BodyT], rows: Sequence[RowT], selection: Selection
+    ) -> tuple[Stored[BodyT], ...]:
+        """What the database has, with what it does not have yet in place of what no longer holds."""
+        name = collection.name
+        waiting = self._unwritten[name]
+        found: list[_Placed] = []
+        for row in rows:
+            number, mrid = self._rows.identity_of(row)
+            if mrid not in waiting:
+                found.append(_Placed(number, 0, self._learn(collection, row)))
+        is_all = len(found) == len(rows)
+        matching: list[MRID] = []
+        keys = self._unwritten_keys.get(name, _NO_KEYS)
+        if not any(keys.isdisjoint(group) for group in selection.keys):  # as is most often so: nobody has just saved it
+            for mrid in waiting:
+                stored = self._known[name, mrid].stored
+                if stored is not None and _is_wanted(stored, selection):
+                    matching.append(mrid)
+        if not matching:
+            if is_all:
+                return tuple(cast("Stored[BodyT]", one.stored) for one in found)
+        else:
+            found += await self._placed(name, matching)
+        return _in_order(found, selection)
+
+    async def _placed(self, collection: str, mrids: Sequence[MRID]) -> list["_Placed"]:
+        """Objects that are known, with what their order among those of one instant goes by."""
+        await self._look_up([(collection, mrid) for mrid in mrids])
+        waiting = self._unwritten.get(collection, {})
+        placed = []
+        for mrid in mrids:
+            known = self._known[collection, mrid]
+            assert known.stored is not None
+            placed.append(_Placed(known.id or _ALL, waiting.get(mrid, 0) if not known.id else 0, known.stored))
+        return placed
+
+    def _is_unwritten(self, collection: str, row: RowT) -> bool:
+        return self._rows.identity_of(row)[1] in self._unwritten.get(collection, ())
+
+    async def _has_none(self, collection: str, selection: Selection) -> bool:
+        """Whether the database has nothing that could match, since it has no keys of a sort that is asked for."""
+        if not selection.keys:
+            return await self._is_empty(collection)
+        for group in selection.keys:
+            for sort in {key.sort for key in group}:
+                if not await self._is_empty(collection, sort):
+                    break
+            else:
+                return True
+        return False
+
+    async def _is_empty(self, collection: str, sort: str = "") -> bool:
+        """Whether the database has nothing to look for: no object, or none with a key of a sort.
+
+        Most of what a message is held against is hardly ever there.
+        """
+        is_empty = self._empty.get((collection, "")) or self._empty.get((collection, sort))
         if is_empty is None:
-            is_empty = self._empty[collection] = await self._rows.is_empty(collection)
+            is_empty = self._empty[collection, sort] = await self._rows.is_empty(collection, sort)
         return is_empty
 
     def _learn(self, collection: Collection[BodyT], row: RowT) -> Stored[BodyT]:
@@ -379,3 +432,24 @@ class RememberingRecords(Generic[RowT]):
             waiting = {(of, mrid) for of, some in self._unwritten.items() for mrid in some}
             self._known = {one: kept for one, kept in self._known.items() if one in waiting}
         self._known[name] = known
+
+
+def _is_wanted(stored: Stored[Any], selection: Selection) -> bool:
+    """Whether an object matches, wherever the page begins."""
+    if selection.mrids and stored.mrid not in selection.mrids:
+        return False
+    if any(stored.keys.isdisjoint(group) for group in selection.keys):
+        return False
+    return (
+        (not selection.states or stored.state in selection.states)
+        and (selection.since is None or stored.created_at >= selection.since)
+        and (selection.until is None or stored.created_at <= selection.until)
+    )
+
+
+def _in_order(found: Iterable[_Placed], selection: Selection) -> tuple[Stored[Any], ...]:
+    """The objects in the order asked for, so many as are asked for."""
+    ordered = sorted(
+        found, key=lambda one: (one.stored.created_at, one.number, one.order), reverse=selection.newest_first
+    )
+    return tuple(one.stored for one in ordered[: selection.limit])

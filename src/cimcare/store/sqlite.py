@@ -44,7 +44,7 @@ from cimcare.store.turns import Turns
 
 __all__ = ["SqliteStore", "open_reader", "path_of"]
 
-_LONGEST_SECONDS = 0.05
+_LONGEST_SECONDS = 0.1
 """After this long a transaction takes no further message, and a row of transactions makes room for other processes."""
 
 _GAP_SECONDS = 0.004

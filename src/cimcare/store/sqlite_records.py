@@ -23,7 +23,12 @@ _FIND = f"{_SELECT} WHERE collection = ? AND mrid = ?"
 _HAS_KEY = "id IN (SELECT record_id FROM record_keys WHERE collection = ? AND sort = ? AND value = ?)"
 _FIND_BY_KEY = f"{_SELECT} WHERE {_HAS_KEY} ORDER BY created_at, id"
 _ANY = "SELECT 1 FROM records WHERE collection = ? LIMIT 1"
+_ANY_KEY = "SELECT 1 FROM record_keys WHERE collection = ? AND sort = ? LIMIT 1"
 _FIND_OLD = "SELECT id, keys FROM records WHERE collection = ? AND mrid = ?"
+_FIND_OLD_OF = (
+    "SELECT wanted.key, records.id, records.keys FROM json_each(?) AS wanted CROSS JOIN records"
+    " WHERE collection = json_extract(wanted.value, '$[0]') AND mrid = json_extract(wanted.value, '$[1]')"
+)
 _COLUMNS = "id, collection, mrid, state, created_at, modified_at, keys, body"
 _INSERT = f"INSERT INTO records ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - constants only
 _LAST = "SELECT max(id) FROM records"
@@ -38,6 +43,10 @@ _IS_ONE_OF = f"id IN ({_ONE_OF})"
 _HAS_ONE_OF = f"EXISTS ({_ONE_OF} AND record_id = records.id)"
 _PLACE = "SELECT created_at, id FROM records WHERE collection = ? AND mrid = ?"
 _FEW = 100
+_FEW_NAMES = 3
+_FEW_KEYS = 6
+_OF_KEY = "SELECT record_id FROM record_keys WHERE collection = ? AND sort = ? AND value = ?"
+_IS_ONE_OF_FEW = ["0", *(f"id IN ({' UNION ALL '.join([_OF_KEY] * count)})" for count in range(1, _FEW_KEYS + 1))]
 _COUNT = f"(SELECT count(*) FROM ({_ONE_OF} LIMIT {_FEW}))"  # noqa: S608 - constants only
 
 _encode = msgspec.json.Encoder().encode
@@ -90,8 +99,10 @@ class SqliteRecords:
         row: SqliteRow | None = self._session.one(_FIND, (collection, mrid))
         return row
 
-    async def is_empty(self, collection: str) -> bool:
-        """Whether there is no object of the collection."""
+    async def is_empty(self, collection: str, sort: str = "") -> bool:
+        """Whether there is no object of the collection, or with a sort, none with a key of it."""
+        if sort:
+            return self._session.one(_ANY_KEY, (collection, sort)) is None
         return self._session.one(_ANY, (collection,)) is None
 
     async def rows_by_key(self, collection: str, key: Key) -> Sequence[SqliteRow]:
@@ -116,8 +127,15 @@ class SqliteRecords:
 
     async def find_ids(self, names: Sequence[tuple[str, MRID]]) -> Sequence[tuple[int, frozenset[Key]] | None]:
         """Number and keys of the row of each of these objects."""
-        found: list[tuple[int, bytes] | None] = [self._session.one(_FIND_OLD, name) for name in names]
-        return [None if row is None else (row[0], _keys_of(row[1])) for row in found]
+        found: dict[int, tuple[int, bytes]] = {}
+        if len(names) < _FEW_NAMES or any("\0" in mrid for _, mrid in names):  # where JSON ends a text
+            for at, name in enumerate(names):
+                if (row := self._session.one(_FIND_OLD, name)) is not None:
+                    found[at] = row
+        else:
+            rows: list[tuple[int, int, bytes]] = self._session.all(_FIND_OLD_OF, (_encode(names).decode(),))
+            found = {at: (number, keys) for at, number, keys in rows}
+        return [(found[at][0], _keys_of(found[at][1])) if at in found else None for at in range(len(names))]
 
     def encode(self, stored: Stored[Any]) -> Encoded:
         """Keys and body of an object as they are stored."""
@@ -184,6 +202,10 @@ class SqliteRecords:
             conditions.append("state IN (SELECT value FROM json_each(?))")
             values.append(_text_of(selection.states))
         for number, group in enumerate(self._rarest_first(collection, selection.keys)):
+            if is_by_key and not number and len(group) <= _FEW_KEYS:  # where JSON would cost more than the look-up
+                conditions.append(_IS_ONE_OF_FEW[len(group)])
+                values.extend(value for key in group for value in (collection, *key))
+                continue
             conditions.append(_IS_ONE_OF if is_by_key and not number else _HAS_ONE_OF)
             values.extend((_text_of(group), collection))
         if selection.since is not None:

@@ -1,5 +1,6 @@
 """New identifiers are UUIDs, all different, and stand in the order of time."""
 
+import os
 import time
 import uuid
 
@@ -32,3 +33,21 @@ def test_those_of_one_millisecond_differ(monkeypatch: pytest.MonkeyPatch) -> Non
     """A hub makes several in a millisecond, and several hubs make theirs at the same time."""
     monkeypatch.setattr(time, "time_ns", lambda: 1_700_000_000_000_000_000)
     assert len({fresh_id() for _ in range(10_000)}) == 10_000
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_process_that_forked_makes_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Random bits are drawn for many at a time, and who has a copy of a process must not have a copy of them."""
+    monkeypatch.setattr(time, "time_ns", lambda: 1_700_000_000_000_000_000)
+    fresh_id()
+    read, write = os.pipe()
+    child = os.fork()
+    if not child:
+        os.write(write, " ".join(fresh_id() for _ in range(20)).encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    theirs = set(os.read(read, 4096).decode().split())
+    os.close(read)
+    os.close(write)
+    assert len(theirs) == 20
+    assert theirs.isdisjoint(fresh_id() for _ in range(1000))

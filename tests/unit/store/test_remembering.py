@@ -12,6 +12,7 @@ import pytest
 from cimcare.exchange.ports import Collection, Key, Records, Selection, Stored
 from cimcare.exchange.store import Store, StoreError
 from cimcare.model.identity import MRID
+from cimcare.store import remembering
 from cimcare.store.opening import open_store
 from cimcare.store.sqlite import SqliteStore
 from cimcare.store.sqlite_session import Session, version_after
@@ -237,9 +238,13 @@ async def test_what_cannot_be_stored_fails_its_own_message(store: SqliteStore) -
     assert await store.reader.records.find(THINGS, MRID("good")) is not None
 
 
+@pytest.mark.parametrize("most_remembered", [2, 4000])
 @pytest.mark.parametrize("seed", range(30))
-async def test_any_course_of_events_reads_as_it_does_in_memory(seed: int, tmp_path: Path) -> None:
+async def test_any_course_of_events_reads_as_it_does_in_memory(
+    seed: int, most_remembered: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Saved, looked for, dropped, undone in part and as a whole, in any order: answers as by the reference."""
+    monkeypatch.setattr(remembering, "_MOST_REMEMBERED", most_remembered)
     stores = [await open_store("memory:"), await open_store(f"sqlite:///{tmp_path / 'hub.db'}")]
     for number in range(12):
         answers = [await _one_message(store, random.Random(1000 * seed + number)) for store in stores]
@@ -296,13 +301,19 @@ async def _one_step(records: Records, draw: random.Random, answers: list[object]
     elif what < 0.8:
         answers.append(await records.find_by_key(collection, key))
     else:
-        groups = tuple((Key("place", f"p{draw.randrange(4)}"),) for _ in range(draw.randrange(3)))
+        groups = tuple(
+            tuple(Key("place", f"p{draw.randrange(4)}") for _ in range(draw.choice((1, 1, 2, 3, 9))))
+            for _ in range(draw.randrange(3))
+        )
         wanted = Selection(
             mrids=(mrid, MRID("m1")) if draw.random() < 0.3 else (),
             keys=groups,
             states=("open",) if draw.random() < 0.3 else (),
+            since=NOON + timedelta(minutes=1) if draw.random() < 0.2 else None,
+            until=NOON if draw.random() < 0.2 else None,
             after=MRID(f"m{draw.randrange(8)}") if draw.random() < 0.2 else None,
             limit=draw.choice((1, 3, 100)),
+            newest_first=draw.random() < 0.3,
         )
         answers.append(await records.select(collection, wanted))
 
@@ -354,3 +365,66 @@ async def test_what_another_process_saves_first_is_found(store: SqliteStore, tmp
         assert await transaction.records.find(THINGS, MRID("one")) is not None
         assert await transaction.records.select(OTHERS, Selection()) == ()
     await other.close()
+
+
+async def test_keys_of_a_sort_that_nothing_has_are_not_looked_for(store: SqliteStore, statements: list[str]) -> None:
+    """Hardly ever is an outage confirmed by hand, and each ticket is held against those that are."""
+    async with store.transaction() as transaction:
+        await transaction.records.save(THINGS, a_thing("one", Key("name", "one")))
+
+    async def look() -> int:
+        statements.clear()
+        async with store.transaction() as transaction:
+            assert await transaction.records.find_by_key(THINGS, Key("pinned", "one")) == ()
+            pinned = Selection(keys=((Key("pinned", "one"), Key("pinned", "two")),))
+            assert await transaction.records.select(THINGS, pinned) == ()
+        return len(statements)
+
+    assert await look() == 1, "one statement asks whether there is any"
+    assert await look() == 0
+    async with store.transaction() as transaction:
+        await transaction.records.save(THINGS, a_thing("two", Key("pinned", "one")))
+        assert len(await transaction.records.find_by_key(THINGS, Key("pinned", "one"))) == 1
+    async with store.transaction() as transaction:
+        assert len(await transaction.records.find_by_key(THINGS, Key("pinned", "one"))) == 1
+
+
+async def test_a_look_up_writes_nothing(store: SqliteStore, statements: list[str]) -> None:
+    """What a message has just saved is found by its keys, and given to the database once, with the commit."""
+    async with store.transaction() as transaction:
+        await transaction.records.save(THINGS, a_thing("old", Key("place", "p"), Key("name", "old")))
+        await transaction.records.save(THINGS, a_thing("gone", Key("place", "p")))
+    async with store.transaction() as transaction:
+        records = transaction.records
+        assert len(await records.find_by_key(THINGS, Key("place", "p"))) == 2
+        statements.clear()
+        for text in ("first", "second"):
+            await records.save(THINGS, a_thing("new", Key("place", "p"), text=text))
+            await records.save(THINGS, a_thing("old", Key("place", "p"), text=text))
+            await records.save(THINGS, a_thing("gone", text=text))
+            found = await records.find_by_key(THINGS, Key("place", "p"))
+            assert [(one.mrid, one.body.text) for one in found] == [("old", text), ("new", text)]
+            assert await records.find_by_key(THINGS, Key("name", "old")) == ()
+            named = await records.select(THINGS, Selection(mrids=(MRID("new"), MRID("gone"), MRID("none"))))
+            assert [one.mrid for one in named] == ["gone", "new"]
+        await records.drop(THINGS, MRID("gone"))
+        assert not any(one.startswith(("INSERT", "UPDATE")) for one in statements)
+    written = [one.partition(" ")[0] for one in statements if one.startswith(("INSERT INTO records ", "UPDATE"))]
+    assert written == ["INSERT", "UPDATE"]
+
+
+async def test_names_with_a_nul_are_told_apart(store: SqliteStore) -> None:
+    """JSON can say them, and SQLite ends a text of JSON there: the object of another name must not be written over."""
+    names = [f"a{end}" for end in ("", "\0", "\0b", "\0c", "b")]
+    for text in ("first", "second"):
+        async with store.transaction() as transaction:
+            for name in names:  # saved without having been read
+                await transaction.records.save(THINGS, a_thing(name, text=f"{name!r} {text}"))
+        store._written.records.forget()
+        async with store.transaction() as transaction:
+            for name in names:
+                found = await transaction.records.find(THINGS, MRID(name))
+                assert found is not None
+                assert found.body.text == f"{name!r} {text}"
+            every = await transaction.records.select(THINGS, Selection())
+            assert sorted(one.mrid for one in every) == sorted(names)

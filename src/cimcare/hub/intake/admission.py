@@ -33,7 +33,7 @@ _SHARE_OF_QUESTIONS = 0.5
 """Of the places."""
 
 _SLICE_SECONDS = 0.025
-"""What one round of the event loop may take on: half of what a transaction of the store may last."""
+"""What one round of the event loop may take on: a quarter of what a transaction of the store may last."""
 
 _FIRST_SLICE = 8
 """Messages of a round while nobody knows how long one takes."""

@@ -14,7 +14,7 @@ from cimcare.hub.outgoing.recalling import Recalled
 
 __all__ = ["Ahead"]
 
-_CURRENT_SECONDS = 0.1
+_CURRENT_SECONDS = 0.25
 """For so long after a claim it is taken to have seen all that is urgent, unless somebody tells otherwise."""
 
 

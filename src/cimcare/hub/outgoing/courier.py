@@ -27,8 +27,8 @@ _GATHER_SECONDS = 0.01
 _LONGEST_GATHER_SECONDS = 0.03
 _QUICK_SECONDS = 0.25
 """A partner that takes no longer than that is claimed ahead for; to a slower one a commit is no pause worth a lease."""
-_PLACES_AHEAD = 2
-"""So many times as many as may be under way are claimed ahead: what ends while one commit gathers and is written."""
+_PLACES_AHEAD = 6
+"""So many times as many as may be under way are claimed ahead: what ends until a courier may write again."""
 _IDLE_LOOKS = 60
 """After so many looks that found nothing a courier for one address ends; the next reply for it brings another."""
 

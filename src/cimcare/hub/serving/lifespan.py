@@ -12,7 +12,6 @@ from contextlib import asynccontextmanager
 
 import structlog
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from cimcare.errors import CimcareError
 from cimcare.exchange.ports import Clock, NewID
@@ -22,6 +21,7 @@ from cimcare.hub.duty import Duty
 from cimcare.hub.rest.inside import Pages, no_pages
 from cimcare.hub.serving.accepting import Accepting
 from cimcare.hub.serving.collector import settle_collector
+from cimcare.hub.serving.protocol import HttpProtocol
 from cimcare.store.opening import shown_url
 
 __all__ = [
@@ -38,8 +38,6 @@ __all__ = [
 ]
 
 _BACKLOG = 2048
-_LONGEST_HEAD = 64 * 1024
-_HEAD_TOO_LONG = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
 class ListenError(CimcareError):
@@ -83,8 +81,8 @@ class _Server(uvicorn.Server):
         """Serve a connection that was accepted here or by another process. Raises OSError if it has ended already."""
         loop = asyncio.get_running_loop()
 
-        def protocol() -> _Protocol:
-            made = _Protocol(self.config, self.server_state, self.lifespan.state, loop)
+        def protocol() -> HttpProtocol:
+            made = HttpProtocol(self.config, self.server_state, self.lifespan.state, loop)
             made.when_lost = when_lost
             return made
 
@@ -94,40 +92,6 @@ class _Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Leave signals to whoever runs the hub."""
         yield
-
-
-class _Protocol(HttpToolsProtocol):
-    """HTTP with a bound on request line and header fields, which the parser would collect without end."""
-
-    _head_bytes: int | None = None
-
-    when_lost: Callable[[], None] = staticmethod(lambda: None)
-    """Called when the connection has ended."""
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """The connection has ended."""
-        super().connection_lost(exc)
-        self.when_lost()
-
-    def on_message_begin(self) -> None:
-        """A request begins: count its head."""
-        self._head_bytes = 0
-        super().on_message_begin()
-
-    def on_headers_complete(self) -> None:
-        """The head is there: the endpoints bound the body."""
-        self._head_bytes = None
-        super().on_headers_complete()
-
-    def data_received(self, data: bytes) -> None:
-        """Take what came; end the connection if a head grows too long."""
-        super().data_received(data)
-        if self._head_bytes is None:
-            return
-        self._head_bytes += len(data)
-        if self._head_bytes > _LONGEST_HEAD and not self.transport.is_closing():
-            self.transport.write(_HEAD_TOO_LONG)
-            self.transport.close()
 
 
 class RunningHub:
@@ -248,7 +212,7 @@ async def _serving(
     server = _Server(
         uvicorn.Config(
             hub.app,
-            http=_Protocol,
+            http=HttpProtocol,
             ws="none",
             lifespan="off",
             log_config=None,

@@ -48,6 +48,7 @@ class Evidence:
         self._records = records
         self._now = now
         self._slots: dict[tuple[MRID, int], _Slot] = {}
+        self._runs: dict[tuple[MRID, int, int], Run | None] = {}  # as long as nothing changes
 
     async def load(self, devices: Iterable[MRID], bucket: int, around: int) -> None:
         """Read what is needed around a bucket, `around` buckets to either side, in one look-up."""
@@ -147,6 +148,7 @@ class Evidence:
         one = held.buckets.get(bucket, Bucket(bucket))
         counts = (max(0, old + new) for old, new in zip(one[1:], change, strict=True))
         calls, reached, branches, covered, spanned = counts
+        self._runs.clear()
         held.is_touched = True
         if calls == 0:
             held.buckets.pop(bucket, None)
@@ -167,6 +169,12 @@ class Evidence:
 
     async def run_at(self, device: MRID, bucket: int, separation: int) -> Run | None:
         """The cluster in which this bucket is; None if it has no calls."""
+        known = (device, bucket, separation)
+        if known not in self._runs:
+            self._runs[known] = await self._find_run(device, bucket, separation)
+        return self._runs[known]
+
+    async def _find_run(self, device: MRID, bucket: int, separation: int) -> Run | None:
         one = (await self._slot(device, bucket // _SLOT)).buckets.get(bucket)
         if one is None:
             return None
