@@ -373,14 +373,11 @@ class RememberingRecords(Generic[RowT]):
                 stored = self._known[name, mrid].stored
                 if stored is not None and _is_wanted(stored, selection):
                     matching.append(mrid)
-        if not matching:
-            if is_all:
-                return tuple(cast("Stored[BodyT]", one.stored) for one in found)
-        else:
-            found += await self._placed(name, matching)
-        return _in_order(found, selection)
+        if is_all and not matching:
+            return tuple(cast("Stored[BodyT]", one.stored) for one in found)
+        return _in_order([*found, *await self._placed(name, matching)], selection)
 
-    async def _placed(self, collection: str, mrids: Sequence[MRID]) -> list["_Placed"]:
+    async def _placed(self, collection: str, mrids: Sequence[MRID]) -> list[_Placed]:
         """Objects that are known, with what their order among those of one instant goes by."""
         await self._look_up([(collection, mrid) for mrid in mrids])
         waiting = self._unwritten.get(collection, {})

@@ -1,0 +1,185 @@
+"""What a hub takes at most: creates of trouble tickets of the profile `million`, one after another on each connection.
+
+A hub of one process that takes and one that carries, with three simulated partners that take every event, and a town of
+21,000 premises. Printed are tickets a second, milliseconds of the processor that each of the two processes spent on a
+ticket until all was delivered, and which part of what there was to carry was carried while tickets came: with much less
+than 1 the partners fall behind.
+
+Times are those of the machine, and a machine may be busy with others: compare within one run. `--beside FOLDER` plays
+the same with another tree of the project, in turns; the ratio is of medians.
+
+`python bench/saturation.py [--tickets N] [--connections N] [--rounds N] [--beside FOLDER] [--json]`.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+import uvloop
+
+_HERE = Path(__file__).resolve().parents[1]
+_SMALLER = 20
+_WARM = 1000
+_CARRIED_SECONDS = 12.0
+
+
+class Figures(msgspec.Struct, kw_only=True):
+    """What one round came to."""
+
+    per_second: float
+    taking_milliseconds: float
+    carrying_milliseconds: float
+    carried_in_time: float
+
+
+class Connection(asyncio.Protocol):
+    """Sends one request after another; the cheapest client there is, since it shares the machine with the hub."""
+
+    def __init__(self, requests: Iterator[bytes], done: "asyncio.Future[None]") -> None:
+        self._requests = requests
+        self._done = done
+        self._came = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._go_on()
+
+    def data_received(self, data: bytes) -> None:
+        self._came += data
+        head, end, body = self._came.partition(b"\r\n\r\n")
+        length = next(
+            (int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")), 0
+        )
+        if not end or len(body) < length:
+            return
+        assert head.startswith(b"HTTP/1.1 200"), head
+        self._came = body[length:]
+        self._go_on()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self._done.done():
+            self._done.set_exception(exc or ConnectionError("the hub has ended the connection"))
+
+    def _go_on(self) -> None:
+        request = next(self._requests, None)
+        if request is not None:
+            self._transport.write(request)
+        elif not self._done.done():
+            self._done.set_result(None)
+            self._transport.close()
+
+
+async def send(requests: Sequence[bytes], address: str, connections: int) -> None:
+    """Send all of them, so many at a time."""
+    loop, waiting = asyncio.get_running_loop(), iter(requests)
+    host, _, port = address.partition("//")[2].partition(":")
+    ends = [loop.create_future() for _ in range(connections)]
+    for end in ends:
+        await loop.create_connection(lambda end=end: Connection(waiting, end), host, int(port))
+    await asyncio.gather(*ends)
+
+
+def spent(process: int) -> float:
+    """Seconds of the processor that a process has had."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def children_of(process: int) -> list[int]:
+    """Processes that a process has started, the first one first."""
+    found = subprocess.run(["pgrep", "-P", str(process)], capture_output=True, text=True, check=True)
+    return sorted(int(one) for one in found.stdout.split())
+
+
+def play(options: argparse.Namespace) -> Figures:
+    """One round, with the code that is imported."""
+    from cimcare.storm.plan import Item, draw_plan  # noqa: PLC0415 - of the tree that is measured
+    from cimcare.storm.profile import load_profile  # noqa: PLC0415
+    from cimcare.storm.run import find_target  # noqa: PLC0415
+    from cimcare.storm.stage import running_stage  # noqa: PLC0415
+    from cimcare.storm.wording import Form, Wording  # noqa: PLC0415
+
+    profile = load_profile("million")
+    town = msgspec.structs.replace(
+        profile.town,
+        premises=profile.town.premises // _SMALLER,
+        active_faults=profile.town.active_faults // _SMALLER,
+    )
+    profile = msgspec.structs.replace(profile, town=town, tickets_in_all=profile.tickets_in_all // _SMALLER)
+    plan = draw_plan(profile, scale=1.0, seed=options.seed)
+    with running_stage(profile, 1.0, workers=1, couriers=1) as stage:
+        wording = Wording(plan, find_target(stage.address, Form.SOAP11), profile.start)
+        tickets = [number for number in range(len(plan.at)) if plan.kinds[number] == Item.TICKET]
+        requests = [wording.request(number) for number in tickets[: _WARM + options.tickets]]
+        serving = next(one for one in children_of(os.getpid()) if b"serve" in Path(f"/proc/{one}/cmdline").read_bytes())
+        processes = children_of(serving)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(send(requests[:_WARM], stage.address, options.connections))
+            time.sleep(2.0)
+            before, began = [spent(one) for one in processes], time.monotonic()
+            runner.run(send(requests[_WARM:], stage.address, options.connections))
+            seconds, sent = time.monotonic() - began, [spent(one) for one in processes]
+        time.sleep(_CARRIED_SECONDS)
+        carried = [spent(one) for one in processes]
+    count = len(requests) - _WARM
+    whole = [1000 * (after - at) / count for at, after in zip(before, carried, strict=True)]
+    return Figures(
+        per_second=count / seconds,
+        taking_milliseconds=whole[0],
+        carrying_milliseconds=whole[1],
+        carried_in_time=(sent[1] - before[1]) / (carried[1] - before[1]),
+    )
+
+
+def round_of(tree: Path, options: argparse.Namespace) -> Figures:
+    """A round in a process of its own, with the code of a tree."""
+    command = [sys.executable, __file__, "--child", "--tickets", str(options.tickets)]
+    command += ["--connections", str(options.connections), "--seed", str(options.seed)]
+    environment = {**os.environ, "PYTHONPATH": str(tree / "src")}
+    found = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True)
+    return msgspec.json.decode(found.stdout.splitlines()[-1], type=Figures)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--tickets", type=int, default=3000)
+    parser.add_argument("--connections", type=int, default=48)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--beside", type=Path, metavar="FOLDER", help="another tree of the project")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:
+        print(msgspec.json.encode(play(options)).decode())
+        return 0
+    trees = {"this": _HERE} | ({"beside": options.beside.resolve()} if options.beside else {})
+    rounds: dict[str, list[Figures]] = {name: [] for name in trees}
+    for _ in range(options.rounds):
+        for name, tree in trees.items():
+            rounds[name].append(round_of(tree, options))
+    middle = {
+        name: {field: statistics.median(getattr(one, field) for one in played) for field in Figures.__struct_fields__}
+        for name, played in rounds.items()
+    }
+    if options.json:
+        print(json.dumps(middle))
+        return 0
+    for field in Figures.__struct_fields__:
+        values = "  ".join(f"{name} {figures[field]:8.3f}" for name, figures in middle.items())
+        ratio = f"  ratio {middle['this'][field] / middle['beside'][field]:.2f}" if options.beside else ""
+        print(f"  {field:24} {values}{ratio}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
