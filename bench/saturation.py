@@ -48,8 +48,7 @@ class Connection(asyncio.Protocol):
         self._done = done
         self._came = b""
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._transport = transport
         self._go_on()
 
