@@ -20,6 +20,7 @@ from cimcare.model.identity import MRID
 from cimcare.model.incident import Incident
 from cimcare.model.trouble_ticket import ServiceLocationIdentity, TroubleTicket
 from cimcare.samples.northlake import find_premises
+from cimcare.store.sqlite import SqliteStore
 from cimcare.systems.cis.callbacks import CallBack, CallBackState, claim_next, put_in_line
 from cimcare.systems.oms import kinds as oms
 from cimcare.systems.oms.kinds import EXTENTS, ExtentRecord
@@ -143,6 +144,10 @@ async def test_calls_to_make_cost_the_same_however_many_wait(held: HeldHub) -> N
     for first, count in ((0, 200), (200, 5000)):
         await wait_for_calls(held, first, count)
         await look()
+        if isinstance(
+            held.store, SqliteStore
+        ):  # it has the first 200 in memory, and not all of 5,200
+            held.store._written.records.forget()
         steps.append((await steps_of(held.store, look), await steps_of(held.store, claim)))
     for few, many in zip(*steps, strict=True):
         assert many <= 1.5 * few
