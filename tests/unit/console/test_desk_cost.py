@@ -144,9 +144,7 @@ async def test_calls_to_make_cost_the_same_however_many_wait(held: HeldHub) -> N
     for first, count in ((0, 200), (200, 5000)):
         await wait_for_calls(held, first, count)
         await look()
-        if isinstance(
-            held.store, SqliteStore
-        ):  # it has the first 200 in memory, and not all of 5,200
+        if isinstance(held.store, SqliteStore):  # it has the first 200 in memory, and not all of 5,200
             held.store._written.records.forget()
         steps.append((await steps_of(held.store, look), await steps_of(held.store, claim)))
     for few, many in zip(*steps, strict=True):
