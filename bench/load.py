@@ -9,7 +9,7 @@ import random
 import re
 import statistics
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -239,6 +239,14 @@ def cpu_seconds(process: int) -> float:
     """Processor time that a process has used so far; of other load on the machine it says nothing. Linux."""
     fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+def show_beside(figures: Mapping[str, Mapping[str, float]]) -> None:
+    """Print figures by tree, `this` and perhaps `beside`, with their ratio."""
+    for field in figures["this"]:
+        values = "  ".join(f"{name} {of_tree[field]:8.3f}" for name, of_tree in figures.items())
+        ratio = f"  ratio {figures['this'][field] / figures['beside'][field]:.2f}" if "beside" in figures else ""
+        print(f"  {field:28} {values}{ratio}")
 
 
 def run(work: Callable[[], Coroutine[object, object, T]]) -> T:

@@ -12,18 +12,20 @@ the same with another tree of the project, in turns; the ratio is of medians.
 """
 
 import argparse
-import asyncio
 import json
 import os
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
 import msgspec
-import uvloop
+
+from bench.load import cpu_seconds, run, show_beside
+from bench.workers import drive
 
 _HERE = Path(__file__).resolve().parents[1]
 _SMALLER = 20
@@ -38,59 +40,6 @@ class Figures(msgspec.Struct, kw_only=True):
     taking_milliseconds: float
     carrying_milliseconds: float
     carried_in_time: float
-
-
-class Connection(asyncio.Protocol):
-    """Sends one request after another; the cheapest client there is, since it shares the machine with the hub."""
-
-    def __init__(self, requests: Iterator[bytes], done: "asyncio.Future[None]") -> None:
-        self._requests = requests
-        self._done = done
-        self._came = b""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        self._transport = transport
-        self._go_on()
-
-    def data_received(self, data: bytes) -> None:
-        self._came += data
-        head, end, body = self._came.partition(b"\r\n\r\n")
-        length = next(
-            (int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")), 0
-        )
-        if not end or len(body) < length:
-            return
-        assert head.startswith(b"HTTP/1.1 200"), head
-        self._came = body[length:]
-        self._go_on()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if not self._done.done():
-            self._done.set_exception(exc or ConnectionError("the hub has ended the connection"))
-
-    def _go_on(self) -> None:
-        request = next(self._requests, None)
-        if request is not None:
-            self._transport.write(request)
-        elif not self._done.done():
-            self._done.set_result(None)
-            self._transport.close()
-
-
-async def send(requests: Sequence[bytes], address: str, connections: int) -> None:
-    """Send all of them, so many at a time."""
-    loop, waiting = asyncio.get_running_loop(), iter(requests)
-    host, _, port = address.partition("//")[2].partition(":")
-    ends = [loop.create_future() for _ in range(connections)]
-    for end in ends:
-        await loop.create_connection(lambda end=end: Connection(waiting, end), host, int(port))
-    await asyncio.gather(*ends)
-
-
-def spent(process: int) -> float:
-    """Seconds of the processor that a process has had."""
-    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def children_of(process: int) -> list[int]:
@@ -121,18 +70,17 @@ def play(options: argparse.Namespace) -> Figures:
         requests = [wording.request(number) for number in tickets[: _WARM + options.tickets]]
         serving = next(one for one in children_of(os.getpid()) if b"serve" in Path(f"/proc/{one}/cmdline").read_bytes())
         processes = children_of(serving)
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(send(requests[:_WARM], stage.address, options.connections))
-            time.sleep(2.0)
-            before, began = [spent(one) for one in processes], time.monotonic()
-            runner.run(send(requests[_WARM:], stage.address, options.connections))
-            seconds, sent = time.monotonic() - began, [spent(one) for one in processes]
+        run(lambda: drive(stage.address, requests[:_WARM], options.connections))
+        time.sleep(2.0)
+        before = [cpu_seconds(one) for one in processes]
+        per_second = run(lambda: drive(stage.address, requests[_WARM:], options.connections))
+        sent = [cpu_seconds(one) for one in processes]
         time.sleep(_CARRIED_SECONDS)
-        carried = [spent(one) for one in processes]
+        carried = [cpu_seconds(one) for one in processes]
     count = len(requests) - _WARM
     whole = [1000 * (after - at) / count for at, after in zip(before, carried, strict=True)]
     return Figures(
-        per_second=count / seconds,
+        per_second=per_second,
         taking_milliseconds=whole[0],
         carrying_milliseconds=whole[1],
         carried_in_time=(sent[1] - before[1]) / (carried[1] - before[1]),
@@ -173,10 +121,7 @@ def main() -> int:
     if options.json:
         print(json.dumps(middle))
         return 0
-    for field in Figures.__struct_fields__:
-        values = "  ".join(f"{name} {figures[field]:8.3f}" for name, figures in middle.items())
-        ratio = f"  ratio {middle['this'][field] / middle['beside'][field]:.2f}" if options.beside else ""
-        print(f"  {field:24} {values}{ratio}")
+    show_beside(middle)
     return 0
 
 

@@ -37,7 +37,7 @@ import msgspec
 
 from bench.delivery import PARTNERS, partners_process, seen_by
 from bench.grouping import POINTS_OF_FEEDER, grid, write
-from bench.load import run
+from bench.load import run, show_beside
 from cimcare.codec.envelope import render_message
 from cimcare.exchange.outbox import DeliverySelection, DeliveryState
 from cimcare.hub.app import Hub
@@ -344,10 +344,7 @@ def main() -> int:
     if options.json:
         print(json.dumps(best))
         return 0
-    for field in Figures.__struct_fields__:
-        values = "  ".join(f"{name} {figures[field]:8.3f}" for name, figures in best.items())
-        ratio = f"  ratio {best['this'][field] / best['beside'][field]:.2f}" if options.beside else ""
-        print(f"  {field:28} {values}{ratio}")
+    show_beside(best)
     return 0
 
 

@@ -1,6 +1,6 @@
 """Objects of the built-in systems on SQLite: bodies and keys as JSON, keys beside them as an index."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any, TypeAlias, TypeVar
 
@@ -128,7 +128,7 @@ class SqliteRecords:
     async def find_ids(self, names: Sequence[tuple[str, MRID]]) -> Sequence[tuple[int, frozenset[Key]] | None]:
         """Number and keys of the row of each of these objects."""
         found: dict[int, tuple[int, bytes]] = {}
-        if len(names) < _FEW_NAMES or any("\0" in mrid for _, mrid in names):  # where JSON ends a text
+        if len(names) < _FEW_NAMES or not _fit_json(mrid for _, mrid in names):
             for at, name in enumerate(names):
                 if (row := self._session.one(_FIND_OLD, name)) is not None:
                     found[at] = row
@@ -195,9 +195,12 @@ class SqliteRecords:
         by_other = "+" if selection.keys or selection.mrids else ""
         conditions = ["+collection = ?" if is_by_key else "collection = ?"]
         values: list[str | int] = [collection]
-        if selection.mrids:
+        if _fit_json(selection.mrids):
             conditions.append("mrid IN (SELECT value FROM json_each(?))")  # one variable, however many are asked for
             values.append(_text_of(selection.mrids))
+        elif selection.mrids:
+            conditions.append(f"mrid IN ({', '.join('?' * len(selection.mrids))})")
+            values.extend(selection.mrids)
         if selection.states:
             conditions.append("state IN (SELECT value FROM json_each(?))")
             values.append(_text_of(selection.states))
@@ -249,6 +252,12 @@ class SqliteRecords:
         values = [value for group in groups for value in (_text_of(group), name)]
         counts: list[int] = self._session.one(f"SELECT {', '.join([_COUNT] * len(groups))}", values)
         return [groups[number] for number in sorted(range(len(groups)), key=counts.__getitem__)]
+
+
+def _fit_json(mrids: Iterable[MRID]) -> bool:
+    """Whether there are any, and SQLite reads each of them from JSON as it is: it ends a text at a NUL."""
+    some = tuple(mrids)
+    return bool(some) and not any("\0" in mrid for mrid in some)
 
 
 def _text_of(values: tuple[object, ...]) -> str:

@@ -428,3 +428,9 @@ async def test_names_with_a_nul_are_told_apart(store: SqliteStore) -> None:
                 assert found.body.text == f"{name!r} {text}"
             every = await transaction.records.select(THINGS, Selection())
             assert sorted(one.mrid for one in every) == sorted(names)
+        store._written.records.forget()
+        async with store.transaction() as transaction:
+            asked = tuple(MRID(name) for name in (*names, "a\0none"))
+            named = await transaction.records.select(THINGS, Selection(mrids=asked))
+            assert sorted(one.mrid for one in named) == sorted(names)
+            assert await transaction.records.find(THINGS, MRID("a\0b")) is not None
