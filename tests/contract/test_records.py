@@ -352,3 +352,54 @@ async def test_groups_of_keys_in_any_order_find_the_same(opened: Opened) -> None
             assert _mrids(await records.select(METERS, Selection(keys=order))) == expected
             assert _mrids(await records.select(METERS, Selection(keys=order, limit=2))) == expected[:2]
         assert await records.select(METERS, Selection(keys=(*groups, (Key("name", "none"),)))) == ()
+
+
+_NAMES = {
+    "cis": ("CIS|Number|7", "CIS||7", "|Number|7", "||7"),
+    "gis": ("GIS|Number|7", "GIS||7", "|Number|7", "||7"),
+    "bare": ("||7",),
+    "bars": ("GIS|Number|CIS|Number|7", "||CIS|Number|7"),
+}
+"""Names of meters, for every manner of asking."""
+
+
+async def _save_named(records: Records) -> None:
+    for minutes, (mrid, values) in enumerate(_NAMES.items()):
+        keys = [("name", value) for value in values]
+        await records.save(METERS, _meter(mrid, *keys, ("kind", "m"), ("other", "||7"), minutes=minutes))
+
+
+@pytest.mark.parametrize(
+    "value", sorted({value for values in _NAMES.values() for value in values} | {"X||7", "7", "|7"})
+)
+async def test_names_are_told_apart_by_what_is_said_with_them(opened: Opened, value: str) -> None:
+    """Numbers of two systems are alike, and a look-up that says whose it means must not find the other's."""
+    expected = [mrid for mrid, values in _NAMES.items() if value in values]
+    key, kind = Key("name", value), Key("kind", "m")
+    many = tuple(Key("name", f"CIS|Number|{number}") for number in range(100, 200))
+    async with opened as records:
+        await _save_named(records)
+        for groups in (((key,),), ((key, *many[:3]),), ((key, *many),), ((kind,), (key,)), ((key, *many), (kind,))):
+            assert _mrids(await records.select(METERS, Selection(keys=groups))) == expected, groups
+        assert _mrids(await records.find_by_key(METERS, key)) == expected
+        first = await records.select(METERS, Selection(keys=((key,),), limit=1, newest_first=True))
+        assert _mrids(first) == expected[-1:]
+        among = Selection(keys=((key,),), mrids=(MRID("gis"), MRID("bare")))
+        assert _mrids(await records.select(METERS, among)) == [one for one in expected if one in ("gis", "bare")]
+
+
+async def test_of_several_names_one_may_go(opened: Opened) -> None:
+    """Keys that are found at one place of an index come and go each by itself."""
+    before = [("name", value) for value in _NAMES["cis"]]
+    async with opened as records:
+        await _save_named(records)
+        await records.save(METERS, _meter("cis", *before[3:]))
+        assert await records.find_by_key(METERS, Key("name", "CIS|Number|7")) == ()
+        assert _mrids(await records.find_by_key(METERS, Key("name", "||7"))) == ["cis", "gis", "bare"]
+        await records.save(METERS, _meter("cis", *before[:1]))
+        assert _mrids(await records.find_by_key(METERS, Key("name", "CIS|Number|7"))) == ["cis"]
+        assert _mrids(await records.find_by_key(METERS, Key("name", "||7"))) == ["gis", "bare"]
+        await records.save(METERS, _meter("cis"))
+        assert await records.find_by_key(METERS, Key("name", "CIS|Number|7")) == ()
+        await records.drop(METERS, MRID("gis"))
+        assert _mrids(await records.find_by_key(METERS, Key("name", "||7"))) == ["bare"]

@@ -1,6 +1,6 @@
 """Objects of the built-in systems on PostgreSQL: bodies and keys as JSON, keys beside them as an index."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import TypeVar
 
@@ -9,6 +9,7 @@ import msgspec
 from cimcare.exchange.ports import Collection, Key, Selection, Stored
 from cimcare.model.identity import MRID
 from cimcare.store.instants import from_micros, to_micros
+from cimcare.store.key_rows import has_own_row, row_of, rows_of
 from cimcare.store.postgres_session import Row, Session, Value, as_key
 
 __all__ = ["PostgresRecords"]
@@ -20,6 +21,7 @@ _FIND = f"{_SELECT} WHERE collection = $1 AND mrid = $2"
 # As arrays, so that the keys are looked up first and once, whatever the planner thinks of tables that grew just now.
 _HAS_KEY = "id = ANY(ARRAY(SELECT record_id FROM record_keys WHERE collection = $1 AND sort = $2 AND value = $3))"
 _FIND_BY_KEY = f"{_SELECT} WHERE {_HAS_KEY} ORDER BY created_at, id"
+_FIND_BY_SHARED_KEY = f"{_SELECT} WHERE {_HAS_KEY} AND position($4::bytea IN keys) > 0 ORDER BY created_at, id"
 _ONE_OF = (
     "SELECT record_id FROM unnest(${0}::text[], ${1}::text[]) AS wanted (sort, value) JOIN record_keys"
     " ON record_keys.collection = $1 AND record_keys.sort = wanted.sort AND record_keys.value = wanted.value"
@@ -27,6 +29,7 @@ _ONE_OF = (
 _PLACE = "SELECT created_at, id FROM records WHERE collection = $1 AND mrid = $2"
 _IS_ONE_OF = f"id = ANY(ARRAY({_ONE_OF}))"
 _HAS_ONE_OF = f"EXISTS ({_ONE_OF} AND record_keys.record_id = records.id)"
+_IS_KEY_OF = "EXISTS (SELECT 1 FROM unnest(${}::bytea[]) AS exact (key) WHERE position(exact.key IN records.keys) > 0)"
 _FEW = 100
 _COUNT = f"(SELECT count(*) FROM ({_ONE_OF} LIMIT {_FEW}) AS found)"  # noqa: S608 - constants only
 # Nobody else writes meanwhile, so what the subquery sees is what the update replaces.
@@ -89,7 +92,12 @@ class PostgresRecords:
 
     async def find_by_key(self, collection: Collection[BodyT], key: Key) -> tuple[Stored[BodyT], ...]:
         """All objects with this key, oldest first."""
-        rows = await self._session.fetch(_FIND_BY_KEY, collection.name, as_key(key.sort), as_key(key.value))
+        row = row_of(key)
+        values: list[Value] = [collection.name, as_key(row.sort), as_key(row.value)]
+        if has_own_row(key):
+            rows = await self._session.fetch(_FIND_BY_KEY, *values)
+        else:
+            rows = await self._session.fetch(_FIND_BY_SHARED_KEY, *values, _encode(key))
         return tuple(_stored_of(collection, row) for row in rows)
 
     async def select(self, collection: Collection[BodyT], selection: Selection) -> tuple[Stored[BodyT], ...]:
@@ -108,6 +116,8 @@ class PostgresRecords:
             wanted("state = ANY(${}::text[])", list(selection.states))
         for number, group in enumerate(await self._rarest_first(collection.name, selection.keys)):
             wanted(_HAS_ONE_OF if number else _IS_ONE_OF, *_columns_of(group))
+            if not all(map(has_own_row, group)):
+                wanted(_IS_KEY_OF, [_encode(key) for key in group])
         if selection.since is not None:
             wanted("created_at >= ${}", to_micros(selection.since))
         if selection.until is not None:
@@ -138,16 +148,16 @@ class PostgresRecords:
 
     async def save(self, collection: Collection[BodyT], stored: Stored[BodyT]) -> None:
         """Insert the object, or replace the one with its mRID."""
-        name, keys = collection.name, sorted(stored.keys)
+        name = collection.name
         values = (name, *_columns_of_new(stored))
         old = await self._session.fetch_one(_UPDATE, *values)
         if old is None:
-            await self._session.fetch(_INSERT, *values, *_columns_of(keys))
+            await self._session.fetch(_INSERT, *values, *_columns_of(stored.keys))
             return
-        had = _keys_of(old["keys"])
-        if gone := had - stored.keys:
+        before, now = rows_of(_keys_of(old["keys"])), rows_of(stored.keys)
+        if gone := before - now:
             await self._session.fetch(_DELETE_KEYS, name, old["id"], *_columns_of(gone))
-        if new := stored.keys - had:
+        if new := now - before:
             await self._session.fetch(_INSERT_KEYS, name, old["id"], *_columns_of(new))
 
     async def save_all(self, collection: Collection[BodyT], stored: Sequence[Stored[BodyT]]) -> None:
@@ -169,7 +179,7 @@ class PostgresRecords:
         keys = [
             (row[0], as_key(key.sort), as_key(key.value))
             for row, one in zip(rows, new, strict=True)
-            for key in one.keys
+            for key in sorted(rows_of(one.keys))
         ]
         await self._session.fetch(
             _INSERT_ALL,
@@ -207,9 +217,10 @@ def _columns_of_new(stored: Stored[BodyT]) -> tuple[str, str, int, int, bytes, b
     )
 
 
-def _columns_of(keys: tuple[Key, ...] | list[Key] | frozenset[Key]) -> tuple[list[str], list[str]]:
-    """Sorts and values, as two columns for unnest."""
-    return [as_key(key.sort) for key in keys], [as_key(key.value) for key in keys]
+def _columns_of(keys: Iterable[Key]) -> tuple[list[str], list[str]]:
+    """Sorts and values of the rows in which these keys are entered, as two columns for unnest."""
+    rows = sorted(rows_of(keys))
+    return [as_key(row.sort) for row in rows], [as_key(row.value) for row in rows]
 
 
 def _keys_of(encoded: bytes) -> frozenset[Key]:

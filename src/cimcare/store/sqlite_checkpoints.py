@@ -2,9 +2,9 @@
 
 SQLite does that at the end of a commit, when the log has become long; the loop of the hub would stand still for it, the
 longer the more places of a large file were written to. Here a thread does it over a connection of its own, while
-messages are worked on and committed: first all that is there, then what has come meanwhile, until little is left.
-That last bit is moved on the loop, between two commits, since the log begins anew only if nothing came behind and
-nobody reads it. Decision 0132 has the reasons.
+messages are worked on and committed: first all that is there, then what has come meanwhile, until little is left. When
+the log has become long, that last bit is moved on the loop, between two commits, since the log begins anew only if
+nothing came behind and nobody reads it. Decisions 0132 and 0135 have the reasons.
 """
 
 import asyncio
@@ -19,6 +19,9 @@ AT_LATEST_PAGES = 8192
 
 _ROWS = 2_000
 """So many rows written are worth a round of the thread. A ticket that three partners are told of writes about 60."""
+
+_LONG_PAGES = 2048
+"""A log of so many pages begins anew: 32 MiB. That makes the loop wait for the disk, and is not worth it more often."""
 
 _LITTLE_PAGES = 128
 """So many pages the loop moves itself, in a millisecond or two."""
@@ -47,6 +50,7 @@ class Checkpoints:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
         self._round: asyncio.Future[None] | None = None
         self._seen = writer.total_changes
+        self._length = 0
         self._is_rest_due = False
 
     def note_commit(self) -> None:
@@ -73,11 +77,13 @@ class Checkpoints:
         """In the thread: pass after pass, until the last has found little."""
         moved = 0
         for _ in range(_MOST_PASSES):
-            _, length, now = self._mover.execute(_MOVE).fetchone()
-            if now < length or 0 <= now - moved <= _LITTLE_PAGES:  # somebody reads what is old, or little was left
+            _, self._length, now = self._mover.execute(_MOVE).fetchone()
+            if (
+                now < self._length or 0 <= now - moved <= _LITTLE_PAGES
+            ):  # somebody reads what is old, or little was left
                 return
             moved = now
 
     def _note_moved(self, moved: asyncio.Future[None]) -> None:
         self._round = None
-        self._is_rest_due = not moved.cancelled() and moved.exception() is None
+        self._is_rest_due = not moved.cancelled() and moved.exception() is None and self._length >= _LONG_PAGES

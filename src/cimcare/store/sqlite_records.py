@@ -9,6 +9,7 @@ import msgspec
 from cimcare.exchange.ports import Collection, Key, Selection, Stored
 from cimcare.model.identity import MRID
 from cimcare.store.instants import from_micros, to_micros
+from cimcare.store.key_rows import has_own_row, row_of, rows_of
 from cimcare.store.remembering import Encoded, Written
 from cimcare.store.sqlite_session import Session, Value
 
@@ -21,7 +22,9 @@ SqliteRow: TypeAlias = tuple[int, str, str, int, int, bytes, bytes]
 _SELECT = "SELECT id, mrid, state, created_at, modified_at, keys, body FROM records"
 _FIND = f"{_SELECT} WHERE collection = ? AND mrid = ?"
 _HAS_KEY = "id IN (SELECT record_id FROM record_keys WHERE collection = ? AND sort = ? AND value = ?)"
+_IS_KEY = "instr(keys, ?)"
 _FIND_BY_KEY = f"{_SELECT} WHERE {_HAS_KEY} ORDER BY created_at, id"
+_FIND_BY_SHARED_KEY = f"{_SELECT} WHERE {_HAS_KEY} AND {_IS_KEY} ORDER BY created_at, id"
 _ANY = "SELECT 1 FROM records WHERE collection = ? LIMIT 1"
 _ANY_KEY = "SELECT 1 FROM record_keys WHERE collection = ? AND sort = ? LIMIT 1"
 _FIND_OLD = "SELECT id, keys FROM records WHERE collection = ? AND mrid = ?"
@@ -41,6 +44,7 @@ _ONE_OF = (
 )
 _IS_ONE_OF = f"id IN ({_ONE_OF})"
 _HAS_ONE_OF = f"EXISTS ({_ONE_OF} AND record_id = records.id)"
+_IS_KEY_OF = "EXISTS (SELECT 1 FROM json_each(?) WHERE instr(records.keys, value))"
 _PLACE = "SELECT created_at, id FROM records WHERE collection = ? AND mrid = ?"
 _FEW = 100
 _FEW_NAMES = 3
@@ -107,7 +111,10 @@ class SqliteRecords:
 
     async def rows_by_key(self, collection: str, key: Key) -> Sequence[SqliteRow]:
         """Rows of the objects with this key, oldest first."""
-        return self._session.all(_FIND_BY_KEY, (collection, key.sort, key.value))
+        values = (collection, *row_of(key))
+        if has_own_row(key):
+            return self._session.all(_FIND_BY_KEY, values)
+        return self._session.all(_FIND_BY_SHARED_KEY, (*values, _encode(key)))
 
     def identity_of(self, row: SqliteRow) -> tuple[int, MRID]:
         """Number of the row, and the mRID in it."""
@@ -152,12 +159,13 @@ class SqliteRecords:
             columns = (stored.state, to_micros(stored.created_at), to_micros(stored.modified_at), *encoded)
             if before is None:
                 new.append((number, name, stored.mrid, *columns))
-                come += [(name, *key, number) for key in sorted(stored.keys)]
+                come += [(name, *row, number) for row in sorted(rows_of(stored.keys))]
                 continue
             changed.append((*columns, before))
             if had != stored.keys:
-                gone += [(name, *key, number) for key in had - stored.keys]
-                come += [(name, *key, number) for key in stored.keys - had]
+                old, now = rows_of(had), rows_of(stored.keys)
+                gone += [(name, *row, number) for row in old - now]
+                come += [(name, *row, number) for row in now - old]
         for statement, rows in ((_INSERT, new), (_UPDATE, changed), (_DELETE_KEY, gone), (_INSERT_KEY, come)):
             if rows:
                 self._session.run_each(statement, rows)
@@ -184,7 +192,7 @@ class SqliteRecords:
         if old is None:
             return
         record_id, keys = old
-        self._session.run_each(_DELETE_KEY, [(collection, *key, record_id) for key in _keys_of(keys)])
+        self._session.run_each(_DELETE_KEY, [(collection, *row, record_id) for row in rows_of(_keys_of(keys))])
         self._session.run("DELETE FROM records WHERE id = ?", (record_id,))
 
     async def select_rows(self, collection: str, selection: Selection) -> Sequence[SqliteRow]:
@@ -194,7 +202,7 @@ class SqliteRecords:
         is_by_key = bool(selection.keys) and not selection.mrids
         by_other = "+" if selection.keys or selection.mrids else ""
         conditions = ["+collection = ?" if is_by_key else "collection = ?"]
-        values: list[str | int] = [collection]
+        values: list[Value] = [collection]
         if _fit_json(selection.mrids):
             conditions.append("mrid IN (SELECT value FROM json_each(?))")  # one variable, however many are asked for
             values.append(_text_of(selection.mrids))
@@ -205,12 +213,18 @@ class SqliteRecords:
             conditions.append("state IN (SELECT value FROM json_each(?))")
             values.append(_text_of(selection.states))
         for number, group in enumerate(self._rarest_first(collection, selection.keys)):
-            if is_by_key and not number and len(group) <= _FEW_KEYS:  # where JSON would cost more than the look-up
-                conditions.append(_IS_ONE_OF_FEW[len(group)])
-                values.extend(value for key in group for value in (collection, *key))
-                continue
-            conditions.append(_IS_ONE_OF if is_by_key and not number else _HAS_ONE_OF)
-            values.extend((_text_of(group), collection))
+            rows_of_group = tuple(rows_of(group))
+            leads = is_by_key and not number
+            if leads and len(rows_of_group) <= _FEW_KEYS:  # where JSON would cost more than the look-up
+                conditions.append(_IS_ONE_OF_FEW[len(rows_of_group)])
+                values.extend(value for row in rows_of_group for value in (collection, *row))
+            else:
+                conditions.append(_IS_ONE_OF if leads else _HAS_ONE_OF)
+                values.extend((_text_of(rows_of_group), collection))
+            if not all(map(has_own_row, group)):
+                condition, texts = _exactly(group)
+                conditions.append(condition)
+                values.extend(texts)
         if selection.since is not None:
             conditions.append(f"{by_other}created_at >= ?")
             values.append(to_micros(selection.since))
@@ -249,7 +263,7 @@ class SqliteRecords:
         """The groups, that with the fewest objects first, as far as it is few: these are looked at one by one."""
         if len(groups) < 2:
             return groups
-        values = [value for group in groups for value in (_text_of(group), name)]
+        values = [value for group in groups for value in (_text_of(tuple(rows_of(group))), name)]
         counts: list[int] = self._session.one(f"SELECT {', '.join([_COUNT] * len(groups))}", values)
         return [groups[number] for number in sorted(range(len(groups)), key=counts.__getitem__)]
 
@@ -258,6 +272,13 @@ def _fit_json(mrids: Iterable[MRID]) -> bool:
     """Whether there are any, and SQLite reads each of them from JSON as it is: it ends a text at a NUL."""
     some = tuple(mrids)
     return bool(some) and not any("\0" in mrid for mrid in some)
+
+
+def _exactly(group: tuple[Key, ...]) -> tuple[str, list[Value]]:
+    """That the object itself says one of these keys, as text of its JSON; and the values of the condition."""
+    if len(group) <= _FEW_KEYS:
+        return f"({' OR '.join([_IS_KEY] * len(group))})", [_encode(key) for key in group]
+    return _IS_KEY_OF, [_text_of(tuple(_encode(key).decode() for key in group))]
 
 
 def _text_of(values: tuple[object, ...]) -> str:

@@ -31,6 +31,10 @@ THINGS: Collection[Thing] = Collection("test.Things", Thing)
 OTHERS: Collection[Thing] = Collection("test.Others", Thing)
 
 
+_PLACES = ("p0", "p1", "||p2", "A|T|p2", "B|T|p2", "A||p2", "||A|p2")
+"""Values of keys; those with two bars and the same end share a row of the table of keys."""
+
+
 class _UndoneError(Exception):
     """Nothing is to be kept."""
 
@@ -288,10 +292,10 @@ async def _one_part(transaction: object, draw: random.Random, answers: list[obje
 async def _one_step(records: Records, draw: random.Random, answers: list[object]) -> None:
     collection = draw.choice((THINGS, OTHERS))
     mrid = MRID(f"m{draw.randrange(8)}")
-    key = Key("place", f"p{draw.randrange(4)}")
+    key = Key("place", draw.choice(_PLACES))
     what = draw.random()
     if what < 0.45:
-        keys = [Key("place", f"p{draw.randrange(4)}") for _ in range(draw.randrange(3))]
+        keys = [Key("place", draw.choice(_PLACES)) for _ in range(draw.randrange(3))]
         text, state = str(draw.random()), draw.choice(("open", "closed"))
         await records.save(collection, a_thing(mrid, *keys, text=text, state=state, minutes=int(mrid[1:]) // 4))
     elif what < 0.55:
@@ -302,7 +306,7 @@ async def _one_step(records: Records, draw: random.Random, answers: list[object]
         answers.append(await records.find_by_key(collection, key))
     else:
         groups = tuple(
-            tuple(Key("place", f"p{draw.randrange(4)}") for _ in range(draw.choice((1, 1, 2, 3, 9))))
+            tuple(Key("place", draw.choice(_PLACES)) for _ in range(draw.choice((1, 1, 2, 3, 9))))
             for _ in range(draw.randrange(3))
         )
         wanted = Selection(

@@ -18,8 +18,9 @@ _ROWS = 200
 
 @pytest.fixture
 def movers(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """In which threads the log was moved; a round is worth it after few rows."""
+    """In which threads the log was moved; a round is worth it after few rows, and a log of few pages is long."""
     monkeypatch.setattr(sqlite_checkpoints, "_ROWS", _ROWS)
+    monkeypatch.setattr(sqlite_checkpoints, "_LONG_PAGES", 100)
     threads: list[int] = []
     move = Checkpoints._move
 

@@ -1,9 +1,11 @@
 """The migrations and the tables that the code relies on."""
 
+import json
 import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
 
+import msgspec
 import pytest
 import sqlalchemy
 from alembic.autogenerate import compare_metadata
@@ -12,6 +14,8 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from cimcare.exchange.log import Outcome
 from cimcare.exchange.outbox import Backlog
+from cimcare.exchange.ports import Collection, Key
+from cimcare.model.identity import MRID
 from cimcare.store import migrations, sqlite_file
 from cimcare.store.errors import DatabaseError
 from cimcare.store.instants import from_micros
@@ -20,6 +24,13 @@ from cimcare.store.sqlite import SqliteStore, open_reader, path_of
 from cimcare.store.tables import METADATA
 from cimcare.systems.cis.callbacks import select_open
 from tests.support.stored import a_delivery, an_entry, is_defined_for_all
+
+
+class _Named(msgspec.Struct, frozen=True):
+    """An object of which its names are all."""
+
+
+_NAMED: Collection[_Named] = Collection("test.Things", _Named)
 
 
 def test_migrations_lead_to_the_tables_of_this_release(tmp_path: Path) -> None:
@@ -138,6 +149,25 @@ async def write_as_before(url: str, revision: str, statements: Iterable[str]) ->
         await there.dispose()
 
 
+async def rows_of(url: str, statement: str) -> list[tuple[object, ...]]:
+    """What a statement finds, as text of the database."""
+
+    def read(connection: sqlalchemy.Connection) -> list[tuple[object, ...]]:
+        return [tuple(row) for row in connection.exec_driver_sql(statement)]
+
+    if url.startswith("sqlite:"):
+        engine = sqlalchemy.create_engine(url)
+        with engine.connect() as connection:
+            found = read(connection)
+        engine.dispose()
+        return found
+    there = create_async_engine(url.replace("postgresql:", "postgresql+asyncpg:", 1))
+    async with there.connect() as beside:
+        found = await beside.run_sync(read)
+    await there.dispose()
+    return found
+
+
 async def test_an_upgrade_counts_what_partners_have_not_got(empty_url: str) -> None:
     """Dead letters of the release before are shown by this one."""
     states = ("waiting", "leased", "awaiting", "dead", "dead", "delivered", "discarded")
@@ -168,6 +198,38 @@ async def test_after_an_upgrade_calls_that_have_not_ended_stand_in_line(empty_ur
         ("c", "waiting", from_micros(3)),
     ]
     await store.close()
+
+
+_A_NAMED = (
+    "INSERT INTO records (id, collection, mrid, state, created_at, modified_at, keys, body)"
+    " VALUES ({0}, 'test.Things', '{1}', '', {0}, {0}, CAST('{2}' AS {3}), CAST('{{}}' AS {3}))"
+)
+_A_KEY = "INSERT INTO record_keys VALUES ('test.Things', '{0}', '{1}', {2})"
+_KEYS_BEFORE = {
+    "a": ("CIS|Number|7", "CIS||7", "|Number|7", "||7"),
+    "b": ("GIS|Number|7", "GIS||7", "|Number|7", "||7"),
+    "c": ("x|y|7|8", "plain", "one|bar"),
+}
+
+
+async def test_after_an_upgrade_names_are_found_by_all_that_may_be_said_with_them(empty_url: str) -> None:
+    """And take one row, for what is looked up by the others has the next row anyway."""
+    kind = "BLOB" if empty_url.startswith("sqlite:") else "BYTEA"
+    statements = []
+    for number, (mrid, values) in enumerate(_KEYS_BEFORE.items(), 1):
+        keys = json.dumps([["name", value] for value in sorted(values)], separators=(",", ":"))
+        statements.append(_A_NAMED.format(number, mrid, keys, kind))
+        statements += [_A_KEY.format("name", value, number) for value in values]
+    await write_as_before(empty_url, "0008", statements)
+    store = await open_store(empty_url)
+    for value in sorted({value for values in _KEYS_BEFORE.values() for value in values}):
+        found = await store.reader.records.find_by_key(_NAMED, Key("name", value))
+        assert [one.mrid for one in found] == [mrid for mrid, values in _KEYS_BEFORE.items() if value in values], value
+    async with store.transaction() as transaction:
+        for mrid in _KEYS_BEFORE:
+            await transaction.records.drop(_NAMED, MRID(mrid))
+    await store.close()
+    assert await rows_of(empty_url, "SELECT value FROM record_keys WHERE collection = 'test.Things'") == []
 
 
 def test_an_upgrade_that_fails_leaves_the_tables_as_they_were(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
