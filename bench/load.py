@@ -8,6 +8,8 @@ import os
 import random
 import re
 import statistics
+import subprocess
+import sys
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -35,11 +37,14 @@ __all__ = [
     "cpu_seconds",
     "creates",
     "median",
+    "medians_of",
     "mixed_creates",
     "percentile",
+    "play_in",
     "run",
     "send_at_rate",
     "send_in_turn",
+    "show_beside",
     "work_requests",
 ]
 
@@ -247,6 +252,27 @@ def show_beside(figures: Mapping[str, Mapping[str, float]]) -> None:
         values = "  ".join(f"{name} {of_tree[field]:8.3f}" for name, of_tree in figures.items())
         ratio = f"  ratio {figures['this'][field] / figures['beside'][field]:.2f}" if "beside" in figures else ""
         print(f"  {field:28} {values}{ratio}")
+
+
+def play_in(tree: Path, script: str, *arguments: str) -> bytes:
+    """The last line that a script prints with `--child`, in a process of its own with the code of a tree."""
+    command = [sys.executable, script, "--child", *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(tree / "src")}
+    return subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True).stdout.splitlines()[-1]
+
+
+def medians_of(
+    rounds: int, trees: Mapping[str, Path], play: Callable[[Path], msgspec.Struct]
+) -> dict[str, dict[str, float]]:
+    """Play so many rounds with each tree, in turns; of each tree the medians of what they came to."""
+    played: dict[str, list[dict[str, float]]] = {name: [] for name in trees}
+    for _ in range(rounds):
+        for name, tree in trees.items():
+            played[name].append(msgspec.structs.asdict(play(tree)))
+    return {
+        name: {field: statistics.median(one[field] for one in figures) for field in figures[0]}
+        for name, figures in played.items()
+    }
 
 
 def run(work: Callable[[], Coroutine[object, object, T]]) -> T:

@@ -14,7 +14,6 @@ the same with another tree of the project, in turns; the ratio is of medians.
 import argparse
 import json
 import os
-import statistics
 import subprocess
 import sys
 import time
@@ -24,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import msgspec
 
-from bench.load import cpu_seconds, run, show_beside
+from bench.load import cpu_seconds, medians_of, play_in, run, show_beside
 from bench.workers import drive
 
 _HERE = Path(__file__).resolve().parents[1]
@@ -88,12 +87,10 @@ def play(options: argparse.Namespace) -> Figures:
 
 
 def round_of(tree: Path, options: argparse.Namespace) -> Figures:
-    """A round in a process of its own, with the code of a tree."""
-    command = [sys.executable, __file__, "--child", "--tickets", str(options.tickets)]
-    command += ["--connections", str(options.connections), "--seed", str(options.seed)]
-    environment = {**os.environ, "PYTHONPATH": str(tree / "src")}
-    found = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True)
-    return msgspec.json.decode(found.stdout.splitlines()[-1], type=Figures)
+    """A round with the code of a tree."""
+    sizes = {"--tickets": options.tickets, "--connections": options.connections, "--seed": options.seed}
+    arguments = [str(one) for pair in sizes.items() for one in pair]
+    return msgspec.json.decode(play_in(tree, __file__, *arguments), type=Figures)
 
 
 def main() -> int:
@@ -110,14 +107,7 @@ def main() -> int:
         print(msgspec.json.encode(play(options)).decode())
         return 0
     trees = {"this": _HERE} | ({"beside": options.beside.resolve()} if options.beside else {})
-    rounds: dict[str, list[Figures]] = {name: [] for name in trees}
-    for _ in range(options.rounds):
-        for name, tree in trees.items():
-            rounds[name].append(round_of(tree, options))
-    middle = {
-        name: {field: statistics.median(getattr(one, field) for one in played) for field in Figures.__struct_fields__}
-        for name, played in rounds.items()
-    }
+    middle = medians_of(options.rounds, trees, lambda tree: round_of(tree, options))
     if options.json:
         print(json.dumps(middle))
         return 0
