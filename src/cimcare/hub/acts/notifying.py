@@ -6,8 +6,9 @@ left, and the other ones never send it again (at most once); people call instead
 
 import asyncio
 import contextlib
+import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
 import structlog
@@ -24,6 +25,12 @@ from cimcare.systems.cis.outgoing import claim_notices, settle_notice
 
 __all__ = ["Notifier", "put_rules_in_force"]
 
+_REST = 3.0
+"""Behind a slice of what is told to many, so many times as long as it waited for its turn to write: who makes others
+wait is made to wait. A hub with nothing else to do rests as long as the slice took."""
+
+_LONGEST_REST_SECONDS = 1.0
+
 
 class Notifier:
     """Sends the notices of one process. `start` and `stop` frame its life.
@@ -39,6 +46,7 @@ class Notifier:
         new_id: New identifiers.
         metrics: Where outcomes are counted.
         logger: Where it is noted what went wrong.
+        elapsed: A clock that only moves forward, in seconds.
     """
 
     def __init__(
@@ -54,6 +62,7 @@ class Notifier:
         new_id: NewID,
         metrics: Metrics,
         logger: structlog.typing.FilteringBoundLogger,
+        elapsed: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._channels = channels
@@ -65,6 +74,8 @@ class Notifier:
         self._new_id = new_id
         self._metrics = metrics
         self._log = logger
+        self._elapsed = elapsed
+        self._rest_until = float("-inf")
         self._task: asyncio.Task[None] | None = None
         self._is_stopping = asyncio.Event()
 
@@ -83,10 +94,7 @@ class Notifier:
 
     async def round(self) -> bool:
         """What is due now, as much as may be under way at once. Whether there was anything. Raises StoreError."""
-        is_busy = False
-        if await self._store.reader.records.select(ANNOUNCEMENTS, Selection(limit=1)):
-            async with self._store.transaction() as transaction:
-                is_busy = await carry_on(transaction.records, self._clock(), self._new_id)
+        is_busy = self._elapsed() >= self._rest_until and await self._carry_on()
         if await self._store.reader.records.select(QUEUE, Selection(until=self._clock(), limit=1)):
             async with self._store.transaction() as transaction:
                 claimed = await claim_notices(
@@ -100,6 +108,21 @@ class Notifier:
             # Only here, behind the commit, may anything leave.
             await asyncio.gather(*map(self._send, claimed))
             is_busy = True
+        return is_busy
+
+    async def _carry_on(self) -> bool:
+        """One slice of what is to be told to many; whether there was any.
+
+        Then it rests, for in a storm there are very many slices, and calls are taken between them or not at all.
+        """
+        if not await self._store.reader.records.select(ANNOUNCEMENTS, Selection(limit=1)):
+            return False
+        asked = self._elapsed()
+        async with self._store.transaction() as transaction:
+            began = self._elapsed()
+            is_busy = await carry_on(transaction.records, self._clock(), self._new_id)
+            took = self._elapsed() - began
+        self._rest_until = self._elapsed() + min(max(took, _REST * (began - asked)), _LONGEST_REST_SECONDS)
         return is_busy
 
     async def _send(self, notice: Outgoing) -> None:
@@ -120,6 +143,7 @@ class Notifier:
         self._metrics.count_notice(notice.kind.value, state or handed.result.value)
 
     async def _run(self) -> None:
+        poll = self._poll.total_seconds()
         while not self._is_stopping.is_set():
             is_busy = False
             try:
@@ -131,7 +155,8 @@ class Notifier:
                 self._log.error("notices wait", code="EXC-109", error=type(error).__name__, trace=trace)
             if not is_busy:
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(self._poll.total_seconds()):
+                    rest = self._rest_until - self._elapsed()
+                    async with asyncio.timeout(min(rest, poll) if rest > 0 else poll):
                         await self._is_stopping.wait()
 
 

@@ -5,6 +5,7 @@ in slices, the first at once and the rest by whoever sends notices, so that no m
 customers.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
@@ -17,7 +18,7 @@ from cimcare.model.trouble_ticket import TroubleTicket
 from cimcare.rules.lifecycle import IncidentState, TicketState
 from cimcare.systems.cis import wording
 from cimcare.systems.cis.callbacks import drop_call_backs_at
-from cimcare.systems.cis.contacts import Wish, notice_zone
+from cimcare.systems.cis.contacts import PREFERENCES, Wish, notice_zone
 from cimcare.systems.cis.kinds import INCIDENTS, TICKETS
 from cimcare.systems.cis.members import (
     FOLLOWED,
@@ -32,6 +33,7 @@ from cimcare.systems.cis.members import (
     find_member,
     load_followed,
     members_at,
+    members_at_each,
     members_of_ticket,
     members_on,
     out_at,
@@ -270,11 +272,9 @@ class Following:
             is_done = end >= len(announcement.points)
         else:
             end = announcement.next + 1
-            places: dict[str, None] = {}
-            for member in await members_on(self._records, announcement.incident, announcement.next):
-                places[member.body.place] = None
-            for place in places:
-                await self._tell_place(announcement, place)
+            members = await members_on(self._records, announcement.incident, announcement.next)
+            for everyone in await self._everyone_at(announcement.incident, members):
+                await self._tell_place(announcement, everyone)
             is_done = end >= announcement.shelves
         if is_done:
             await self._records.drop(ANNOUNCEMENTS, stored.mrid)
@@ -282,18 +282,34 @@ class Following:
         body = msgspec.structs.replace(announcement, next=end)
         await self._records.save(ANNOUNCEMENTS, msgspec.structs.replace(stored, body=body, modified_at=self._now))
 
-    async def _tell_place(self, announcement: Announcement, place: str) -> None:
-        members = await members_at(self._records, announcement.incident, place)
-        out = tuple(member for member in members if member.state in (OUT, PLANNED))
+    async def _everyone_at(self, incident: MRID, members: Sequence[Stored[Member]]) -> list[tuple[Stored[Member], ...]]:
+        """Who else is a member of the incident at the places of these, place by place.
+
+        What tells who of them wants to be told is read with them, in one look-up each: one by one they would be most of
+        the work, for most want nothing.
+        """
+        places = dict.fromkeys(member.body.place for member in members)
+        found = list((await members_at_each(self._records, incident, places)).values())
+        bodies = [member.body for everyone in found for member in everyone]
+        tickets = tuple(body.ticket for body in bodies if body.ticket is not None)
+        if tickets:
+            await self._records.select(TICKETS.collection, Selection(mrids=tickets, limit=len(tickets)))
+        customers = tuple(dict.fromkeys(body.customer for body in bodies if body.customer is not None))
+        if customers:
+            await self._records.select(PREFERENCES, Selection(mrids=customers, limit=len(customers)))
+        return found
+
+    async def _tell_place(self, announcement: Announcement, everyone: tuple[Stored[Member], ...]) -> None:
+        out = tuple(member for member in everyone if member.state in (OUT, PLANNED))
         if announcement.trigger is Trigger.powerRestored:
             at = announcement.at or self._now
             for member in out:
                 await self._restore(member, at)
         elif announcement.trigger is Trigger.informDispatched:
-            await self._tell(out, _dispatched(announcement.work))
+            await self._tell(out, _dispatched(announcement.work), everyone)
         else:
             etr = await self._etr_of(announcement.incident)  # what holds now; it may have changed since
-            await self._tell_etr(out, etr, is_first=announcement.is_first)
+            await self._tell_etr(out, etr, everyone, is_first=announcement.is_first)
 
     async def _tell_point(self, announcement: Announcement, point: UsagePointIdentity) -> None:
         spot = await spot_of_point(self._records, point)
@@ -340,9 +356,16 @@ class Following:
 
     # -------------------------------------------------------------------------------------------------- telling
 
-    async def _tell_etr(self, members: tuple[Stored[Member], ...], etr: Etr, *, is_first: bool) -> None:
+    async def _tell_etr(
+        self,
+        members: tuple[Stored[Member], ...],
+        etr: Etr,
+        everyone: tuple[Stored[Member], ...] | None = None,
+        *,
+        is_first: bool,
+    ) -> None:
         """Tell what holds of the restoration time, where it is not what they were told last."""
-        for wish, member, time_zone in await self._wanted(members, Trigger.initialEtr, Trigger.etrChange):
+        for wish, member, time_zone in await self._wanted(members, everyone, Trigger.initialEtr, Trigger.etrChange):
             count, last, is_told = await told_last(self._records, wish.contact, member.body)
             if last == etr.at:
                 continue
@@ -367,8 +390,10 @@ class Following:
             )
             await plan_notice(self._records, wish, member, planned, self._now, time_zone=time_zone)
 
-    async def _tell(self, members: tuple[Stored[Member], ...], plan: "_Plan") -> None:
-        for wish, member, time_zone in await self._wanted(members, plan.trigger):
+    async def _tell(
+        self, members: tuple[Stored[Member], ...], plan: "_Plan", everyone: tuple[Stored[Member], ...] | None = None
+    ) -> None:
+        for wish, member, time_zone in await self._wanted(members, everyone, plan.trigger):
             zone = await notice_zone(self._records, time_zone)
             place = await self._address_of(member.body)
             if plan.trigger is Trigger.powerRestored and plan.restored_at is not None:
@@ -389,13 +414,20 @@ class Following:
             await plan_notice(self._records, wish, member, planned, self._now, time_zone=time_zone)
 
     async def _wanted(
-        self, members: tuple[Stored[Member], ...], *triggers: NotificationTriggerKind
+        self,
+        members: tuple[Stored[Member], ...],
+        everyone: tuple[Stored[Member], ...] | None,
+        *triggers: NotificationTriggerKind,
     ) -> list[tuple[Wish, Stored[Member], str]]:
-        """Who wants to be told one of these at the place of the members, with the time zone of the customer."""
+        """Who wants to be told one of these at the place of the members, with the time zone of the customer.
+
+        `everyone` are all members of the incident there, None if they are still to be looked for.
+        """
         if not members:
             return []
         first = members[0]
-        everyone = await members_at(self._records, first.body.incident, first.body.place)
+        if everyone is None:
+            everyone = await members_at(self._records, first.body.incident, first.body.place)
         wishes = await wishes_at(self._records, everyone)
         chosen = {member.mrid: member for member in members}
         if wishes:

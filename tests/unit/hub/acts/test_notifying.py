@@ -1,7 +1,9 @@
 """Sending notices from a hub: a real ticket, a real mail server, and processes that die at the worst instant."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -10,8 +12,10 @@ import pytest
 import structlog
 
 from cimcare.exchange.notices import ContactKind, Handed, HandOver, Outgoing
-from cimcare.exchange.ports import Selection
-from cimcare.exchange.store import Store
+from cimcare.exchange.outbox import Priority
+from cimcare.exchange.ports import Records, Selection, Stored
+from cimcare.exchange.store import Store, Transaction
+from cimcare.hub.acts import notifying
 from cimcare.hub.acts.notifying import Notifier
 from cimcare.hub.metrics import Metrics
 from cimcare.model.enumerations import NotificationTriggerKind
@@ -25,10 +29,12 @@ from cimcare.model.verbs import Verb
 from cimcare.samples import build_message
 from cimcare.samples.northlake import find_premises
 from cimcare.store.opening import open_store
+from cimcare.store.sqlite_session import Session
 from cimcare.systems.cis.callbacks import CALL_BACKS
 from cimcare.systems.cis.contacts import Contact, Hours, Wish
-from cimcare.systems.cis.kinds import INCIDENTS
-from cimcare.systems.cis.members import OUT, Member, save_member
+from cimcare.systems.cis.following import ANNOUNCEMENTS, Announcement, carry_on
+from cimcare.systems.cis.kinds import INCIDENTS, TICKETS
+from cimcare.systems.cis.members import OUT, SHELF_SIZE, Member, save_member
 from cimcare.systems.cis.notices import NOTICES, Planned, plan_notice
 from cimcare.systems.etr import Etr, EtrStage, render_remark
 from tests.support.mail import mail_server
@@ -36,6 +42,7 @@ from tests.support.stored import ALL_STORES
 from tests.unit.hub.conftest import NOON, HeldHub
 from tests.unit.systems.utility import root_of
 
+INCIDENT = MRID("INC")
 LEASE = timedelta(minutes=1)
 WISH = Wish(Contact(ContactKind.EMAIL, "ada@post.example"), frozenset(NotificationTriggerKind), Hours())
 
@@ -72,7 +79,13 @@ class Probe:
         pass
 
 
-def a_notifier(store: Store, channel: Probe, clock: Clock, process: str = "one") -> Notifier:
+def a_notifier(
+    store: Store,
+    channel: Probe,
+    clock: Clock,
+    process: str = "one",
+    elapsed: Callable[[], float] = time.monotonic,
+) -> Notifier:
     return Notifier(
         store=store,
         channels={ContactKind.EMAIL: channel},
@@ -84,6 +97,7 @@ def a_notifier(store: Store, channel: Probe, clock: Clock, process: str = "one")
         new_id=iter(map(str, range(10_000))).__next__,
         metrics=Metrics(),
         logger=structlog.wrap_logger(structlog.testing.ReturnLogger(), processors=[structlog.testing.LogCapture()]),
+        elapsed=elapsed,
     )
 
 
@@ -96,6 +110,25 @@ async def plan(store: Store, count: int = 1) -> None:
             )
             planned = Planned(trigger=NotificationTriggerKind.powerOut, content="out", text="Supply is out.")
             await plan_notice(transaction.records, WISH, member, planned, NOON)
+
+
+async def announce(store: Store, members: int) -> None:
+    """A restoration time for so many members of an incident, each by a ticket of its own, that nobody was told yet."""
+    async with store.transaction() as transaction:
+        records = transaction.records
+        for number in range(members):
+            ticket = TroubleTicket(mrid=MRID(f"T-{number}"))
+            facts = {"mrid": MRID(f"T-{number}"), "created_at": NOON, "modified_at": NOON}
+            await records.save(TICKETS.collection, Stored(body=ticket, state="open", **facts))
+            member = Member(incident=INCIDENT, place=f"p{number}", since=NOON, ticket=ticket.mrid, customer=MRID("C"))
+            await save_member(records, member, OUT, NOON)
+        told = Announcement(
+            incident=INCIDENT,
+            trigger=NotificationTriggerKind.etrChange,
+            is_first=True,
+            shelves=-(-members // SHELF_SIZE),
+        )
+        await records.save(ANNOUNCEMENTS, Stored(mrid=MRID("A"), body=told, created_at=NOON, modified_at=NOON))
 
 
 async def states(store: Store) -> list[str]:
@@ -115,6 +148,106 @@ async def test_each_notice_leaves_once_whichever_process_takes_it(store: Store) 
     assert len(channel.given) == 30
     assert len({notice.id for notice in channel.given}) == 30
     assert await states(store) == ["sent"] * 30
+
+
+class Passing:
+    """Time that passes where the test says so: while a slice waits for its turn, and while it is carried out."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, store: Store) -> None:
+        self.now = 0.0
+        self.waits = self.takes = 0.0
+        self.slices = 0
+        transaction = store.transaction
+
+        def waiting(priority: Priority = Priority.NORMAL) -> AbstractAsyncContextManager[Transaction]:
+            self.now += self.waits
+            return transaction(priority)
+
+        async def carried(records: Records, now: datetime, new_id: Callable[[], str]) -> bool:
+            self.slices += 1
+            self.now += self.takes
+            return await carry_on(records, now, new_id)
+
+        monkeypatch.setattr(store, "transaction", waiting)
+        monkeypatch.setattr(notifying, "carry_on", carried)
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.mark.parametrize(
+    ("waits", "takes", "rest"), [(0.0, 0.02, 0.02), (0.1, 0.02, 0.3), (0.0, 0.2, 0.2), (9.0, 0.1, 1.0)]
+)
+async def test_what_is_told_to_many_leaves_calls_their_turn(
+    monkeypatch: pytest.MonkeyPatch, waits: float, takes: float, rest: float
+) -> None:
+    """A new restoration time of an outage of thousands took a storm's hub for minutes: one slice behind the other."""
+    store = await open_store("memory:")
+    await announce(store, 3 * SHELF_SIZE)
+    passing = Passing(monkeypatch, store)
+    passing.waits, passing.takes = waits, takes
+    notifier = a_notifier(store, Probe(), Clock(), elapsed=passing)
+    for slices in (1, 2, 3):
+        assert await notifier.round()
+        assert not await notifier.round()
+        passing.now += rest * 0.9
+        assert not await notifier.round()
+        assert passing.slices == slices
+        passing.now += rest * 0.11
+    assert not await notifier.round()
+    assert await store.reader.records.select(ANNOUNCEMENTS, Selection()) == ()
+    await store.close()
+
+
+async def test_notices_leave_while_what_is_told_to_many_rests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those whom the first slice was about are told before the last slice is planned."""
+    store = await open_store("memory:")
+    await announce(store, 2 * SHELF_SIZE)
+    passing, channel = Passing(monkeypatch, store), Probe()
+    passing.waits = 1.0
+    notifier = a_notifier(store, channel, Clock(), elapsed=passing)
+    assert await notifier.round()
+    monkeypatch.undo()
+    await plan(store)
+    assert await notifier.round()
+    assert len(channel.given) == 1
+    assert len(await store.reader.records.select(ANNOUNCEMENTS, Selection())) == 1
+    await store.close()
+
+
+async def test_all_of_many_are_gone_through_by_whoever_runs(store: Store) -> None:
+    """Rests are no end."""
+    await announce(store, 4 * SHELF_SIZE)
+    notifier = a_notifier(store, Probe(), Clock())
+    notifier.start()
+    async with asyncio.timeout(30):
+        while await store.reader.records.select(ANNOUNCEMENTS, Selection()):
+            await asyncio.sleep(0.01)
+    await notifier.stop()
+
+
+async def test_a_slice_of_those_who_want_nothing_takes_few_look_ups(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Most who are out want no notice, and it is asked for all of them."""
+    url = f"sqlite:///{tmp_path / 'hub.db'}"
+    store = await open_store(url)
+    await announce(store, SHELF_SIZE)
+    await store.close()
+    store = await open_store(url)
+    statements: list[str] = []
+    for name in ("all", "one"):
+        method = getattr(Session, name)
+
+        def watched(session: Session, statement: str, *rest: object, _method: object = method) -> object:
+            statements.append(statement)
+            return _method(session, statement, *rest)  # type: ignore[operator]
+
+        monkeypatch.setattr(Session, name, watched)
+    assert await a_notifier(store, Probe(), Clock()).round()
+    assert len(statements) < SHELF_SIZE
+    monkeypatch.undo()
+    await store.close()
 
 
 async def test_no_more_is_taken_than_can_begin_at_once(store: Store) -> None:
