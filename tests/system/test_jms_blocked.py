@@ -66,8 +66,8 @@ async def blocked(broker: Broker, context: str) -> AsyncIterator[None]:
             await sender.publish(fill, BrokerMessage(body=b"x" * 60_000), within=1)
     assert caught.value.code in ("NET-122", "NET-130")
     yield
-    await taker.subscribe(fill, lambda arrived: tasks.append(asyncio.ensure_future(taker.acknowledge(arrived))))
     tasks: list[asyncio.Future[None]] = []
+    await taker.subscribe(fill, lambda arrived: tasks.append(asyncio.ensure_future(taker.acknowledge(arrived))))
     await asyncio.sleep(1)
     await asyncio.gather(*tasks, return_exceptions=True)
     await asyncio.gather(sender.close(), taker.close())
