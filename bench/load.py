@@ -3,7 +3,9 @@
 The client is as thin as a client can be, so that on a small machine the hub is measured and not its sender.
 """
 
+import argparse
 import asyncio
+import json
 import os
 import random
 import re
@@ -37,10 +39,10 @@ __all__ = [
     "cpu_seconds",
     "creates",
     "median",
-    "medians_of",
     "mixed_creates",
     "percentile",
     "play_in",
+    "play_in_turns",
     "run",
     "send_at_rate",
     "send_in_turn",
@@ -261,18 +263,28 @@ def play_in(tree: Path, script: str, *arguments: str) -> bytes:
     return subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True).stdout.splitlines()[-1]
 
 
-def medians_of(
-    rounds: int, trees: Mapping[str, Path], play: Callable[[Path], msgspec.Struct]
-) -> dict[str, dict[str, float]]:
-    """Play so many rounds with each tree, in turns; of each tree the medians of what they came to."""
+def play_in_turns(options: argparse.Namespace, play: Callable[[Path], msgspec.Struct]) -> None:
+    """Play this tree, and beside it another one if that is asked for, in turns; print medians, as JSON or for people.
+
+    Args:
+        options: `rounds`, `beside` and `json`.
+        play: One round with the code of a tree.
+    """
+    trees = {"this": Path(__file__).resolve().parents[1]}
+    if options.beside:
+        trees["beside"] = options.beside.resolve()
     played: dict[str, list[dict[str, float]]] = {name: [] for name in trees}
-    for _ in range(rounds):
+    for _ in range(options.rounds):
         for name, tree in trees.items():
             played[name].append(msgspec.structs.asdict(play(tree)))
-    return {
+    middle = {
         name: {field: statistics.median(one[field] for one in figures) for field in figures[0]}
         for name, figures in played.items()
     }
+    if options.json:
+        print(json.dumps(middle))
+    else:
+        show_beside(middle)
 
 
 def run(work: Callable[[], Coroutine[object, object, T]]) -> T:

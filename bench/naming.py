@@ -11,7 +11,6 @@ afterwards, and rows of the table of keys.
 """
 
 import argparse
-import json
 import random
 import sys
 import tempfile
@@ -24,13 +23,12 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import msgspec
 
-from bench.load import medians_of, play_in, run, show_beside
+from bench.load import play_in, play_in_turns, run
 from cimcare.exchange.ports import Collection, Key, Stored
 from cimcare.model.identity import MRID
 from cimcare.store.sqlite import SqliteStore
 from cimcare.systems.identity import Label, stored_keys
 
-_HERE = Path(__file__).resolve().parents[1]
 _TOGETHER = 25
 _AT = datetime(2026, 1, 10, 12, tzinfo=UTC)
 _BODY = "x" * 1150
@@ -121,12 +119,7 @@ def main() -> int:
     if options.child:
         print(msgspec.json.encode(run(lambda: play(options.objects))).decode())
         return 0
-    trees = {"this": _HERE} | ({"beside": options.beside.resolve()} if options.beside else {})
-    middle = medians_of(options.rounds, trees, lambda tree: round_of(tree, options.objects))
-    if options.json:
-        print(json.dumps(middle))
-        return 0
-    show_beside(middle)
+    play_in_turns(options, lambda tree: round_of(tree, options.objects))
     return 0
 
 

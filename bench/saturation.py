@@ -12,7 +12,6 @@ the same with another tree of the project, in turns; the ratio is of medians.
 """
 
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -23,10 +22,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import msgspec
 
-from bench.load import cpu_seconds, medians_of, play_in, run, show_beside
+from bench.load import cpu_seconds, play_in, play_in_turns, run
 from bench.workers import drive
 
-_HERE = Path(__file__).resolve().parents[1]
 _SMALLER = 20
 _WARM = 1000
 _CARRIED_SECONDS = 12.0
@@ -106,12 +104,7 @@ def main() -> int:
     if options.child:
         print(msgspec.json.encode(play(options)).decode())
         return 0
-    trees = {"this": _HERE} | ({"beside": options.beside.resolve()} if options.beside else {})
-    middle = medians_of(options.rounds, trees, lambda tree: round_of(tree, options))
-    if options.json:
-        print(json.dumps(middle))
-        return 0
-    show_beside(middle)
+    play_in_turns(options, lambda tree: round_of(tree, options))
     return 0
 
 

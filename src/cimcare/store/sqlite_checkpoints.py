@@ -78,10 +78,8 @@ class Checkpoints:
         moved = 0
         for _ in range(_MOST_PASSES):
             _, self._length, now = self._mover.execute(_MOVE).fetchone()
-            if (
-                now < self._length or 0 <= now - moved <= _LITTLE_PAGES
-            ):  # somebody reads what is old, or little was left
-                return
+            if now < self._length or 0 <= now - moved <= _LITTLE_PAGES:
+                return  # somebody reads what is old, or little was left
             moved = now
 
     def _note_moved(self, moved: asyncio.Future[None]) -> None:

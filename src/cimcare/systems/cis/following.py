@@ -5,8 +5,9 @@ in slices, the first at once and the rest by whoever sends notices, so that no m
 customers.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from datetime import datetime
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
@@ -18,7 +19,7 @@ from cimcare.model.trouble_ticket import TroubleTicket
 from cimcare.rules.lifecycle import IncidentState, TicketState
 from cimcare.systems.cis import wording
 from cimcare.systems.cis.callbacks import drop_call_backs_at
-from cimcare.systems.cis.contacts import PREFERENCES, Wish, notice_zone
+from cimcare.systems.cis.contacts import PREFERENCES, Preferences, Wish, notice_zone
 from cimcare.systems.cis.kinds import INCIDENTS, TICKETS
 from cimcare.systems.cis.members import (
     FOLLOWED,
@@ -48,6 +49,8 @@ from cimcare.systems.objects import as_utc
 from cimcare.systems.premises import PREMISES
 
 __all__ = ["ANNOUNCEMENTS", "Announcement", "Following", "carry_on"]
+
+BodyT = TypeVar("BodyT", bound=msgspec.Struct)
 
 Trigger = NotificationTriggerKind
 
@@ -273,8 +276,9 @@ class Following:
         else:
             end = announcement.next + 1
             members = await members_on(self._records, announcement.incident, announcement.next)
-            for everyone in await self._everyone_at(announcement.incident, members):
-                await self._tell_place(announcement, everyone)
+            places = dict.fromkeys(member.body.place for member in members)
+            for here in await self._look_at(announcement.incident, places):
+                await self._tell_place(announcement, here)
             is_done = end >= announcement.shelves
         if is_done:
             await self._records.drop(ANNOUNCEMENTS, stored.mrid)
@@ -282,34 +286,17 @@ class Following:
         body = msgspec.structs.replace(announcement, next=end)
         await self._records.save(ANNOUNCEMENTS, msgspec.structs.replace(stored, body=body, modified_at=self._now))
 
-    async def _everyone_at(self, incident: MRID, members: Sequence[Stored[Member]]) -> list[tuple[Stored[Member], ...]]:
-        """Who else is a member of the incident at the places of these, place by place.
-
-        What tells who of them wants to be told is read with them, in one look-up each: one by one they would be most of
-        the work, for most want nothing.
-        """
-        places = dict.fromkeys(member.body.place for member in members)
-        found = list((await members_at_each(self._records, incident, places)).values())
-        bodies = [member.body for everyone in found for member in everyone]
-        tickets = tuple(body.ticket for body in bodies if body.ticket is not None)
-        if tickets:
-            await self._records.select(TICKETS.collection, Selection(mrids=tickets, limit=len(tickets)))
-        customers = tuple(dict.fromkeys(body.customer for body in bodies if body.customer is not None))
-        if customers:
-            await self._records.select(PREFERENCES, Selection(mrids=customers, limit=len(customers)))
-        return found
-
-    async def _tell_place(self, announcement: Announcement, everyone: tuple[Stored[Member], ...]) -> None:
-        out = tuple(member for member in everyone if member.state in (OUT, PLANNED))
+    async def _tell_place(self, announcement: Announcement, here: "_Here") -> None:
+        out = tuple(member for member in here.everyone if member.state in (OUT, PLANNED))
         if announcement.trigger is Trigger.powerRestored:
             at = announcement.at or self._now
             for member in out:
                 await self._restore(member, at)
         elif announcement.trigger is Trigger.informDispatched:
-            await self._tell(out, _dispatched(announcement.work), everyone)
+            await self._tell(out, _dispatched(announcement.work), here)
         else:
             etr = await self._etr_of(announcement.incident)  # what holds now; it may have changed since
-            await self._tell_etr(out, etr, everyone, is_first=announcement.is_first)
+            await self._tell_etr(out, etr, here, is_first=announcement.is_first)
 
     async def _tell_point(self, announcement: Announcement, point: UsagePointIdentity) -> None:
         spot = await spot_of_point(self._records, point)
@@ -360,12 +347,12 @@ class Following:
         self,
         members: tuple[Stored[Member], ...],
         etr: Etr,
-        everyone: tuple[Stored[Member], ...] | None = None,
+        here: "_Here | None" = None,
         *,
         is_first: bool,
     ) -> None:
         """Tell what holds of the restoration time, where it is not what they were told last."""
-        for wish, member, time_zone in await self._wanted(members, everyone, Trigger.initialEtr, Trigger.etrChange):
+        for wish, member, time_zone in await self._wanted(members, here, Trigger.initialEtr, Trigger.etrChange):
             count, last, is_told = await told_last(self._records, wish.contact, member.body)
             if last == etr.at:
                 continue
@@ -390,10 +377,8 @@ class Following:
             )
             await plan_notice(self._records, wish, member, planned, self._now, time_zone=time_zone)
 
-    async def _tell(
-        self, members: tuple[Stored[Member], ...], plan: "_Plan", everyone: tuple[Stored[Member], ...] | None = None
-    ) -> None:
-        for wish, member, time_zone in await self._wanted(members, everyone, plan.trigger):
+    async def _tell(self, members: tuple[Stored[Member], ...], plan: "_Plan", here: "_Here | None" = None) -> None:
+        for wish, member, time_zone in await self._wanted(members, here, plan.trigger):
             zone = await notice_zone(self._records, time_zone)
             place = await self._address_of(member.body)
             if plan.trigger is Trigger.powerRestored and plan.restored_at is not None:
@@ -414,30 +399,43 @@ class Following:
             await plan_notice(self._records, wish, member, planned, self._now, time_zone=time_zone)
 
     async def _wanted(
-        self,
-        members: tuple[Stored[Member], ...],
-        everyone: tuple[Stored[Member], ...] | None,
-        *triggers: NotificationTriggerKind,
+        self, members: tuple[Stored[Member], ...], here: "_Here | None", *triggers: NotificationTriggerKind
     ) -> list[tuple[Wish, Stored[Member], str]]:
         """Who wants to be told one of these at the place of the members, with the time zone of the customer.
 
-        `everyone` are all members of the incident there, None if they are still to be looked for.
+        `here` is what is known of the place, None if it is still to be looked at.
         """
         if not members:
             return []
         first = members[0]
-        if everyone is None:
-            everyone = await members_at(self._records, first.body.incident, first.body.place)
-        wishes = await wishes_at(self._records, everyone)
+        if here is None:
+            (here,) = await self._look_at(first.body.incident, (first.body.place,))
         chosen = {member.mrid: member for member in members}
+        wishes = wishes_at(here.everyone, here.tickets)
         if wishes:
             return [
                 (wish, chosen.get(member.mrid, first), "")
                 for wish, member in wishes
                 if not wish.triggers.isdisjoint(triggers)
             ]
-        stored = await preferred(self._records, first.body, *triggers)
+        stored = preferred(here.preferences.get(first.body.customer), *triggers) if first.body.customer else None
         return [] if stored is None else [(stored[0], first, stored[1])]
+
+    async def _look_at(self, incident: MRID, places: Iterable[str]) -> "list[_Here]":
+        """What is known of who is to be told at these places; three look-ups, however many there are."""
+        found = await members_at_each(self._records, incident, places)
+        bodies = [member.body for everyone in found.values() for member in everyone]
+        tickets = await self._named(TICKETS.collection, (body.ticket for body in bodies))
+        preferences = await self._named(PREFERENCES, (body.customer for body in bodies))
+        return [_Here(everyone, tickets, preferences) for everyone in found.values()]
+
+    async def _named(self, collection: Collection[BodyT], mrids: Iterable[MRID | None]) -> Mapping[MRID, Stored[BodyT]]:
+        """Objects by their mRIDs."""
+        wanted = tuple(dict.fromkeys(mrid for mrid in mrids if mrid is not None))
+        if not wanted:
+            return {}
+        found = await self._records.select(collection, Selection(mrids=wanted, limit=len(wanted)))
+        return {stored.mrid: stored for stored in found}
 
     # ------------------------------------------------------------------------------------------------- look-ups
 
@@ -463,6 +461,14 @@ class Following:
     async def _address_of(self, member: Member) -> str:
         premises = await self._records.find(PREMISES, member.premises) if member.premises is not None else None
         return wording.shown_address(premises.body.address) if premises is not None else ""
+
+
+class _Here(NamedTuple):
+    """Who may be to be told at one place: all members of the incident there, and by mRID what tells what they want."""
+
+    everyone: tuple[Stored[Member], ...]
+    tickets: Mapping[MRID, Stored[TroubleTicket]]
+    preferences: Mapping[MRID, Stored[Preferences]]
 
 
 class _Plan:

@@ -4,6 +4,7 @@ A notice is known by contact, place, incident, trigger and content, so that no o
 it twice. What has to be done stands in a queue beside it, by the instant at which it is to be looked at.
 """
 
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
 import msgspec
@@ -12,17 +13,18 @@ from cimcare.exchange.notices import ContactKind
 from cimcare.exchange.ports import Collection, Key, Records, Stored
 from cimcare.model.enumerations import NotificationTriggerKind, WorkStatusKind
 from cimcare.model.identity import MRID
+from cimcare.model.trouble_ticket import TroubleTicket
 from cimcare.rules.lifecycle import IncidentState
 from cimcare.systems.cis.contacts import (
-    PREFERENCES,
     Contact,
     Hours,
+    Preferences,
     Wish,
     next_allowed,
     notice_zone,
     wish_of,
 )
-from cimcare.systems.cis.kinds import INCIDENTS, TICKETS
+from cimcare.systems.cis.kinds import INCIDENTS
 from cimcare.systems.cis.members import LEFT, OUT, PLANNED, Member, digest_of, members_at, out_at
 from cimcare.systems.etr import etr_of
 from cimcare.systems.identity import mrid_of
@@ -127,13 +129,15 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
     restored_at: datetime | None = None
 
 
-async def wishes_at(records: Records, members: tuple[Stored[Member], ...]) -> tuple[tuple[Wish, Stored[Member]], ...]:
-    """What the callers of one place of an incident want to be told, each contact once."""
+def wishes_at(
+    members: Iterable[Stored[Member]], tickets: Mapping[MRID, Stored[TroubleTicket]]
+) -> tuple[tuple[Wish, Stored[Member]], ...]:
+    """What the callers of one place of an incident want to be told by their tickets, each contact once."""
     found: dict[str, tuple[Wish, Stored[Member]]] = {}
     for member in members:
         if member.state == LEFT or member.body.ticket is None:
             continue
-        ticket = await records.find(TICKETS.collection, member.body.ticket)
+        ticket = tickets.get(member.body.ticket)
         wish = wish_of(ticket.body.notification) if ticket is not None else None
         if wish is not None:
             known = found.get(wish.contact.key)
@@ -143,11 +147,8 @@ async def wishes_at(records: Records, members: tuple[Stored[Member], ...]) -> tu
     return tuple(found.values())
 
 
-async def preferred(records: Records, member: Member, *triggers: NotificationTriggerKind) -> tuple[Wish, str] | None:
+def preferred(stored: Stored[Preferences] | None, *triggers: NotificationTriggerKind) -> tuple[Wish, str] | None:
     """The stored contact of a customer for one of these triggers, and the customer's time zone."""
-    if member.customer is None:
-        return None
-    stored = await records.find(PREFERENCES, member.customer)
     wish = stored.body.wish_for(*triggers) if stored is not None else None
     return None if stored is None or wish is None else (wish, stored.body.time_zone)
 
