@@ -41,7 +41,7 @@ def run_floor(database: str) -> None:
     """Serve the floor until the process is ended."""
     catalog = Catalog()
     connection = sqlite3.connect(database, isolation_level=None)
-    for pragma in ("page_size=16384", "journal_mode=WAL", "synchronous=FULL"):
+    for pragma in ("page_size=4096", "journal_mode=WAL", "synchronous=FULL"):
         connection.execute(f"PRAGMA {pragma}")
     connection.execute("CREATE TABLE IF NOT EXISTS messages (id INTEGER PRIMARY KEY, raw BLOB)")
     waiters: list[asyncio.Future[None]] = []

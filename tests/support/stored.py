@@ -1,6 +1,8 @@
 """Objects and entries of the log for tests of stores."""
 
+import sqlite3
 from datetime import UTC, datetime
+from pathlib import Path
 
 import msgspec
 
@@ -20,6 +22,7 @@ __all__ = [
     "a_thing",
     "an_entry",
     "is_defined_for_all",
+    "make_with_pages",
     "save",
     "stored_in",
 ]
@@ -83,3 +86,11 @@ def a_delivery(*keys: str, **changes: object) -> NewDelivery:
 def is_defined_for_all(_object: object, name: str | None, kind: str, _reflected: bool, _other: object) -> bool:
     """For Alembic: leaves out the index of terms, which is another thing on each database."""
     return kind != "table" or not str(name).startswith("message_terms")
+
+
+def make_with_pages(path: Path, size: int) -> None:
+    """A file of SQLite without tables whose pages have so many bytes. Whoever opens it later cannot choose any more."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    for pragma in (f"page_size = {size}", "auto_vacuum = INCREMENTAL", "journal_mode = WAL"):
+        connection.execute(f"PRAGMA {pragma}")
+    connection.close()

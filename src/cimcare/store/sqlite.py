@@ -53,7 +53,7 @@ _GAP_SECONDS = 0.004
 _LOOK_SECONDS = 0.001
 """How often a process that waits looks whether the file is free."""
 
-_PAGES_TOGETHER = 64
+_PAGES_TOGETHER = 256
 """Free pages given back at once: one MiB."""
 
 _INCREMENTAL = 2

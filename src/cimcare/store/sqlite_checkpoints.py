@@ -4,7 +4,7 @@ SQLite does that at the end of a commit, when the log has become long; the loop 
 longer the more places of a large file were written to. Here a thread does it over a connection of its own, while
 messages are worked on and committed: first all that is there, then what has come meanwhile, until little is left. When
 the log has become long, that last bit is moved on the loop, between two commits, since the log begins anew only if
-nothing came behind and nobody reads it. Decisions 0132 and 0135 have the reasons.
+nothing came behind and nobody reads it. Decisions 0132, 0135 and 0137 have the reasons.
 """
 
 import asyncio
@@ -12,19 +12,19 @@ import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
-__all__ = ["AT_LATEST_PAGES", "Checkpoints"]
+__all__ = ["AT_LATEST_BYTES", "Checkpoints"]
 
-AT_LATEST_PAGES = 8192
-"""Of a log that is longer than this the one who commits moves it himself, as SQLite does: 128 MiB."""
+AT_LATEST_BYTES = 128 << 20
+"""Of a log that is longer than this the one who commits moves it himself, as SQLite does."""
 
 _ROWS = 2_000
 """So many rows written are worth a round of the thread. A ticket that three partners are told of writes about 60."""
 
-_LONG_PAGES = 2048
-"""A log of so many pages begins anew: 32 MiB. That makes the loop wait for the disk, and is not worth it more often."""
+_LONG_BYTES = 32 << 20
+"""A log of that length begins anew. That makes the loop wait for the disk, and is not worth it more often."""
 
-_LITTLE_PAGES = 128
-"""So many pages the loop moves itself, in a millisecond or two."""
+_LITTLE_BYTES = 2 << 20
+"""So much the loop moves itself, in a millisecond or two."""
 
 _MOST_PASSES = 5
 """Each takes over what came during the one before; more would mean that more comes than can be moved."""
@@ -50,6 +50,8 @@ class Checkpoints:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
         self._round: asyncio.Future[None] | None = None
         self._seen = writer.total_changes
+        (page,) = writer.execute("PRAGMA page_size").fetchone()  # a file keeps the size with which it was made
+        self._long, self._little = _LONG_BYTES // page, _LITTLE_BYTES // page
         self._length = 0
         self._is_rest_due = False
 
@@ -78,10 +80,10 @@ class Checkpoints:
         moved = 0
         for _ in range(_MOST_PASSES):
             _, self._length, now = self._mover.execute(_MOVE).fetchone()
-            if now < self._length or 0 <= now - moved <= _LITTLE_PAGES:
+            if now < self._length or 0 <= now - moved <= self._little:
                 return  # somebody reads what is old, or little was left
             moved = now
 
     def _note_moved(self, moved: asyncio.Future[None]) -> None:
         self._round = None
-        self._is_rest_due = not moved.cancelled() and moved.exception() is None and self._length >= _LONG_PAGES
+        self._is_rest_due = not moved.cancelled() and moved.exception() is None and self._length >= self._long

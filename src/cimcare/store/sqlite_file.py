@@ -11,7 +11,7 @@ import sqlalchemy
 
 from cimcare.store import migrations
 from cimcare.store.errors import DatabaseError
-from cimcare.store.sqlite_checkpoints import AT_LATEST_PAGES
+from cimcare.store.sqlite_checkpoints import AT_LATEST_BYTES
 from cimcare.store.sqlite_session import is_busy, version_after
 from cimcare.store.urls import shown_url
 
@@ -54,12 +54,13 @@ def connect_writer(path: Path, busy_timeout_seconds: float) -> sqlite3.Connectio
         try:
             connection.execute(_CACHE)
             if connection.execute("PRAGMA page_count").fetchone()[0] == 0:  # afterwards they cannot be chosen any more
-                connection.execute("PRAGMA page_size = 16384")
+                connection.execute("PRAGMA page_size = 4096")
                 connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA temp_store = MEMORY")  # of pages as they were before a message that may fail
-            connection.execute(f"PRAGMA wal_autocheckpoint = {AT_LATEST_PAGES}")
+            (page,) = connection.execute("PRAGMA page_size").fetchone()
+            connection.execute(f"PRAGMA wal_autocheckpoint = {AT_LATEST_BYTES // page}")
             connection.execute("PRAGMA foreign_keys = ON")
         except BaseException:
             connection.close()

@@ -11,16 +11,16 @@ import pytest
 from cimcare.store import sqlite_checkpoints
 from cimcare.store.sqlite import SqliteStore
 from cimcare.store.sqlite_checkpoints import Checkpoints
-from tests.support.stored import THINGS, a_thing, stored_in
+from tests.support.stored import THINGS, a_thing, make_with_pages, stored_in
 
 _ROWS = 200
 
 
 @pytest.fixture
 def movers(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """In which threads the log was moved; a round is worth it after few rows, and a log of few pages is long."""
+    """In which threads the log was moved; a round is worth it after few rows, and a little log is long."""
     monkeypatch.setattr(sqlite_checkpoints, "_ROWS", _ROWS)
-    monkeypatch.setattr(sqlite_checkpoints, "_LONG_PAGES", 100)
+    monkeypatch.setattr(sqlite_checkpoints, "_LONG_BYTES", 1 << 20)
     threads: list[int] = []
     move = Checkpoints._move
 
@@ -32,8 +32,11 @@ def movers(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return threads
 
 
-@pytest.fixture
-async def store(tmp_path: Path, movers: list[int]) -> AsyncIterator[SqliteStore]:
+@pytest.fixture(params=[4096, 16384])
+async def store(tmp_path: Path, movers: list[int], request: pytest.FixtureRequest) -> AsyncIterator[SqliteStore]:
+    """On a file as it is made now, and on one that an earlier release made with larger pages."""
+    if request.param != 4096:
+        make_with_pages(tmp_path / "hub.db", request.param)
     store = SqliteStore.open(tmp_path / "hub.db", busy_timeout_seconds=0.0)
     yield store
     await store.close()

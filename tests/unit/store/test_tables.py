@@ -23,7 +23,7 @@ from cimcare.store.opening import open_store
 from cimcare.store.sqlite import SqliteStore, open_reader, path_of
 from cimcare.store.tables import METADATA
 from cimcare.systems.cis.callbacks import select_open
-from tests.support.stored import a_delivery, an_entry, is_defined_for_all
+from tests.support.stored import a_delivery, an_entry, is_defined_for_all, make_with_pages
 
 
 class _Named(msgspec.Struct, frozen=True):
@@ -89,8 +89,19 @@ async def test_file_is_set_up_for_durable_writes(tmp_path: Path) -> None:
     writer = store._writer
     assert writer.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     assert writer.execute("PRAGMA synchronous").fetchone() == (2,)
-    assert writer.execute("PRAGMA page_size").fetchone() == (16384,)
+    assert writer.execute("PRAGMA page_size").fetchone() == (4096,)
     assert writer.execute("PRAGMA auto_vacuum").fetchone() == (2,)
+    assert writer.execute("PRAGMA wal_autocheckpoint").fetchone() == (32768,)
+    await store.close()
+
+
+async def test_a_file_of_larger_pages_keeps_them_and_a_log_of_the_same_bytes(tmp_path: Path) -> None:
+    """Earlier releases made files so. Counted in pages, the log would grow to four times as much."""
+    path = tmp_path / "hub.db"
+    make_with_pages(path, 16384)
+    store = SqliteStore.open(path)
+    assert store._writer.execute("PRAGMA page_size").fetchone() == (16384,)
+    assert store._writer.execute("PRAGMA wal_autocheckpoint").fetchone() == (8192,)
     await store.close()
 
 
