@@ -8,7 +8,7 @@ those who wait told that their work is on disk.
 All this runs on the event loop, since handing work to a thread costs more than it wins. Another connection reads, and a
 third moves what was committed from SQLite's log of writes into the file, in a thread (`store/sqlite_checkpoints.py`).
 Several processes may use one file. Who finds it in use looks again after a moment, without holding up its loop; who
-has written for a while leaves a gap in which others find it free. Decision 0041 has the reasons.
+has written for a while lets one that waits go first (`store/sqlite_next.py`). Decisions 0041 and 0138 have the reasons.
 """
 
 import asyncio
@@ -30,6 +30,7 @@ from cimcare.store.sqlite_checkpoints import Checkpoints
 from cimcare.store.sqlite_file import connect_mover, connect_reader, connect_writer, path_of, upgrade
 from cimcare.store.sqlite_ledger import SqliteLedger, SqliteLedgerReader
 from cimcare.store.sqlite_log import SqliteLog, SqliteLogReader
+from cimcare.store.sqlite_next import NextTurn
 from cimcare.store.sqlite_outbox import SqliteOutbox, SqliteOutboxReader
 from cimcare.store.sqlite_records import SqliteRecords, SqliteRow
 from cimcare.store.sqlite_session import (
@@ -45,10 +46,13 @@ from cimcare.store.turns import Turns
 __all__ = ["SqliteStore", "open_reader", "path_of"]
 
 _LONGEST_SECONDS = 0.1
-"""After this long a transaction takes no further message, and a row of transactions makes room for other processes."""
+"""After this long a row of transactions takes no further message, and makes room for other processes."""
 
-_GAP_SECONDS = 0.004
-"""How long the file is then free: more than two looks of a process that waits."""
+_PAUSE_SECONDS = 0.004
+"""A row of transactions is over when the next one begins so much later."""
+
+_PATIENCE_SECONDS = 0.25
+"""So long others wait for who has claimed to be the next one: longer than a row of a third one takes."""
 
 _LOOK_SECONDS = 0.001
 """How often a process that waits looks whether the file is free."""
@@ -199,6 +203,7 @@ class SqliteStore:
         writer: sqlite3.Connection,
         reader: sqlite3.Connection,
         mover: sqlite3.Connection,
+        next_turn: NextTurn,
         busy_timeout_seconds: float,
         on_commit: Callable[[int], None],
     ) -> None:
@@ -210,9 +215,10 @@ class SqliteStore:
         self._written = _Writing(WritingSession(path, writer))
         self._read: Reader = _Reading(Session(path, reader))
         self._turns = Turns()
+        self._next = next_turn
         self._checkpoints = Checkpoints(writer, mover)
         self._waiters: list[asyncio.Future[None]] = []
-        self._begun_at = self._ended_at = self._busy_since = float("-inf")
+        self._ended_at = self._busy_since = float("-inf")
         self._is_flush_due = False
         self._is_closed = False
         self._version = -1
@@ -236,10 +242,11 @@ class SqliteStore:
             upgrade(path, busy_timeout_seconds)
             mover = connect_mover(path)
             reader = connect_reader(path)
+            next_turn = NextTurn(path)
         except BaseException:
             writer.close()
             raise
-        return cls(path, writer, reader, mover, busy_timeout_seconds, on_commit)
+        return cls(path, writer, reader, mover, next_turn, busy_timeout_seconds, on_commit)
 
     @property
     def reader(self) -> Reader:
@@ -284,6 +291,7 @@ class SqliteStore:
                 self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             self._reader.close()
             self._writer.close()
+            self._next.close()
         finally:
             self._turns.release()
 
@@ -302,7 +310,7 @@ class SqliteStore:
                 raise StoreError(f"{self._path}: closed")
             yield
         finally:
-            if asyncio.get_running_loop().time() - self._begun_at >= _LONGEST_SECONDS:
+            if asyncio.get_running_loop().time() - self._busy_since >= _LONGEST_SECONDS:
                 self._flush_now()
             else:
                 self._schedule_flush()
@@ -314,17 +322,30 @@ class SqliteStore:
             return
         loop = asyncio.get_running_loop()
         now = loop.time()
-        if now - self._ended_at >= _GAP_SECONDS:
+        if now - self._ended_at >= _PAUSE_SECONDS:
             self._busy_since = now
-        elif now - self._busy_since >= _LONGEST_SECONDS:
-            await asyncio.sleep(_GAP_SECONDS)
+        if now - self._busy_since >= _LONGEST_SECONDS or not self._try_to_begin(is_last_try=False):
+            await self._take_turn(loop)
             self._busy_since = loop.time()
-        deadline = loop.time() + self._busy_timeout_seconds
-        while not self._try_to_begin(is_last_try=loop.time() >= deadline):
-            await asyncio.sleep(_LOOK_SECONDS)
-            self._busy_since = loop.time()
-        self._begun_at = loop.time()
         self._look_for_others()
+
+    async def _take_turn(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Begin a transaction of the database as the next one, behind who has claimed that before."""
+        began = loop.time()
+        is_next = False
+        try:
+            while True:
+                now = loop.time()
+                is_next = is_next or self._next.claim()
+                is_last_try = now - began >= self._busy_timeout_seconds
+                if (is_next or is_last_try or now - began >= _PATIENCE_SECONDS) and self._try_to_begin(
+                    is_last_try=is_last_try
+                ):
+                    return
+                await asyncio.sleep(_LOOK_SECONDS)
+        finally:
+            if is_next:
+                self._next.let_go()
 
     def _try_to_begin(self, *, is_last_try: bool) -> bool:
         try:
@@ -377,7 +398,7 @@ class SqliteStore:
         if self._turns.locked():  # a message is half done; its end schedules the next flush
             return
         loop = asyncio.get_running_loop()
-        if len(self._waiters) > known and loop.time() - self._begun_at < _LONGEST_SECONDS:
+        if len(self._waiters) > known and loop.time() - self._busy_since < _LONGEST_SECONDS:
             self._is_flush_due = True
             loop.call_soon(self._flush, len(self._waiters))
         else:

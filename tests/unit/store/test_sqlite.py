@@ -14,6 +14,7 @@ from cimcare.exchange.store import StoreError
 from cimcare.model.identity import MRID
 from cimcare.store import sqlite
 from cimcare.store.sqlite import SqliteStore
+from cimcare.store.sqlite_next import NextTurn
 from cimcare.store.sqlite_session import Session
 from tests.support.stored import NOON, THINGS, a_delivery, a_thing, an_entry, save, stored_in
 
@@ -62,7 +63,6 @@ async def test_a_transaction_that_is_long_enough_is_committed_though_others_wait
 ) -> None:
     """Under constant load nobody's answer is put off for ever."""
     monkeypatch.setattr(sqlite, "_LONGEST_SECONDS", 0.0)
-    monkeypatch.setattr(sqlite, "_GAP_SECONDS", 0.0)
     await asyncio.gather(*(save(store, f"t{number}") for number in range(5)))
     assert commits == [1] * 5
 
@@ -279,6 +279,57 @@ async def test_who_writes_without_a_break_lets_the_other_in(other: SqliteStore, 
     found = await store.reader.records.select(THINGS, Selection(mrids=tuple(MRID(f"other-{n}") for n in range(3))))
     assert len(found) == 3
     await store.close()
+
+
+async def test_who_has_written_for_a_while_lets_the_next_one_go_first(
+    store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long the loop of the other one is at something else: it would miss any gap, and a hazard would wait."""
+    monkeypatch.setattr(sqlite, "_LONGEST_SECONDS", 0.0)
+    monkeypatch.setattr(sqlite, "_PATIENCE_SECONDS", 3600.0)
+    monkeypatch.setattr(store, "_busy_timeout_seconds", 3600.0)
+    await save(store, "first")
+    other = NextTurn(tmp_path / "hub.db")
+    assert other.claim()
+    waiting = asyncio.create_task(save(store, "second"))
+    await asyncio.sleep(0.05)
+    assert not waiting.done()
+    assert await stored_in(store) == ["first"]
+    other.let_go()
+    await waiting
+    assert other.claim()  # who has begun is not the next one any more
+    other.close()
+
+
+async def test_who_is_next_and_stands_still_is_not_waited_for(
+    store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that was stopped, in a debugger or by an operator, must not stop the others."""
+    monkeypatch.setattr(sqlite, "_LONGEST_SECONDS", 0.0)
+    monkeypatch.setattr(sqlite, "_PATIENCE_SECONDS", 0.02)
+    monkeypatch.setattr(store, "_busy_timeout_seconds", 3600.0)
+    other = NextTurn(tmp_path / "hub.db")
+    assert other.claim()
+    for number in range(3):
+        await save(store, f"t{number}")
+    assert len(await stored_in(store)) == 3
+    other.close()
+
+
+async def test_who_gives_up_waiting_is_next_no_more(other: SqliteStore, tmp_path: Path) -> None:
+    """Else nobody would write any more but for the patience of the others."""
+    busy = sqlite3.connect(tmp_path / "hub.db", isolation_level=None)
+    busy.execute("BEGIN IMMEDIATE")
+    waiting = asyncio.create_task(save(other, "a"))
+    turn = NextTurn(tmp_path / "hub.db")
+    await asyncio.sleep(0.02)
+    assert not turn.claim()
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert turn.claim()
+    turn.close()
+    busy.close()
 
 
 async def test_two_on_one_file_lose_nothing_and_keep_one_trail(other: SqliteStore, tmp_path: Path) -> None:
