@@ -46,12 +46,13 @@ from cimcare.store.turns import Turns
 __all__ = ["SqliteStore", "open_reader", "path_of"]
 
 _LONGEST_SECONDS = 0.1
-"""After this long a row of transactions takes no further message, and makes room for other processes."""
+"""After this long a transaction takes no further message."""
 
-_PAUSE_SECONDS = 0.004
-"""A row of transactions is over when the next one begins so much later."""
+_ROW_SECONDS = 0.25
+"""After this long a row of transactions makes room for another process. Each change of turns costs both what they have
+in memory of the file."""
 
-_PATIENCE_SECONDS = 0.25
+_PATIENCE_SECONDS = 0.5
 """So long others wait for who has claimed to be the next one: longer than a row of a third one takes."""
 
 _LOOK_SECONDS = 0.001
@@ -218,7 +219,7 @@ class SqliteStore:
         self._next = next_turn
         self._checkpoints = Checkpoints(writer, mover)
         self._waiters: list[asyncio.Future[None]] = []
-        self._ended_at = self._busy_since = float("-inf")
+        self._begun_at = self._turn_at = float("-inf")
         self._is_flush_due = False
         self._is_closed = False
         self._version = -1
@@ -310,7 +311,7 @@ class SqliteStore:
                 raise StoreError(f"{self._path}: closed")
             yield
         finally:
-            if asyncio.get_running_loop().time() - self._busy_since >= _LONGEST_SECONDS:
+            if asyncio.get_running_loop().time() - self._begun_at >= _LONGEST_SECONDS:
                 self._flush_now()
             else:
                 self._schedule_flush()
@@ -321,12 +322,10 @@ class SqliteStore:
         if self._writer.in_transaction:
             return
         loop = asyncio.get_running_loop()
-        now = loop.time()
-        if now - self._ended_at >= _PAUSE_SECONDS:
-            self._busy_since = now
-        if now - self._busy_since >= _LONGEST_SECONDS or not self._try_to_begin(is_last_try=False):
+        if loop.time() - self._turn_at >= _ROW_SECONDS or not self._try_to_begin(is_last_try=False):
             await self._take_turn(loop)
-            self._busy_since = loop.time()
+            self._turn_at = loop.time()
+        self._begun_at = loop.time()
         self._look_for_others()
 
     async def _take_turn(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -398,7 +397,7 @@ class SqliteStore:
         if self._turns.locked():  # a message is half done; its end schedules the next flush
             return
         loop = asyncio.get_running_loop()
-        if len(self._waiters) > known and loop.time() - self._busy_since < _LONGEST_SECONDS:
+        if len(self._waiters) > known and loop.time() - self._begun_at < _LONGEST_SECONDS:
             self._is_flush_due = True
             loop.call_soon(self._flush, len(self._waiters))
         else:
@@ -428,8 +427,6 @@ class SqliteStore:
                 self._writer.rollback()
             self._written.forget()
             raise store_error(self._path, error) if isinstance(error, sqlite3.Error) else error from error
-        finally:
-            self._ended_at = asyncio.get_running_loop().time()
 
     def _settle(self, error: StoreError | None) -> None:
         waiters, self._waiters = self._waiters, []

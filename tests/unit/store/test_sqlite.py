@@ -285,7 +285,7 @@ async def test_who_has_written_for_a_while_lets_the_next_one_go_first(
     store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However long the loop of the other one is at something else: it would miss any gap, and a hazard would wait."""
-    monkeypatch.setattr(sqlite, "_LONGEST_SECONDS", 0.0)
+    monkeypatch.setattr(sqlite, "_ROW_SECONDS", 0.0)
     monkeypatch.setattr(sqlite, "_PATIENCE_SECONDS", 3600.0)
     monkeypatch.setattr(store, "_busy_timeout_seconds", 3600.0)
     await save(store, "first")
@@ -305,7 +305,7 @@ async def test_who_is_next_and_stands_still_is_not_waited_for(
     store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A process that was stopped, in a debugger or by an operator, must not stop the others."""
-    monkeypatch.setattr(sqlite, "_LONGEST_SECONDS", 0.0)
+    monkeypatch.setattr(sqlite, "_ROW_SECONDS", 0.0)
     monkeypatch.setattr(sqlite, "_PATIENCE_SECONDS", 0.02)
     monkeypatch.setattr(store, "_busy_timeout_seconds", 3600.0)
     other = NextTurn(tmp_path / "hub.db")
