@@ -14,7 +14,7 @@ has written for a while lets one that waits go first (`store/sqlite_next.py`). D
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -58,8 +58,8 @@ _PATIENCE_SECONDS = 0.5
 _LOOK_SECONDS = 0.001
 """How often a process that waits looks whether the file is free."""
 
-_PAGES_TOGETHER = 256
-"""Free pages given back at once: one MiB."""
+_BYTES_TOGETHER = 1 << 20
+"""Free pages given back at once."""
 
 _INCREMENTAL = 2
 
@@ -238,15 +238,13 @@ class SqliteStore:
         Raises:
             DatabaseError: No database, not writable, locked, or written by a later release.
         """
-        writer = connect_writer(path, busy_timeout_seconds)
-        try:
+        with ExitStack() as opened:
+            writer = opened.enter_context(closing(connect_writer(path, busy_timeout_seconds)))
+            next_turn = opened.enter_context(closing(NextTurn(path)))
             upgrade(path, busy_timeout_seconds)
-            mover = connect_mover(path)
-            reader = connect_reader(path)
-            next_turn = NextTurn(path)
-        except BaseException:
-            writer.close()
-            raise
+            mover = opened.enter_context(closing(connect_mover(path)))
+            reader = opened.enter_context(closing(connect_reader(path)))
+            opened.pop_all()  # they are the store's from here on
         return cls(path, writer, reader, mover, next_turn, busy_timeout_seconds, on_commit)
 
     @property
@@ -449,7 +447,8 @@ class SqliteStore:
             try:
                 free: int = session.one("PRAGMA freelist_count")[0]
                 if free and session.one("PRAGMA auto_vacuum")[0] == _INCREMENTAL:
-                    for _ in range(min(free, _PAGES_TOGETHER)):  # the driver makes one step of it, which is one page
+                    together = _BYTES_TOGETHER // session.one("PRAGMA page_size")[0]
+                    for _ in range(min(free, together)):  # the driver makes one step of it, which is one page
                         session.run("PRAGMA incremental_vacuum(1)")
                 left: int = session.one("PRAGMA freelist_count")[0]
             except StoreError:

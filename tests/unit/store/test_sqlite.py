@@ -13,6 +13,7 @@ from cimcare.exchange.ports import Key, Selection
 from cimcare.exchange.store import StoreError
 from cimcare.model.identity import MRID
 from cimcare.store import sqlite
+from cimcare.store.errors import DatabaseError
 from cimcare.store.sqlite import SqliteStore
 from cimcare.store.sqlite_next import NextTurn
 from cimcare.store.sqlite_session import Session
@@ -279,6 +280,19 @@ async def test_who_writes_without_a_break_lets_the_other_in(other: SqliteStore, 
     found = await store.reader.records.select(THINGS, Selection(mrids=tuple(MRID(f"other-{n}") for n in range(3))))
     assert len(found) == 3
     await store.close()
+
+
+def test_a_store_that_cannot_be_opened_leaves_nothing_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever tries again until the disk is there would run out of descriptors, and lock the file against itself."""
+
+    def refuse(path: Path) -> sqlite3.Connection:
+        raise DatabaseError(f"{path}: on purpose")
+
+    monkeypatch.setattr(sqlite, "connect_reader", refuse)
+    with pytest.raises(DatabaseError, match="on purpose"):
+        SqliteStore.open(tmp_path / "hub.db")
+    opened = [descriptor.resolve() for descriptor in Path("/proc/self/fd").iterdir()]
+    assert [path for path in opened if path.parent == tmp_path.resolve()] == []
 
 
 async def test_who_has_written_for_a_while_lets_the_next_one_go_first(
